@@ -1,0 +1,51 @@
+# Every target makes `.venv` from requirements.lock when it is missing or old.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-all check format bench bazel-test lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation -e .
+	touch $@
+
+quickstart: $(STAMP) ## pre-train a tiny T5 with SpacTor on this machine
+	$(PY) -m examples.quickstart
+
+test: $(STAMP) ## the fast tests (minutes)
+	$(PY) -m pytest -q -n 2 --dist loadfile
+
+test-all: $(STAMP) ## every test, the slow ones too
+	$(PY) -m pytest -q -m "slow or not slow"
+
+check: $(STAMP) ## lint, format and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(STAMP) ## rewrite the code in the project's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(STAMP) ## run the benchmarks and rewrite benchmarks/results.md
+	$(MAKE) -C benchmarks all PY=../$(PY)
+
+bazel-test: $(STAMP) ## the same tests as Bazel targets
+	PYTHON_BIN_PATH=$(abspath $(PY)) bazel test //...
+
+lock: ## resolve setup.py again into requirements.lock (needs uv)
+	uv pip compile setup.py --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links -o requirements.lock
+
+clean: ## remove everything that is not in git
+	rm -rf $(VENV) build dist *.egg-info runs cache

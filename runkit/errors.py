@@ -1,0 +1,118 @@
+"""Bad input from outside: one clear message, exit code 2, nothing written.
+
+Exit codes of the binaries: 0 done; 1 a defect of ours (traceback); 2 bad
+input; 75 interrupted after saving, run the same command again (EX_TEMPFAIL).
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from absl import app, flags
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 75
+
+
+class InputError(ValueError):
+    """Input from outside that cannot be used.
+
+    Args:
+        what: what is wrong, as a sentence without a full stop.
+        where: the flag, file, field or argument that it came from.
+        got: the offending value (shown with `repr`, cut at 200 characters).
+        expected: what would have been right.
+        remedy: what to do about it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        got: object = None,
+        expected: str = "",
+        remedy: str = "",
+    ):
+        self.what = what
+        parts = [f"{where}: {what}" if where else what]
+        if got is not None:
+            text = repr(got)
+            parts.append("got " + (text[:197] + "..." if text[200:] else text))
+        if expected:
+            parts.append(f"expected {expected}")
+        message = "; ".join(parts) + "."
+        if remedy:
+            message += f" {remedy.rstrip('.')}."
+        super().__init__(message)
+
+
+class InterruptedRun(Exception):
+    """A run that saved its state at a termination signal and stops."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Returns "Did you mean ...?" with the nearest known name.
+
+    Lists all known names when none is near.
+    """
+    names = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean {near[0]!r}? Known: {', '.join(names)}"
+    return f"Known: {', '.join(names)}"
+
+
+def check_choice(name: str, known: Iterable[str], *, where: str) -> str:
+    """Returns `name` if it is known, else raises with the nearest name."""
+    known = list(known)
+    if name not in known:
+        raise InputError(
+            "unknown name", where=where, got=name, remedy=closest(name, known)
+        )
+    return name
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        # absl already names the flag and, if there is one, the nearest flag.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def run_binary(main: Callable[[Sequence[str]], object]) -> None:
+    """Runs an absl main; bad input ends with its message and exit code 2.
+
+    Args:
+        main: called with the arguments left over by the flag parser. Left-over
+            arguments are refused: they are nearly always a flag without `--`.
+    """
+
+    def guarded(argv: Sequence[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise InputError(
+                    "unexpected argument",
+                    where="command line",
+                    got=argv[1],
+                    remedy="Options are given as --name=value",
+                )
+            main(argv)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+        except InterruptedRun as stop:
+            print(f"interrupted: {stop}", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            print(f"error: {error}. Free some room and retry.", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+
+    app.run(guarded, flags_parser=_parse_flags)

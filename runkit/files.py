@@ -1,0 +1,119 @@
+"""Whole files or none: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import IO, Any
+
+from runkit.errors import InputError
+
+
+def fsync_directory(path: pathlib.Path) -> None:
+    """Makes a rename inside `path` survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _temporary_beside(path: pathlib.Path) -> pathlib.Path:
+    # A leading dot and "tmp" so that no reader's glob takes it for a result.
+    return path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens a temporary file that takes the name `path` only when complete.
+
+    Args:
+        path: the final name; its folder is created.
+        mode: "w" (UTF-8 text) or "wb".
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_beside(path)
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with temporary.open(mode, encoding=encoding) as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        fsync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(
+    path: str | os.PathLike, *, replace: bool = False
+) -> Iterator[pathlib.Path]:
+    """Yields a temporary directory that becomes `path` only when complete.
+
+    Args:
+        path: the final name.
+        replace: an existing directory is replaced; otherwise it is refused.
+
+    Raises:
+        InputError: `path` exists and `replace` is false.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not replace:
+        raise InputError("exists already", where=str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        old = None
+        if path.exists():
+            old = _temporary_beside(path)
+            path.rename(old)
+        temporary.rename(path)
+        fsync_directory(path.parent)
+        if old is not None:
+            shutil.rmtree(old)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Deletes temporary files that a killed process left in `folder`."""
+    for path in pathlib.Path(folder).glob(".tmp-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON with sorted keys, atomically."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, indent=2, sort_keys=True)
+        handle.write("\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    path = pathlib.Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"is not JSON ({error})", where=str(path)) from None

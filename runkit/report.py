@@ -1,0 +1,109 @@
+"""Self-contained HTML pages: text, tables and plots in one file.
+
+A page loads nothing from elsewhere: plots are PNGs embedded as data URIs, and
+the same PNGs are written beside the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from runkit.files import atomic_write
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;
+padding:0 1rem;color:#1d2129;background:#fff}
+h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2.2rem}
+table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}
+th,td{border-bottom:1px solid #d8dde3;padding:.3rem .8rem;text-align:left}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
+img{max-width:100%;height:auto}figcaption{color:#566;font-size:.9rem}
+figure{margin:1rem 0}pre{white-space:pre-wrap;background:#f5f6f8;
+padding:.7rem;font-size:.85rem}.muted{color:#667}
+"""
+
+
+class Report:
+    """Collects sections and writes one page and its PNGs.
+
+    Args:
+        title: heading of the page.
+        folder: where the page and the PNGs go.
+    """
+
+    def __init__(self, title: str, folder: str | os.PathLike):
+        self._title = title
+        self._folder = pathlib.Path(folder)
+        self._parts: list[str] = []
+
+    def heading(self, text: str) -> None:
+        """Starts a section."""
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def text(self, text: str) -> None:
+        """Adds a paragraph of plain text."""
+        self._parts.append(f"<p>{html.escape(text)}</p>")
+
+    def raw(self, markup: str) -> None:
+        """Adds ready HTML; the caller has escaped what came from outside."""
+        self._parts.append(markup)
+
+    def table(
+        self, header: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        """Adds a table; numbers are right-aligned."""
+        head = "".join(f"<th>{html.escape(str(h))}</th>" for h in header)
+        body = "".join(
+            "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
+            for row in rows
+        )
+        self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
+
+    def figure(self, figure: Any, name: str, caption: str = "") -> None:
+        """Adds a matplotlib figure; also writes it as `name`.png."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        png = buffer.getvalue()
+        with atomic_write(self._folder / f"{name}.png", "wb") as handle:
+            handle.write(png)
+        data = base64.b64encode(png).decode("ascii")
+        alt = html.escape(caption or name)
+        self._parts.append(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        )
+
+    def write(self, name: str = "report.html") -> pathlib.Path:
+        """Writes the page and returns its path."""
+        path = self._folder / name
+        title = html.escape(self._title)
+        with atomic_write(path) as handle:
+            handle.write(
+                '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+                f"<title>{title}</title><style>{_STYLE}</style></head><body>"
+                f"<h1>{title}</h1>{''.join(self._parts)}</body></html>\n"
+            )
+        return path
+
+
+def new_figure(width: float = 8.0, height: float = 3.6, **kwargs: Any) -> Any:
+    """Returns a matplotlib (figure, axes) drawn without any display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(**kwargs)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"<td>{html.escape(str(value))}</td>"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f'<td class="n">{text}</td>'

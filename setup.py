@@ -1,0 +1,63 @@
+"""Packaging: three public packages and the small kit they share."""
+
+import pathlib
+
+from setuptools import setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION: dict[str, str] = {}
+exec((ROOT / "runkit" / "version.py").read_text(encoding="utf-8"), VERSION)
+
+# The oldest releases that the code is written against; the exact versions
+# that it is tested with stand in requirements.lock.
+INSTALL_REQUIRES = [
+    "absl-py>=2.1",
+    "importlib_resources",  # tensorflow-datasets needs it, undeclared.
+    "keras>=3.15,<4",
+    "keras-hub>=0.32,<0.33",
+    "matplotlib>=3.9",
+    "numba>=0.61",
+    "numpy>=1.26",
+    "pyarrow>=17",
+    "scipy>=1.11",
+    "sentencepiece>=0.2",
+    "tensorboard>=2.20",
+    "tensorflow>=2.20,<2.21",
+    "tensorflow-datasets>=4.9.6",
+    "tensorflow-text>=2.20,<2.21",
+]
+
+setup(
+    name="spactor-al",
+    version=VERSION["__version__"],
+    description=(
+        "SpacTor pre-training, Cluster-Margin active learning and "
+        "TF Serving export for T5 in TensorFlow and Keras 3"
+    ),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    # `tests` is not installed: the name would collide with other projects'.
+    packages=["runkit", "spactor_tf", "al_tf", "export"],
+    install_requires=INSTALL_REQUIRES,
+    extras_require={
+        "scann": ["scann>=1.4.2"],
+        "serving": ["tensorflow-serving-api>=2.20,<2.21"],
+        "tasks": ["rouge-score>=0.1.2", "scikit-learn>=1.4"],
+        "dev": [
+            "hypothesis",
+            "setuptools>=77",
+            "mypy",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "spactor-pretrain = spactor_tf.pretrain_main:run",
+            "al-select = al_tf.select_main:run",
+        ]
+    },
+)
