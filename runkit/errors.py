@@ -57,13 +57,14 @@ class InterruptedRun(Exception):
 def closest(name: str, known: Iterable[str]) -> str:
     """Returns "Did you mean ...?" with the nearest known name.
 
-    Lists all known names when none is near.
+    Lists the known names too, unless there are very many.
     """
     names = sorted(str(k) for k in known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean {near[0]!r}? Known: {', '.join(names)}"
-    return f"Known: {', '.join(names)}"
+    parts = [f"Did you mean {near[0]!r}?"] if near else []
+    if len(names) <= 80:
+        parts.append(f"Known: {', '.join(names)}")
+    return " ".join(parts)
 
 
 def check_choice(name: str, known: Iterable[str], *, where: str) -> str:
