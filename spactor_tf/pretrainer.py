@@ -168,7 +168,8 @@ class SpactorPretrainer(keras.Model):
             which metrics are made, float32 scalars.
         """
         tokens = batch["encoder_tokens"]
-        terms, counts = {}, {}
+        terms: dict[str, LossTerm] = {}
+        counts: dict[str, Any] = {}
         if stage.has_generator:
             replaced, terms["mlm"], counts = self._replace(batch, training)
             encoded, decoded = self._run_t5(replaced, batch, stage, training)
