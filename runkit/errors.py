@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
@@ -93,6 +94,8 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
         main: called with the arguments left over by the flag parser. Left-over
             arguments are refused: they are nearly always a flag without `--`.
     """
+    # TensorFlow's start-up notes would bury the run's own lines.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def guarded(argv: Sequence[str]) -> None:
         try:
@@ -103,6 +106,8 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
                     got=argv[1],
                     remedy="Options are given as --name=value",
                 )
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)
             main(argv)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
