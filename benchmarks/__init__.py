@@ -1,0 +1,1 @@
+"""Measurements against named peers; `results.md` is generated, not edited."""
