@@ -257,12 +257,12 @@ def working_copy(
     n, d = embeddings.shape
     center = np.zeros(d)
     for first, block in embeddings.blocks():
-        center += _scaled(block, first, metric).sum(0)
+        center += normalized(block, first, metric).sum(0)
     center /= max(n, 1)
     rows = np.empty((n, d), dtype)
     largest = 0.0
     for first, block in embeddings.blocks():
-        centered = _scaled(block, first, metric) - center
+        centered = normalized(block, first, metric) - center
         square = np.einsum("nd,nd->n", centered, centered)
         largest = max(largest, float(square.max(initial=0.0)))
         rows[first : first + len(block)] = centered
@@ -276,8 +276,20 @@ def working_copy(
     return WorkingCopy(rows, center, 4.0**exponent)
 
 
-def _scaled(block: np.ndarray, first: int, metric: str) -> np.ndarray:
-    """Checks a block and returns it in float64, normalised for cosine."""
+def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
+    """Checks a block and makes its squared distances the metric's.
+
+    Args:
+        block: `[rows, d]` floating-point.
+        first: example id of its first row.
+        metric: "cosine" or "sqeuclidean".
+
+    Returns:
+        `[rows, d]` float64; for cosine every row has length sqrt(1/2).
+
+    Raises:
+        InputError: NaN or infinite values, or zero rows under cosine.
+    """
     block = block.astype(np.float64)
     # One pass: a row with NaN or infinity has no finite sum of squares.
     square = np.einsum("nd,nd->n", block, block)

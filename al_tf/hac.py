@@ -230,7 +230,8 @@ class _Agglomeration:
             return
         distance = np.concatenate([d for _, _, d in self._recorded])
         if merges_wanted <= 0:
-            self.threshold = -1.0
+            # Identical rows stay together all the same.
+            self.threshold = 0.0
         elif len(distance) >= merges_wanted:
             bound = np.partition(distance, merges_wanted - 1)
             self.threshold = min(self.threshold, bound[merges_wanted - 1])
@@ -283,6 +284,9 @@ class _Agglomeration:
     def _ask_cheapest(self, rows) -> None:
         if self._make_index is not None and self._index_is_worth_it(len(rows)):
             if self._index_is_old():
+                # Only open rows are left, in their order.
+                rows = np.searchsorted(np.flatnonzero(self._open), rows)
+                rows = rows.astype(np.int32)
                 self._build_index()
             self._ask(rows, self._searcher())
         else:
@@ -356,11 +360,11 @@ class _Agglomeration:
         )
 
     def _index_is_worth_it(self, num_queries: int) -> bool:
-        # A tree of 2 sqrt(n) leaves costs about as much as 4 sqrt(n) queries
+        # A tree of 2 sqrt(n) leaves costs about as much as 16 sqrt(n) queries
         # that read everything; a query to a standing tree is far cheaper.
         if not self._index_is_old():
             return True
-        return num_queries > 4 * np.sqrt(self._open.sum()) + 1000
+        return num_queries > 16 * np.sqrt(self._open.sum())
 
     # Merging.
 

@@ -341,3 +341,13 @@ def hash_rows(words):
             x ^= x >> np.uint64(29)
         out[i] = x
     return out
+
+
+@numba.njit(cache=True)
+def add_rows(rows, ids, total, square):
+    """Adds each row to total[id] and its squared norm to square[id]."""
+    for i in range(rows.shape[0]):
+        c = ids[i]
+        for j in range(rows.shape[1]):
+            total[c, j] += rows[i, j]
+            square[c] += rows[i, j] * rows[i, j]
