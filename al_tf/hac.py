@@ -52,6 +52,8 @@ from runkit import Progress
 
 IndexFactory = Callable[[np.ndarray, np.ndarray, int], NeighborIndex]
 _QUERY_BLOCK = 65536
+# Multiply-adds for which an exact answer is preferred to an approximate one.
+_CHEAP_WORK = 2e10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +192,8 @@ class _Agglomeration:
         self._origin = origin
         self._height = np.zeros(n)
         self._radius = np.full(n, -np.inf)
-        self._lists = np.full((n, self.k), -1, np.int32)
+        # Unions have room for the candidates of both sides.
+        self._lists = np.full((n, 2 * self.k), -1, np.int32)
         self._nearest = np.full(n, -1, np.int32)
         self._distance = np.full(n, np.inf)
         self._parent = np.arange(n, dtype=np.int32)
@@ -253,6 +256,8 @@ class _Agglomeration:
             ids[block], bound[block] = answer.ids, answer.bound
             if self._verbose:
                 progress.update(min(start + _QUERY_BLOCK, len(rows)))
+        if self._index is not None and not self._index.is_exact:
+            ids = kernels.mutual_lists(ids, 2 * self.k)
         answer = Neighbors(ids, bound)
         self.take_answer(rows, answer)
         self.effort.queries += len(rows)
@@ -295,14 +300,15 @@ class _Agglomeration:
     def _ask_exact(self, rows) -> None:
         offsets = np.where(self._open, self._variance, np.inf)
         index = BruteForceIndex(self._mean32, offsets)
+        width = self._lists.shape[1]
         self._ask(
-            rows, lambda part: index.search(self._mean32[part], self.k, part)
+            rows, lambda part: index.search(self._mean32[part], width, part)
         )
 
     def _ask_everyone(self, rows) -> None:
         """For ties closer than the rounding error of an exact search."""
         self.effort.full_scans += len(rows)
-        ids = np.empty((len(rows), self.k), np.int32)
+        ids = np.empty((len(rows), self._lists.shape[1]), np.int32)
         bound = np.empty(len(rows))
         kernels.scan_all(
             rows, self._open, self._mean, self._variance, ids, bound
@@ -360,11 +366,13 @@ class _Agglomeration:
         )
 
     def _index_is_worth_it(self, num_queries: int) -> bool:
-        # A tree of 2 sqrt(n) leaves costs about as much as 16 sqrt(n) queries
-        # that read everything; a query to a standing tree is far cheaper.
-        if not self._index_is_old():
-            return True
-        return num_queries > 16 * np.sqrt(self._open.sum())
+        # A fraction of a second buys certainty; beyond, a tree of 2 sqrt(n)
+        # leaves costs about as much as 16 sqrt(n) queries that read
+        # everything, and a query to a standing tree far less.
+        n, d = self._mean.shape
+        if float(num_queries) * n * d < _CHEAP_WORK:
+            return False
+        return not self._index_is_old() or num_queries > 16 * np.sqrt(n)
 
     # Merging.
 

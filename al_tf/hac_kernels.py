@@ -248,6 +248,37 @@ def scan_tile(products, bias, first, exclude, ids, values):
                     ids[i, at] = first + start + j
 
 
+@numba.njit(cache=True)
+def mutual_lists(ids, capacity):
+    """Puts i on the list of every j on i's list, where there is room.
+
+    An approximate search that missed one direction often found the other.
+
+    Args:
+        ids: `[n, k]` int32 lists, -1 where there are fewer.
+        capacity: width of the result.
+
+    Returns:
+        `[n, capacity]` int32 lists.
+    """
+    n, k = ids.shape
+    out = np.full((n, capacity), -1, np.int32)
+    out[:, :k] = ids
+    filled = np.full(n, k, np.int32)
+    for i in range(n):
+        for t in range(k):
+            j = ids[i, t]
+            if j < 0 or filled[j] == capacity:
+                continue
+            known = False
+            for s in range(k):
+                known |= ids[j, s] == i
+            if not known:
+                out[j, filled[j]] = i
+                filled[j] += 1
+    return out
+
+
 @numba.njit(parallel=True, cache=True)
 def scan_all(rows, alive, mean, variance, ids, last):
     """Exact nearest clusters by reading every cluster, for hopeless ties.

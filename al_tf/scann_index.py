@@ -21,6 +21,8 @@ _FIRST_LEAVES = 10
 # From here on distances are cheaper from 4-bit codes, with re-ordering.
 _HASHING_DIMENSION = 256
 _REORDER_PER_NEIGHBOR = 12
+# Multiply-adds that one search of all rows may cost for the sake of recall.
+_MOST_WORK = 1e13
 
 
 def is_available() -> bool:
@@ -50,7 +52,7 @@ class ScannIndex:
         offsets: np.ndarray | None = None,
         *,
         k: int = 16,
-        target_recall: float = 0.97,
+        target_recall: float = 0.99,
         seed: int = 0,
     ):
         if not is_available():
@@ -68,6 +70,7 @@ class ScannIndex:
         n = len(rows)
         self.num_leaves = int(max(1, min(2 * np.sqrt(n), n // 8)))
         self._leaves = min(_FIRST_LEAVES, self.num_leaves)
+        self._reorder = _REORDER_PER_NEIGHBOR * (k + 1)
         self._target, self._seed = target_recall, seed
         self.recall = float("nan")
         builder = scann_ops_pybind.builder(
@@ -83,7 +86,7 @@ class ScannIndex:
         else:
             builder = builder.score_ah(
                 2, anisotropic_quantization_threshold=0.2
-            ).reorder(min(_REORDER_PER_NEIGHBOR * (k + 1), n))
+            ).reorder(min(self._reorder, n))
         self._searcher: Any = builder.build()
 
     def search(
@@ -97,6 +100,7 @@ class ScannIndex:
             found, distances = self._searcher.search_batched_parallel(
                 _with_column(queries[block], 0.0),
                 final_num_neighbors=k + 1,
+                pre_reorder_num_neighbors=max(self._reorder, k + 1),
                 leaves_to_search=self._leaves,
             )
             ids[block], bound[block] = _without_self(
@@ -105,10 +109,10 @@ class ScannIndex:
         return Neighbors(ids, bound)
 
     def tune(self, k: int, sample_size: int = 500) -> float:
-        """Searches more leaves until a sample reaches the target recall.
+        """Searches more until a sample reaches the target recall.
 
-        Stops at an eighth of the leaves: beyond, the search costs about as
-        much as an exact one.
+        Leaves and, with hashing, re-ordered candidates grow together. Stops
+        where a search of all rows would cost more than `_MOST_WORK`.
 
         Returns:
             The recall reached, also kept as `recall`.
@@ -116,13 +120,16 @@ class ScannIndex:
         sample = probe_sample(len(self._database), sample_size, self._seed)
         true = true_neighbors(self._database, sample, k)
         queries = self._database[sample, :-1]
-        most = max(_FIRST_LEAVES, self.num_leaves // 8)
+        n, d = self._database.shape
+        share = min(1.0, _MOST_WORK / (float(n) * n * d))
+        most = max(self._leaves, int(share * self.num_leaves))
         while True:
             found = self.search(queries, k, sample.astype(np.int64))
             self.recall = recall(found.ids, true)
             if self.recall >= self._target or self._leaves >= most:
                 return self.recall
-            self._leaves = min(2 * self._leaves, most)
+            self._leaves = min(int(1.5 * self._leaves) + 1, most)
+            self._reorder = int(1.5 * self._reorder)
 
     @property
     def leaves_to_search(self) -> int:
