@@ -327,7 +327,10 @@ def _choose_index(
         return False, f"ScaNN, as asked ({cost} were exact)"
     if exact != "auto":
         raise InputError(
-            "unknown choice", where="exact", got=exact, expected="auto, True, False"
+            "unknown choice",
+            where="exact",
+            got=exact,
+            expected="auto, True, False",
         )
     if work <= EXACT_WORK or n < _SMALL_POOL:
         return True, f"exact: {cost} take minutes at most"
@@ -406,7 +409,9 @@ def _assemble(
     square = np.zeros(len(count))
     for first, block in rows.blocks():
         part = normalized(block, first, metric) - origin
-        hac_kernels.add_rows(part, ids[first : first + len(part)], total, square)
+        hac_kernels.add_rows(
+            part, ids[first : first + len(part)], total, square
+        )
     total /= count[:, None]
     # Rounding may leave a tiny negative number where all rows are equal.
     spread = square / count - np.einsum("cd,cd->c", total, total)

@@ -140,7 +140,10 @@ def average_linkage(
             on_first_answer(first_answer)
     while True:
         run.tighten(merges_wanted)
-        run.certify()
+        run.certify(only_wanted=True)
+        if run.merge_round():
+            continue
+        run.certify(only_wanted=False)
         if not run.merge_round():
             break
     return run.merges(), run.effort
@@ -179,7 +182,15 @@ class _Agglomeration:
     """The state of one clustering: see the module's docstring."""
 
     def __init__(
-        self, rows, *, size, origin, threshold, num_neighbors, make_index, verbose
+        self,
+        rows,
+        *,
+        size,
+        origin,
+        threshold,
+        num_neighbors,
+        make_index,
+        verbose,
     ):
         n = len(rows)
         self.k = max(1, min(num_neighbors, n - 1))
@@ -269,14 +280,18 @@ class _Agglomeration:
         self._radius[rows] = np.maximum(self._radius[rows], answer.bound)
         kernels.unite_lists(rows, answer.ids, *self._lists_state())
 
-    def certify(self) -> None:
-        """Asks until every open cluster knows its nearest, or retires."""
+    def certify(self, *, only_wanted: bool) -> None:
+        """Asks until open clusters know their nearest, or retires them.
+
+        Args:
+            only_wanted: leave those alone that no certified cluster calls its
+                nearest. They cannot merge in this round, and asked later they
+                are asked less often.
+        """
         for ask in (self._ask_cheapest, self._ask_exact, self._ask_everyone):
-            uncertain = (
-                self._open
-                & (self._distance > self._radius)
-                & (self._radius <= self.threshold)
-            )
+            uncertain = self._uncertain()
+            if only_wanted:
+                uncertain &= self._wanted(self._open & ~uncertain)
             rows = np.flatnonzero(uncertain).astype(np.int32)
             if len(rows) == 0:
                 break
@@ -285,6 +300,18 @@ class _Agglomeration:
         nothing_near = (self._distance > self.threshold) | (self._nearest < 0)
         nothing_else = (self._radius > self.threshold) | np.isinf(self._radius)
         self._open &= ~(nothing_near & nothing_else)
+
+    def _uncertain(self) -> np.ndarray:
+        """Open clusters whose nearest candidate is not certified."""
+        unproven = self._distance > self._radius
+        return self._open & unproven & (self._radius <= self.threshold)
+
+    def _wanted(self, certified) -> np.ndarray:
+        """Clusters that are the nearest of a certified one."""
+        wanted = np.zeros(len(certified), bool)
+        near = (self._distance <= self.threshold) & (self._nearest >= 0)
+        wanted[self._nearest[certified & near]] = True
+        return wanted
 
     def _ask_cheapest(self, rows) -> None:
         if self._make_index is not None and self._index_is_worth_it(len(rows)):
@@ -379,7 +406,10 @@ class _Agglomeration:
     def merge_round(self) -> bool:
         """Merges all mutual nearest pairs; False if there are none."""
         kept, absorbed, heights = kernels.mutual_pairs(
-            self._open, self._nearest, self._distance, self.threshold
+            self._open & ~self._uncertain(),
+            self._nearest,
+            self._distance,
+            self.threshold,
         )
         if len(kept) == 0:
             return False

@@ -139,21 +139,27 @@ def unite_lists(
 
 
 @numba.njit(cache=True)
-def mutual_pairs(alive, nearest, distance, threshold):
+def mutual_pairs(ready, nearest, distance, threshold):
     """Pairs that are each other's nearest cluster, within the threshold.
 
     A cluster also hears of those that call *it* nearest: with ties, or by an
     approximate search, they can be missing on its own list. So the nearest
     pair of all always merges and no round is without progress.
 
+    Args:
+        ready: `[n]` clusters whose nearest is certified; only they merge.
+        nearest: `[n]` nearest cluster, or -1.
+        distance: `[n]` linkage to it.
+        threshold: larger distances do not merge.
+
     Returns:
         (kept [p], absorbed [p], distance [p]), kept < absorbed.
     """
-    n = alive.size
+    n = ready.size
     best, best_distance = nearest.copy(), distance.copy()
     for a in range(n):
         b = nearest[a]
-        if not alive[a] or b < 0 or distance[a] > threshold:
+        if not ready[a] or b < 0 or not ready[b] or distance[a] > threshold:
             continue
         if best[b] < 0 or _is_nearer(
             distance[a],
@@ -169,8 +175,9 @@ def mutual_pairs(alive, nearest, distance, threshold):
     for a in range(n):
         b = best[a]
         if (
-            alive[a]
+            ready[a]
             and b > a
+            and ready[b]
             and best[b] == a
             and best_distance[a] <= threshold
         ):
@@ -235,10 +242,7 @@ def scan_tile(products, bias, first, exclude, ids, values):
                 continue
             for j in range(stretch.size):
                 value = stretch[j] + stretch_bias[j]
-                if (
-                    value < values[i, k - 1]
-                    and first + start + j != exclude[i]
-                ):
+                if value < values[i, k - 1] and first + start + j != exclude[i]:
                     at = k - 1
                     while at > 0 and values[i, at - 1] > value:
                         values[i, at] = values[i, at - 1]

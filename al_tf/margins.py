@@ -65,9 +65,7 @@ def multilabel_margin_scores(
     for first, block in _blocks(probabilities, from_logits):
         # |2 sigmoid(z) - 1| = tanh(|z| / 2), which cannot overflow.
         distance = (
-            np.tanh(np.abs(block) / 2)
-            if from_logits
-            else np.abs(2 * block - 1)
+            np.tanh(np.abs(block) / 2) if from_logits else np.abs(2 * block - 1)
         )
         margins.append(distance.min(1).astype(np.float32))
         del first
@@ -105,9 +103,7 @@ def check_probabilities(block: np.ndarray, first: int) -> None:
     )
 
 
-def _blocks(
-    source: Any, from_logits: bool
-) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(source: Any, from_logits: bool) -> Iterator[tuple[int, np.ndarray]]:
     is_stream = isinstance(source, Iterable) and not (
         hasattr(source, "dtype")
         or isinstance(source, (str, os.PathLike, list, tuple))

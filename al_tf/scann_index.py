@@ -144,7 +144,9 @@ def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:
     return out
 
 
-def _without_self(found, distances, exclude, k) -> tuple[np.ndarray, np.ndarray]:
+def _without_self(
+    found, distances, exclude, k
+) -> tuple[np.ndarray, np.ndarray]:
     """Drops the query itself, or the last entry where it was not found."""
     ids = found.astype(np.int64)
     ids[~np.isfinite(distances)] = -1
@@ -155,7 +157,7 @@ def _without_self(found, distances, exclude, k) -> tuple[np.ndarray, np.ndarray]
     width = ids.shape[1] - 1
     out = np.full((len(ids), k), -1, np.int32)
     out[:, :width] = ids[keep].reshape(len(ids), width)
-    kept = np.where(
-        np.isfinite(distances), distances, -np.inf
-    )[keep].reshape(len(ids), width)
+    kept = np.where(np.isfinite(distances), distances, -np.inf)[keep].reshape(
+        len(ids), width
+    )
     return out, kept.max(1, initial=-np.inf).astype(np.float64)
