@@ -11,8 +11,10 @@ small margin is an uncertain example. Distances, never similarities.
 """
 
 from al_tf.baselines import STRATEGIES, Pool
+from al_tf.build_clustering import cluster_embeddings
 from al_tf.cluster_margin import select_batch
-from al_tf.clustering import Clustering, cluster_embeddings, load_clustering
+from al_tf.clustering import Clustering
+from al_tf.clustering_store import load_clustering
 from al_tf.margins import margin_scores, multilabel_margin_scores
 from al_tf.unlabeled import PoolExhausted
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -179,7 +180,9 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def _smallest(scores, ids, batch_size, seed) -> np.ndarray:
+def _smallest(
+    scores: np.ndarray, ids: np.ndarray, batch_size: int, seed: int
+) -> np.ndarray:
     picked = cluster_margin.smallest_margins(scores, ids, batch_size, seed)
     return picked[np.lexsort((random_keys(picked, seed), scores[picked]))]
 
@@ -190,7 +193,13 @@ def _labeled(pool: Pool, ids: np.ndarray) -> np.ndarray:
     return np.flatnonzero(mask)
 
 
-def _coreset(pool, ids, labeled, batch_size, seed) -> np.ndarray:
+def _coreset(
+    pool: Pool,
+    ids: np.ndarray,
+    labeled: np.ndarray,
+    batch_size: int,
+    seed: int,
+) -> np.ndarray:
     embeddings = pool.need("embeddings")
     rows = np.ascontiguousarray(embeddings[ids], np.float32)
     centers = np.ascontiguousarray(embeddings[labeled], np.float32)
@@ -198,7 +207,9 @@ def _coreset(pool, ids, labeled, batch_size, seed) -> np.ndarray:
     return ids[greedy.k_center(rows, centers, batch_size, first)]
 
 
-def _badge(pool, ids, batch_size, seed) -> np.ndarray:
+def _badge(
+    pool: Pool, ids: np.ndarray, batch_size: int, seed: int
+) -> np.ndarray:
     probabilities = pool.need("probabilities")[ids].astype(np.float32)
     check_probabilities(probabilities, 0)
     rows = np.ascontiguousarray(pool.need("embeddings")[ids], np.float32)
@@ -210,7 +221,13 @@ def _badge(pool, ids, batch_size, seed) -> np.ndarray:
     ]
 
 
-def _partitioned(select, ids, batch_size, seed, num_parts) -> np.ndarray:
+def _partitioned(
+    select: Callable[..., np.ndarray],
+    ids: np.ndarray,
+    batch_size: int,
+    seed: int,
+    num_parts: int,
+) -> np.ndarray:
     """Splits ids at random and the batch evenly; picks part by part."""
     num_parts = max(1, min(num_parts, batch_size))
     shuffled = ids[np.argsort(random_keys(ids, seed))]
@@ -219,6 +236,6 @@ def _partitioned(select, ids, batch_size, seed, num_parts) -> np.ndarray:
     sizes = [len(p) for p in np.array_split(np.arange(batch_size), num_parts)]
     picks = [
         select(ids=np.sort(part), batch_size=size, seed=seed + i)
-        for i, (part, size) in enumerate(zip(parts, sizes))
+        for i, (part, size) in enumerate(zip(parts, sizes, strict=True))
     ]
     return np.concatenate(picks)

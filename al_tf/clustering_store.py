@@ -54,13 +54,18 @@ def save_clustering(clustering: Clustering, path: str | os.PathLike) -> None:
 
 
 def load_clustering(path: str | os.PathLike) -> Clustering:
-    """Reads the directory; see `al_tf.load_clustering`."""
+    """Opens what `Clustering.save` wrote.
+
+    Raises:
+        InputError: no clustering there, of another version, or damaged.
+    """
     path = pathlib.Path(path)
     if not is_clustering(path):
         raise InputError("holds no clustering", where=str(path))
     fields, arrays = _read(path, "clustering.json")
+    values: dict[str, Any] = {**fields, **arrays}
     try:
-        return Clustering(**fields, **arrays)
+        return Clustering(**values)
     except TypeError as error:
         raise InputError(
             f"is not a whole clustering ({error})", where=str(path)
@@ -96,7 +101,12 @@ def load_neighbors(
     return Neighbors(arrays["ids"], arrays["bound"]), fields["probe"]
 
 
-def _write(folder, name, fields, arrays) -> None:
+def _write(
+    folder: pathlib.Path,
+    name: str,
+    fields: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+) -> None:
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
     shapes = {key: list(array.shape) for key, array in arrays.items()}
@@ -106,7 +116,9 @@ def _write(folder, name, fields, arrays) -> None:
     )
 
 
-def _read(folder, name) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(
+    folder: pathlib.Path, name: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     fields = read_json(folder / name)
     version = fields.pop("format_version", None)
     if version != FORMAT_VERSION:

@@ -108,8 +108,10 @@ def open_embeddings(source: Any) -> Embeddings:
         str(item) if isinstance(item, pathlib.Path) else f"embeddings[{i}]"
         for i, item in enumerate(items)
     )
-    parts = tuple(_open_part(item, name) for item, name in zip(items, names))
-    for part, name in zip(parts, names):
+    parts = tuple(
+        _open_part(item, name) for item, name in zip(items, names, strict=True)
+    )
+    for part, name in zip(parts, names, strict=True):
         if part.shape[1] != parts[0].shape[1]:
             raise InputError(
                 "shards of different dimension",
@@ -259,7 +261,7 @@ def working_copy(
     for first, block in embeddings.blocks():
         center += normalized(block, first, metric).sum(0)
     center /= max(n, 1)
-    rows = np.empty((n, d), dtype)
+    rows: np.ndarray = np.empty((n, d), dtype)
     largest = 0.0
     for first, block in embeddings.blocks():
         centered = normalized(block, first, metric) - center

@@ -47,7 +47,7 @@ def k_center(
 
 
 def last_layer_errors(probabilities: np.ndarray) -> np.ndarray:
-    """p - onehot(argmax p), `[n, classes]`: one factor of the gradient."""
+    """One factor of the gradient: p - onehot(argmax p), `[n, classes]`."""
     errors = probabilities.copy()
     errors[np.arange(len(errors)), errors.argmax(1)] -= 1
     return errors
@@ -96,7 +96,9 @@ def k_means_plus_plus(
     return picks
 
 
-def _draw(distance, open_, generator) -> int:
+def _draw(
+    distance: np.ndarray, open_: np.ndarray, generator: np.random.Generator
+) -> int:
     """Draws a position with probability proportional to its distance."""
     mass = np.cumsum(distance, dtype=np.float64)
     if mass[-1] > 0:

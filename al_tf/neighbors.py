@@ -17,7 +17,7 @@ import numba
 import numpy as np
 import threadpoolctl
 
-from al_tf import hac_kernels
+from al_tf import row_kernels
 
 # Tiles of the distance matrix; the product stays in the cache.
 _QUERY_ROWS = 512
@@ -89,7 +89,7 @@ class BruteForceIndex:
     ) -> Neighbors:
         """See `NeighborIndex.search`."""
         ids = np.full((len(queries), k), -1, np.int32)
-        values = np.full((len(queries), k), hac_kernels.EMPTY, np.float32)
+        values = np.full((len(queries), k), row_kernels.EMPTY, np.float32)
 
         def search_block(start: int) -> None:
             block = slice(start, start + _QUERY_ROWS)
@@ -109,7 +109,13 @@ class BruteForceIndex:
                 pass
         return Neighbors(ids, self._lower_bound(queries, values[:, -1]))
 
-    def _scan(self, doubled, exclude, ids, values) -> None:
+    def _scan(
+        self,
+        doubled: np.ndarray,
+        exclude: np.ndarray,
+        ids: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
         products = np.empty(len(doubled) * _DATABASE_ROWS, np.float32)
         for first in range(0, len(self._rows), _DATABASE_ROWS):
             tile = self._rows[first : first + _DATABASE_ROWS]
@@ -117,9 +123,11 @@ class BruteForceIndex:
             out = out.reshape(len(doubled), len(tile))
             np.matmul(doubled, tile.T, out=out)
             bias = self._bias[first : first + len(tile)]
-            hac_kernels.scan_tile(out, bias, first, exclude, ids, values)
+            row_kernels.scan_tile(out, bias, first, exclude, ids, values)
 
-    def _lower_bound(self, queries, last_values) -> np.ndarray:
+    def _lower_bound(
+        self, queries: np.ndarray, last_values: np.ndarray
+    ) -> np.ndarray:
         square = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
         dimension = queries.shape[1]
         error = _UNIT_ROUNDOFF * (
@@ -127,7 +135,7 @@ class BruteForceIndex:
             + 4.0 * self._largest
         )
         bound = square + last_values - error
-        return np.where(last_values < hac_kernels.EMPTY, bound, np.inf)
+        return np.where(last_values < row_kernels.EMPTY, bound, np.inf)
 
 
 def symmetrize(

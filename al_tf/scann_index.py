@@ -145,7 +145,7 @@ def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:
 
 
 def _without_self(
-    found, distances, exclude, k
+    found: np.ndarray, distances: np.ndarray, exclude: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Drops the query itself, or the last entry where it was not found."""
     ids = found.astype(np.int64)

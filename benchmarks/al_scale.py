@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 import al_tf
-from al_tf import hac_kernels
+from al_tf import row_kernels
 from benchmarks import al_data, harness
 
 _EXAMPLES = flags.DEFINE_integer("examples", 1_000_000, "pool size")
@@ -84,7 +84,7 @@ def warm_up() -> None:
         al_tf.cluster_embeddings(
             rows.astype(np.float32), target_cluster_size=5, exact=exact
         )
-    hac_kernels.components(2, np.zeros(1, np.int64), np.ones(1, np.int64))
+    row_kernels.components(2, np.zeros(1, np.int64), np.ones(1, np.int64))
 
 
 def peak_mib() -> float:
