@@ -88,6 +88,7 @@ def cluster_embeddings(
         threshold = float(distance[-1]) if len(distance) else 0.0
     info = {
         "index": reason,
+        "target": target_cluster_size,
         "exact": use_exact,
         "num_neighbors": num_neighbors,
         "queries_per_point": effort.queries / n,
