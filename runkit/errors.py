@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
@@ -57,13 +58,14 @@ class InterruptedRun(Exception):
 def closest(name: str, known: Iterable[str]) -> str:
     """Returns "Did you mean ...?" with the nearest known name.
 
-    Lists all known names when none is near.
+    Lists the known names too, unless there are very many.
     """
     names = sorted(str(k) for k in known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean {near[0]!r}? Known: {', '.join(names)}"
-    return f"Known: {', '.join(names)}"
+    parts = [f"Did you mean {near[0]!r}?"] if near else []
+    if len(names) <= 80:
+        parts.append(f"Known: {', '.join(names)}")
+    return " ".join(parts)
 
 
 def check_choice(name: str, known: Iterable[str], *, where: str) -> str:
@@ -92,6 +94,8 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
         main: called with the arguments left over by the flag parser. Left-over
             arguments are refused: they are nearly always a flag without `--`.
     """
+    # TensorFlow's start-up notes would bury the run's own lines.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def guarded(argv: Sequence[str]) -> None:
         try:
@@ -102,6 +106,8 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
                     got=argv[1],
                     remedy="Options are given as --name=value",
                 )
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)
             main(argv)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)

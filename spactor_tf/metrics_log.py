@@ -1,0 +1,94 @@
+"""metrics.jsonl and TensorBoard: what a run says about itself.
+
+One JSON object per logged step: `step`, `stage`, the means of the losses since
+the line before, held-out figures where the step was evaluated, learning rate,
+FLOPs so far, throughput. A resumed run drops lines behind its checkpoint, so
+the file is that of an uninterrupted run but for the timings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from runkit import atomic_write
+
+
+class MetricsLog:
+    """Collects metrics of steps and writes them every now and then.
+
+    Args:
+        run_dir: of the run; None keeps nothing on disk (workers that are not
+            the chief).
+    """
+
+    def __init__(self, run_dir: str | os.PathLike | None):
+        self._path = (
+            pathlib.Path(run_dir) / "metrics.jsonl" if run_dir else None
+        )
+        self._board_dir = (
+            pathlib.Path(run_dir) / "tensorboard" if run_dir else None
+        )
+        self._board: Any = None
+        self._pending: list[dict[str, Any]] = []
+
+    def resume(self, step: int, pending: list[dict[str, float]]) -> None:
+        """Drops lines behind `step` and takes up pending metrics."""
+        self._pending = list(pending)
+        if self._path is None or not self._path.is_file():
+            return
+        kept = [r for r in read_metrics(self._path) if r["step"] <= step]
+        with atomic_write(self._path) as handle:
+            handle.writelines(json.dumps(record) + "\n" for record in kept)
+
+    def add(self, metrics: dict[str, Any]) -> None:
+        """Takes the metrics of one step; devices are not waited for."""
+        self._pending.append(metrics)
+
+    def pending(self) -> list[dict[str, float]]:
+        """Metrics of steps since the last line, as numbers."""
+        self._pending = [
+            {name: float(value) for name, value in metrics.items()}
+            for metrics in self._pending
+        ]
+        return self._pending
+
+    def write(self, step: int, stage: str, **more: float) -> dict[str, Any]:
+        """Writes the means of the pending metrics as one line."""
+        pending = self.pending()
+        names = pending[-1] if pending else {}
+        record: dict[str, Any] = {"step": step, "stage": stage}
+        for name in names:
+            values = [m[name] for m in pending if name in m]
+            record[name] = sum(values) / len(values)
+        record.update(more)
+        self._pending = []
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(record) + "\n")
+            self._write_board(step, record)
+        return record
+
+    def _write_board(self, step: int, record: dict[str, Any]) -> None:
+        import tensorflow as tf
+
+        if self._board is None:
+            self._board = tf.summary.create_file_writer(str(self._board_dir))
+        with self._board.as_default(step=step):
+            for name, value in record.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self._board.flush()
+
+
+def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Reads metrics.jsonl; a last line cut by a kill is left out."""
+    records = []
+    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records

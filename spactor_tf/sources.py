@@ -1,0 +1,277 @@
+"""Where documents come from: docstrings, text files, TFDS.
+
+docstrings                       the built-in corpus
+text:GLOB                        plain or .gz files; documents are separated
+                                 by blank lines with `text:GLOB:blank_lines`,
+                                 otherwise each file is one
+text:GLOB:FIELD                  .jsonl or .jsonl.gz files, one object a line
+tfds:NAME[:SPLIT][:FEATURE]      TensorFlow Datasets, prepared already
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import gzip
+import hashlib
+import itertools
+import json
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import IO, Any, cast
+
+from runkit import InputError, closest
+from spactor_tf import docstrings
+
+BLANK_LINES = "blank_lines"
+
+
+@dataclasses.dataclass
+class ReadingReport:
+    """What reading a source met; filled while the documents are consumed.
+
+    Attributes:
+        documents: documents given out.
+        invalid_utf8: {file: documents skipped because they are not UTF-8}.
+    """
+
+    documents: int = 0
+    invalid_utf8: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Source:
+    """Documents of one dataset specification, in a fixed order.
+
+    Args:
+        spec: see the module docstring.
+        invalid_utf8: "skip" or "refuse".
+        max_documents: stop after so many; None reads all.
+
+    Raises:
+        InputError: an unknown kind of source, a glob that matches nothing, a
+            TFDS name that is not prepared.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        invalid_utf8: str = "skip",
+        max_documents: int | None = None,
+    ):
+        self.spec = spec
+        self.report = ReadingReport()
+        self._refuse = invalid_utf8 == "refuse"
+        self._limit = max_documents
+        self._documents: Callable[[], Iterator[tuple[str, bytes | str]]]
+        self._identity: Any
+        kind, _, rest = spec.partition(":")
+        if kind == "docstrings" and not rest:
+            self._documents = self._from_docstrings
+            self._identity = _docstring_identity()
+        elif kind == "text":
+            self._files, self._field = _text_files(rest)
+            self._documents = self._from_files
+            self._identity = _file_identity(self._files)
+        elif kind == "tfds":
+            self._builder, self._split, self._field = _open_tfds(rest)
+            self._documents = self._from_tfds
+            self._identity = self._builder.info.full_name
+        else:
+            raise InputError(
+                "unknown kind of dataset", where="--dataset", got=spec,
+                remedy=closest(kind, ("docstrings", "text:", "tfds:")),
+            )  # fmt: skip
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the specification and of what it names on this machine."""
+        text = json.dumps([self.spec, self._identity, self._limit])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields documents that hold more than white space."""
+        self.report = ReadingReport()
+        for where, raw in itertools.islice(self._documents(), self._limit):
+            text = self._decode(where, raw)
+            if text is not None and text.strip():
+                self.report.documents += 1
+                yield text
+
+    def _decode(self, where: str, raw: bytes | str) -> str | None:
+        if isinstance(raw, str):
+            return raw
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if self._refuse:
+                raise InputError(
+                    f"is not UTF-8 ({error.reason} at byte {error.start})",
+                    where=where,
+                    remedy="Convert it, or skip such text with "
+                    "--data.invalid_utf8=skip",
+                ) from None
+            skipped = self.report.invalid_utf8
+            skipped[where] = skipped.get(where, 0) + 1
+            return None
+
+    def _from_docstrings(self) -> Iterator[tuple[str, str]]:
+        yield from docstrings.iter_docstrings()
+
+    def _from_files(self) -> Iterator[tuple[str, bytes | str]]:
+        for path in self._files:
+            name = str(path)
+            with _open(path) as handle:
+                if _is_jsonl(path):
+                    yield from _json_lines(handle, name, self._field)
+                elif self._field == BLANK_LINES:
+                    yield from ((name, block) for block in _blocks(handle))
+                else:
+                    yield name, handle.read()
+
+    def _from_tfds(self) -> Iterator[tuple[str, bytes]]:
+        import tensorflow_datasets as tfds
+
+        config = tfds.ReadConfig(interleave_cycle_length=1)
+        dataset = self._builder.as_dataset(
+            split=self._split, read_config=config, shuffle_files=False
+        )
+        where = f"{self._builder.info.full_name}:{self._split}"
+        for example in tfds.as_numpy(dataset):
+            yield where, example[self._field]
+
+
+def _docstring_identity() -> str:
+    import importlib.metadata
+
+    versions = sorted(
+        f"{d.metadata['Name']} {d.version}"
+        for d in importlib.metadata.distributions()
+    )
+    return hashlib.sha256("\n".join(versions).encode()).hexdigest()
+
+
+def _file_identity(files: list[pathlib.Path]) -> list:
+    return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+
+
+def _text_files(rest: str) -> tuple[list[pathlib.Path], str]:
+    """Returns the files and the field of "GLOB[:FIELD]"."""
+    pattern, _, field = rest.partition(":")
+    names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+    files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
+    if not files:
+        raise InputError(
+            "no file matches", where="--dataset", got=f"text:{rest}",
+            expected="text:GLOB, for example text:corpus/**/*.txt",
+        )  # fmt: skip
+    has_json = any(_is_jsonl(path) for path in files)
+    if has_json and (not field or field == BLANK_LINES):
+        raise InputError(
+            "JSON lines need the name of the text field", where="--dataset",
+            got=f"text:{rest}", expected="text:GLOB:FIELD",
+        )  # fmt: skip
+    if field and field != BLANK_LINES and not has_json:
+        raise InputError(
+            "names a field, but no file is .jsonl or .jsonl.gz",
+            where="--dataset", got=f"text:{rest}",
+            expected=f"text:GLOB or text:GLOB:{BLANK_LINES}",
+        )  # fmt: skip
+    return files, field
+
+
+def _is_jsonl(path: pathlib.Path) -> bool:
+    return path.name.removesuffix(".gz").endswith(".jsonl")
+
+
+def _open(path: pathlib.Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def _blocks(handle: IO[bytes]) -> Iterator[bytes]:
+    """Yields runs of lines between blank lines."""
+    block: list[bytes] = []
+    for line in handle:
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield b"".join(block)
+            block = []
+    if block:
+        yield b"".join(block)
+
+
+def _json_lines(
+    handle: IO[bytes], name: str, field: str
+) -> Iterator[tuple[str, bytes | str]]:
+    for number, line in enumerate(handle, 1):
+        if not line.strip():
+            continue
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            yield name, line  # Counted and skipped, or refused, by the caller.
+            continue
+        where = f"{name}, line {number}"
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"is not JSON ({error})", where=where) from None
+        if not isinstance(value, dict) or field not in value:
+            keys = value if isinstance(value, dict) else ()
+            raise InputError(
+                "has no such field", where=where, got=field,
+                remedy=closest(field, keys),
+            )  # fmt: skip
+        if not isinstance(value[field], str):
+            raise InputError(
+                "is not text", where=f"{where}, field {field}",
+                got=value[field],
+            )  # fmt: skip
+        yield name, value[field]
+
+
+def _open_tfds(rest: str) -> tuple[Any, str, str]:
+    """Returns (builder, split, text feature) of "NAME[:SPLIT][:FEATURE]"."""
+    import tensorflow_datasets as tfds
+
+    name, *more = rest.split(":")
+    if more and re.fullmatch(r"\d+\.\d+\.\d+", more[0]):
+        name = f"{name}:{more.pop(0)}"
+    where = "--dataset"
+    try:
+        builder = tfds.builder(name)
+    except Exception as error:  # TFDS has many classes for "unknown".
+        raise InputError(
+            f"TFDS does not know it ({str(error).splitlines()[0]})",
+            where=where, got=name, remedy=closest(name, tfds.list_builders()),
+        ) from None  # fmt: skip
+    if not pathlib.Path(builder.data_dir).is_dir():
+        raise InputError(
+            "is not prepared", where=where, got=name,
+            expected=f"data in {builder.data_dir}",
+            remedy="Set TFDS_DATA_DIR to where it is, or prepare it with "
+            f"`tfds build {name}` (or tfds.builder({name!r})"
+            ".download_and_prepare())",
+        ) from None  # fmt: skip
+    split = more[0] if more else "train"
+    base = re.split(r"[\[+]", split)[0]
+    if base not in builder.info.splits:
+        raise InputError(
+            "has no such split", where=where, got=split,
+            remedy=closest(split, builder.info.splits),
+        )  # fmt: skip
+    texts = [
+        key
+        for key, feature in builder.info.features.items()
+        if feature.np_dtype in (object, str)
+    ]
+    feature = more[1] if len(more) > 1 else (texts[0] if texts else "")
+    if feature not in texts:
+        raise InputError(
+            "has no such text feature", where=where, got=feature,
+            remedy=closest(feature, texts),
+        )  # fmt: skip
+    return builder, split, feature
