@@ -109,7 +109,7 @@ class Source:
                     f"is not UTF-8 ({error.reason} at byte {error.start})",
                     where=where,
                     remedy="Convert it, or skip such text with "
-                    "--data.invalid_utf8=skip",
+                    "--set=data.invalid_utf8=skip",
                 ) from None
             skipped = self.report.invalid_utf8
             skipped[where] = skipped.get(where, 0) + 1

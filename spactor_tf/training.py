@@ -225,7 +225,7 @@ class Run:
                 got=self.corpus.vocabulary.fingerprint[:16],
                 expected=state["vocabulary"][:16],
                 remedy="Give the run's own vocabulary.model as "
-                "--data.vocabulary, or start a new run",
+                "--vocabulary, or start a new run",
             )  # fmt: skip
         self.step = state["step"]
         log.resume(self.step, state["pending"])
