@@ -74,12 +74,7 @@ class TokenStore:
                     expected=f"{size * self._dtype.itemsize} bytes",
                     remedy="Delete the folder; it is prepared anew",
                 )  # fmt: skip
-            self._files.append(os.open(name, os.O_RDONLY))
-
-    def __del__(self) -> None:
-        """Closes the files."""
-        for handle in getattr(self, "_files", ()):
-            os.close(handle)
+            self._files.append(name.open("rb", buffering=0))
 
     def num_windows(self, length: int) -> int:
         """Windows of that length in one pass over all tokens.
@@ -125,7 +120,9 @@ class TokenStore:
             count = min(len(row) - done, int(self._ends[shard] - start))
             width = self._dtype.itemsize
             data = os.pread(
-                self._files[shard], count * width, int(start - begin) * width
+                self._files[shard].fileno(),
+                count * width,
+                int(start - begin) * width,
             )
             row[done : done + count] = np.frombuffer(data, self._dtype)
             done, start, shard = done + count, start + count, shard + 1

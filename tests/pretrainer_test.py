@@ -1,5 +1,7 @@
 """The model: what each stage computes, updates and leaves alone."""
 
+import tempfile
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,8 +33,9 @@ class PretrainerTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = absltest.TEST_TMPDIR.value + "/pretrainer"
-        cls.stores = testing.token_stores(cls.folder)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.stores = testing.token_stores(folder.name)
 
     def dataset(self, config, start=0, end=1000):
         pipeline = train_pipeline(
