@@ -16,16 +16,16 @@ from tests import testing
 from tests.training_test import final_arrays, without_timings
 
 ROOT = pathlib.Path(__file__).parent.parent
-KILLS = 20
+KILLS, TRANSITION = 20, 1000
 
 
 @pytest.mark.slow
 class KillTest(absltest.TestCase):
     """Twenty kills, each at another moment of another attempt.
 
-    Half of them wait for a sign of work first: a temporary folder (the process
-    is inside a checkpoint) or the line of the transition; the others come a
-    random time after the start of training.
+    Half of them come when a temporary folder is there (the process is inside a
+    checkpoint), one at the transition, the others a random time after a line of
+    metrics.
     """
 
     def setUp(self):
@@ -45,9 +45,9 @@ class KillTest(absltest.TestCase):
         command = [
             sys.executable, "-m", "spactor_tf.pretrain_main",
             f"--dataset={self.dataset}", f"--output_dir={self.base / name}",
-            f"--cache_dir={self.base / 'cache'}", "--train_steps=600",
-            "--transition_step=300", "--batch_size=4", "--log_every=7",
-            "--eval_every=100", "--checkpoint_every=20",
+            f"--cache_dir={self.base / 'cache'}", "--train_steps=2000",
+            f"--transition_step={TRANSITION}", "--batch_size=4", "--log_every=7",
+            "--eval_every=200", "--checkpoint_every=20",
             *(f"--set={field}" for field in fields),
         ]  # fmt: skip
         return subprocess.Popen(
@@ -72,6 +72,8 @@ class KillTest(absltest.TestCase):
         checkpoints = folder / "checkpoints"
         metrics = folder / "metrics.jsonl"
         size = metrics.stat().st_size if metrics.is_file() else 0
+        if moment == KILLS // 2:
+            return (checkpoints / f"step-{TRANSITION:08d}").is_dir
         if moment % 2 == 0:
             return lambda: any(checkpoints.glob(".tmp-*"))
         return lambda: metrics.is_file() and metrics.stat().st_size > size
