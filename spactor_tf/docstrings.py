@@ -53,7 +53,9 @@ def source_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted(
         path
         for path in root.rglob("*.py")
-        if not {"tests", "test", "testing"} & set(path.parts)
+        # The environment itself may well lie in a folder of that name.
+        if not {"tests", "test", "testing"} & set(path.relative_to(root).parts)
+        and path.is_file()  # And no link to nowhere.
         and path.stat().st_size <= _MAX_FILE_BYTES
     )
 

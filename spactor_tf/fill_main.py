@@ -1,7 +1,6 @@
 """Fills gaps in text with a pre-trained T5.
 
 Example:
-
     python -m spactor_tf.fill_main --run_dir=runs/imdb \
       --text="This film was <extra_id_0> than the first."
 """
