@@ -72,9 +72,7 @@ class AverageLinkageTest(parameterized.TestCase):
     def test_equals_scipy(self, kind, n, seed):
         # 32 pools x 3 list lengths x 4 thresholds = 384 partitions.
         rows = points(kind, n, seed)
-        tree = hierarchy.linkage(
-            distance.pdist(rows, "sqeuclidean"), "average"
-        )
+        tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         heights = np.sort(tree[:, 2])
         for k in (1, 4, 16):
             merges, _, _ = cluster(rows, num_neighbors=k)
@@ -118,9 +116,7 @@ class AverageLinkageTest(parameterized.TestCase):
         # list holds: only the full scan can tell them apart.
         generator = np.random.default_rng(0)
         rows = 0.5 + 1e-6 * generator.standard_normal((200, 3))
-        tree = hierarchy.linkage(
-            distance.pdist(rows, "sqeuclidean"), "average"
-        )
+        tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         merges, _, effort = cluster(rows, num_neighbors=2)
         np.testing.assert_allclose(
             merges.distance, np.sort(tree[:, 2]), rtol=1e-6
@@ -130,9 +126,7 @@ class AverageLinkageTest(parameterized.TestCase):
     def test_hub_in_the_middle(self):
         rows = np.concatenate([np.zeros((1, 40)), np.eye(40)]) * 0.5
         rows[1:] *= 1 + 1e-3 * np.arange(40)[:, None]
-        tree = hierarchy.linkage(
-            distance.pdist(rows, "sqeuclidean"), "average"
-        )
+        tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         merges, _, _ = cluster(rows, num_neighbors=2)
         np.testing.assert_allclose(merges.distance, np.sort(tree[:, 2]))
 
@@ -178,9 +172,7 @@ class AverageLinkageTest(parameterized.TestCase):
 
     def test_high_dimension(self):
         rows = np.random.default_rng(6).standard_normal((80, 2048)) / 50
-        tree = hierarchy.linkage(
-            distance.pdist(rows, "sqeuclidean"), "average"
-        )
+        tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         merges, _, _ = cluster(rows)
         np.testing.assert_allclose(merges.distance, np.sort(tree[:, 2]))
 

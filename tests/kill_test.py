@@ -23,9 +23,9 @@ KILLS, TRANSITION = 20, 1000
 class KillTest(absltest.TestCase):
     """Twenty kills, each at another moment of another attempt.
 
-    Half of them come when a temporary folder is there (the process is inside a
-    checkpoint), one at the transition, the others a random time after a line of
-    metrics.
+    Half of them come when a temporary folder is there (the process is inside
+    a checkpoint), one at the transition, the others a random time after a line
+    of metrics.
     """
 
     def setUp(self):
