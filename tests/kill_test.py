@@ -36,6 +36,7 @@ class KillTest(absltest.TestCase):
         self.dataset = testing.write_corpus(self.base)
 
     def start(self, name):
+        root = str(ROOT)
         fields = [
             "model.vocabulary_size=512", "model.num_layers=1",
             "model.hidden_dim=64", "corruption.input_length=32",
@@ -46,12 +47,12 @@ class KillTest(absltest.TestCase):
             sys.executable, "-m", "spactor_tf.pretrain_main",
             f"--dataset={self.dataset}", f"--output_dir={self.base / name}",
             f"--cache_dir={self.base / 'cache'}", "--train_steps=2000",
-            f"--transition_step={TRANSITION}", "--batch_size=4", "--log_every=7",
-            "--eval_every=200", "--checkpoint_every=20",
+            f"--transition_step={TRANSITION}", "--batch_size=4",
+            "--log_every=7", "--eval_every=200", "--checkpoint_every=20",
             *(f"--set={field}" for field in fields),
         ]  # fmt: skip
         return subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": root},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
