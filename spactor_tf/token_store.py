@@ -39,9 +39,10 @@ def is_held_out(text: str, fraction: float) -> bool:
     """Whether a document is kept for evaluation: a hash of its text.
 
     The same text is always on the same side, in whatever order and however
-    often it comes.
+    often it comes; white space around it does not matter.
     """
-    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    data = text.strip().encode("utf-8")
+    digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "little") < fraction * 2**64
 
 

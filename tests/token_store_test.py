@@ -170,6 +170,13 @@ class HoldOutTest(parameterized.TestCase):
         held = sum(is_held_out(f"text {i}", 0.1) for i in range(10_000))
         self.assertBetween(held, 880, 1120)  # Four standard deviations.
 
+    def test_white_space_around_a_text_does_not_move_it(self):
+        # A text block has a line end, but for the last one of a file.
+        for text in testing.documents(50):
+            self.assertEqual(
+                is_held_out(text, 0.5), is_held_out(f"\n{text}\n", 0.5)
+            )
+
     def test_duplicates_do_not_cross(self):
         texts = testing.documents(60)
         folder = self.create_tempdir().full_path
