@@ -97,11 +97,13 @@ def _in_order(
     if workers == 1 or len(files) < 200:
         yield from ((path, file_docstrings(path)) for path in files)
         return
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context
-    ) as pool:
+    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
+    try:
         progress = Progress(len(files), "files", "reading docstrings")
         found = pool.map(file_docstrings, files, chunksize=64)
         for number, pair in enumerate(zip(files, found, strict=True), 1):
             progress.update(number)
             yield pair
+    finally:
+        # A reader that has enough does not wait for the rest.
+        pool.shutdown(cancel_futures=True)
