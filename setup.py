@@ -56,6 +56,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "spactor-fill = spactor_tf.fill_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
             "al-select = al_tf.select_main:run",
         ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -113,7 +114,8 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
     ) -> None:
         """Updates one variable and its slots."""
         # Embedding gradients come as index slices that may repeat an index.
-        gradient = ops.cast(ops.convert_to_tensor(gradient), "float32")
+        # `tf` because `ops.convert_to_tensor` leaves the slices as they are.
+        gradient = ops.cast(tf.convert_to_tensor(gradient), "float32")
         index = self._get_variable_index(variable)
         value = ops.cast(ops.convert_to_tensor(variable), "float32")
         update = self._clipped_update(gradient, index)
@@ -138,20 +140,23 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
 
     def _clipped_update(self, gradient: Any, index: int) -> Any:
         decay = 1.0 - ops.power(self._step(), self.decay_rate)
-        squared = ops.square(gradient) + self.epsilon_1
+        squared = ops.square(gradient)
         if self._column[index] is None:
-            moment = self._average(self._row[index], squared, decay)
+            moment = self._average(
+                self._row[index], squared + self.epsilon_1, decay
+            )
             update = gradient * ops.rsqrt(moment)
             mean_square = ops.mean(ops.square(update))
             return update * self._clip_factor(mean_square)
-        row = self._average(self._row[index], ops.mean(squared, -1), decay)
-        column = self._average(
-            self._column[index], ops.mean(squared, -2), decay
-        )
+        row = ops.mean(squared, axis=-1) + self.epsilon_1
+        row = self._average(self._row[index], row, decay)
+        column = ops.mean(squared, axis=-2) + self.epsilon_1
+        column = self._average(self._column[index], column, decay)
         row_scale = ops.rsqrt(row / ops.mean(row, axis=-1, keepdims=True))
         column_scale = ops.rsqrt(column)
         # mean(update^2) from g^2 by a matrix-vector product: the update itself
-        # is then written in one pass, clipped already.
+        # is then written in one pass, clipped already. Without epsilon_1: a row
+        # that was not touched has no update and yet a large row_scale.
         weighted = ops.matmul(squared, ops.square(column_scale)[..., None])
         mean_square = ops.mean(
             ops.square(row_scale) * weighted[..., 0]

@@ -18,6 +18,8 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 
+from runkit import Progress
+
 MIN_CHARACTERS = 200  # Shorter ones are mostly a name in other words.
 _MAX_FILE_BYTES = 2_000_000
 _DOCUMENTED = (
@@ -98,6 +100,8 @@ def _in_order(
     with concurrent.futures.ProcessPoolExecutor(
         workers, mp_context=context
     ) as pool:
-        yield from zip(
-            files, pool.map(file_docstrings, files, chunksize=64), strict=True
-        )
+        progress = Progress(len(files), "files", "reading docstrings")
+        found = pool.map(file_docstrings, files, chunksize=64)
+        for number, pair in enumerate(zip(files, found, strict=True), 1):
+            progress.update(number)
+            yield pair

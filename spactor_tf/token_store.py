@@ -50,14 +50,11 @@ class _Shard:
     """An open file, closed when nobody holds it any more."""
 
     def __init__(self, path: pathlib.Path):
-        self._handle = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_handle"):
-            os.close(self._handle)
+        # A file object closes itself, at the interpreter's end as well.
+        self._file = path.open("rb", buffering=0)
 
     def read(self, count: int, offset: int) -> bytes:
-        return os.pread(self._handle, count, offset)
+        return os.pread(self._file.fileno(), count, offset)
 
 
 class TokenStore:
