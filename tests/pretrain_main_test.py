@@ -54,7 +54,7 @@ class BadFlagsTest(parameterized.TestCase):
          "transition_step.*behind the last step; got 11.*at most 10"),
         ("slices", ["--batch_size=10", "--accumulation_steps=4"],
          "batch_size.*got 10; expected a multiple of 4"),
-        ("rate", ["--set=corruption.noise_density=15"], "noise_density.*got 15"),
+        ("rate", ["--set=corruption.noise_density=15"], "density.*got 15"),
         ("flag_without_dashes", ["train_steps=3"],
          "unexpected argument; got 'train_steps=3'.*--name=value"),
     )  # fmt: skip

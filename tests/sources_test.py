@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tracemalloc
 import unittest
 from unittest import mock
@@ -281,6 +283,40 @@ class DocstringsTest(FolderTest):
             one = list(docstrings.iter_docstrings(self.folder / "lib"))
         self.assertEqual(many, one)
         self.assertLen(one, 211)
+
+    def test_a_script_without_a_main_guard_can_read_them(self):
+        self.package("lib", 210)
+        script = self.write(
+            "script.py",
+            "from spactor_tf import docstrings\n"
+            f"print(len(list(docstrings.iter_docstrings('{self.folder}/lib'))))",
+        )
+        root = str(pathlib.Path(docstrings.__file__).parents[1])
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True,
+            check=False, env={**os.environ, "PYTHONPATH": root},
+        )  # fmt: skip
+        self.assertEqual(done.stdout.strip(), "211", done.stderr)
+
+    def test_a_reader_that_stops_early_leaves_no_process(self):
+        self.package("lib", 210)
+        started = []
+        start = subprocess.Popen
+
+        def noted(*args, **kwargs):
+            started.append(start(*args, **kwargs))
+            return started[-1]
+
+        with (
+            mock.patch.object(os, "cpu_count", lambda: 2),
+            mock.patch.object(subprocess, "Popen", noted),
+        ):
+            documents = docstrings.iter_docstrings(self.folder / "lib")
+            next(documents)
+            documents.close()
+        self.assertLen(started, 2)
+        for process in started:
+            self.assertIsNotNone(process.poll())
 
     def test_default_corpus_is_there(self):
         self.assertLen(list(Source("docstrings", max_documents=3)), 3)
