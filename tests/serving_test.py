@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import functools
 
 import numpy as np
+import serving_models
 import tensorflow as tf
 import testing
 from absl.testing import absltest, parameterized
@@ -28,24 +29,9 @@ TEXTS = [
 LENGTH = 24
 
 
-@functools.cache
-def pretrained(gated: bool = False) -> Pretrained:
-    """A random tiny T5; its weights are large enough to have opinions."""
-    fields = {"model.activation": "gated_gelu", "model.tie_embeddings": False}
-    config = testing.tiny_config(
-        **{"model.num_layers": 2, **(fields if gated else {})}
-    )
-    backbone = t5.build_backbone(config.model)
-    t5.reinitialize(
-        backbone.variables, 7,
-        head_dim=config.model.head_dim, hidden_dim=config.model.hidden_dim,
-    )  # fmt: skip
-    return Pretrained(backbone, testing.vocabulary(), config)
-
-
 @functools.cache  # Traced once; a dropped module cannot be traced at all.
 def serving_module(model: Pretrained | None = None, **options) -> ServingModule:
-    model = model or pretrained()
+    model = model or serving_models.pretrained()
     options = {
         "labels": LABELS, "input_length": LENGTH, "max_output_length": 6,
         **options,
@@ -105,7 +91,7 @@ def greedy_oracle(model: Pretrained, text: str, length: int):
 class EmbedTest(parameterized.TestCase):
     def test_is_the_mean_of_the_encoder_states(self):
         found = run(serving_module().embed, TEXTS)
-        expected = pretrained().embed(TEXTS, LENGTH)
+        expected = serving_models.pretrained().embed(TEXTS, LENGTH)
         np.testing.assert_allclose(found["embedding"], expected, atol=1e-5)
 
     def test_unit_norm(self):
@@ -117,7 +103,7 @@ class EmbedTest(parameterized.TestCase):
 
     def test_truncates_and_says_so(self):
         # A text of exactly as many tokens as there is room for is not cut.
-        vocabulary = pretrained().vocabulary
+        vocabulary = serving_models.pretrained().vocabulary
         text = "dada zuzu. " * 40
         ids = vocabulary.encode([text])[0]
         exact = vocabulary.decode(ids[: LENGTH - 1])
@@ -130,7 +116,7 @@ class EmbedTest(parameterized.TestCase):
 class ClassifyTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
     def test_ranks_by_the_likelihood_of_the_label_words(self, gated):
-        model = pretrained(gated)
+        model = serving_models.pretrained(gated)
         prefix = "task: "
         found = run(serving_module(model, prefix=prefix).classify, TEXTS)
         targets = label_targets(model.vocabulary, LABELS)
@@ -187,7 +173,7 @@ class ClassifyTest(parameterized.TestCase):
 class GenerateTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
     def test_greedy_equals_the_whole_model_token_by_token(self, gated):
-        model = pretrained(gated)
+        model = serving_models.pretrained(gated)
         found = run(serving_module(model).generate, TEXTS)
         for row, text in enumerate(TEXTS):
             tokens, score = greedy_oracle(model, text, 6)
@@ -200,7 +186,7 @@ class GenerateTest(parameterized.TestCase):
 
     def test_wide_beam_finds_the_best_of_all(self):
         # With a beam for every token, two steps are an exhaustive search.
-        model = pretrained()
+        model = serving_models.pretrained()
         text, size = TEXTS[0], model.vocabulary.size
         found = run(
             serving_module(
@@ -224,7 +210,7 @@ class GenerateTest(parameterized.TestCase):
         np.testing.assert_allclose(greedy["score"], beam["score"], atol=1e-4)
 
     def test_samples_follow_the_distribution(self):
-        model = pretrained()
+        model = serving_models.pretrained()
         draws = np.zeros(model.backbone.vocabulary_size)
         expected = allowed(
             model, log_probabilities(model, TEXTS[0], [[0]])[0, 0] / 0.5
