@@ -17,7 +17,7 @@ class Metrics:
         self._latency: dict[str, list[int]] = defaultdict(
             lambda: [0] * (len(_SECONDS) + 1)
         )
-        self._seconds: Counter = Counter()
+        self._seconds: dict[str, float] = defaultdict(float)
         self._batches, self._rows = 0, 0
 
     def request(self, api: str, code: str, seconds: float) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from export import records
 from export.batching import Batcher
-from export.saved_model import versions
 from export.session import SessionModel
+from export.versions import versions
 from runkit import InputError
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"

@@ -6,6 +6,7 @@ import base64
 import http.server
 import json
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 code, value = 200, method()
         except ServiceError as error:
             code, value = _HTTP[error.code], {"error": error.message}
-            # What is left of the body would be read as the next request.
-            self.close_connection = True
+        except RecursionError:
+            code, value = 400, {"error": "the body is nested too deeply"}
+        except OSError:
+            raise  # The client has gone.
+        except Exception as error:
+            print(f"defect while answering: {error!r}", file=sys.stderr)
+            code, value = 500, {"error": "internal error"}
+        # After an error, what is left of the body would be read as a request.
+        self.close_connection |= code != 200
         self._send(code, json.dumps(value).encode(), "application/json")
 
     def _send(self, code: int, body: bytes, kind: str) -> None:
@@ -122,7 +130,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
-        if not re.fullmatch(r"\d{1,12}", length) or int(length) > self.max_bytes:
+        if (
+            not re.fullmatch(r"\d{1,12}", length)
+            or int(length) > self.max_bytes
+        ):
             raise ServiceError(
                 "INVALID_ARGUMENT",
                 f"Content-Length must be at most {self.max_bytes}",

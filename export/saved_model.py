@@ -16,6 +16,7 @@ from export import records, server_config
 from export.options import ServingOptions
 from export.serving import ServingModule
 from export.verify import MODEL_CARD, verify_saved_model
+from export.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
 from spactor_tf import load_pretrained, overrides
 
@@ -116,19 +117,6 @@ def _save(
         updater = updater.MethodNameUpdater(str(folder))
         updater.replace_method_name("classify_examples", _CLASSIFY_METHOD)
         updater.save()
-
-
-def next_version(output_dir: pathlib.Path) -> int:
-    """Returns one more than the newest version; 1 for none."""
-    return max(versions(output_dir), default=0) + 1
-
-
-def versions(output_dir: pathlib.Path) -> list[int]:
-    """Returns the versions in a base path, ascending, as servers read them."""
-    if not output_dir.is_dir():
-        return []
-    names = (path.name for path in output_dir.iterdir() if path.is_dir())
-    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
 
 
 def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:

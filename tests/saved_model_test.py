@@ -22,7 +22,14 @@ import serving_models
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
-from export import export_main, records, saved_model, server_config, verify
+from export import (
+    export_main,
+    records,
+    saved_model,
+    server_config,
+    verify,
+    versions,
+)
 from export.options import ServingOptions
 from export.serving import ServingModule
 from export.session import SessionModel
@@ -259,9 +266,9 @@ class WriteTest(parameterized.TestCase):
         (self.base / "12").mkdir()
         (self.base / ".tmp-13-aa").mkdir()
         (self.base / "13.old").mkdir()
-        self.assertEqual(saved_model.next_version(self.base), 13)
+        self.assertEqual(versions.next_version(self.base), 13)
         serving_models.write_toy(self.base, 13)
-        self.assertEqual(saved_model.versions(self.base), [12, 13])
+        self.assertEqual(versions.versions(self.base), [12, 13])
         self.assertFalse((self.base / ".tmp-13-aa").exists())
 
     @parameterized.parameters(
@@ -323,7 +330,7 @@ class WriteTest(parameterized.TestCase):
             process.send_signal(signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
             process.stdout.close()
-            for version in saved_model.versions(self.base):
+            for version in versions.versions(self.base):
                 verify.verify_saved_model(self.base / str(version))
         self.assertGreater(killed, 5)
         shutil.rmtree(self.base / "1", ignore_errors=True)

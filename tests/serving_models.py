@@ -32,11 +32,17 @@ def pretrained(gated: bool = False) -> Pretrained:
 
 
 class ToyModule(tf.Module):
-    """One signature, no tokenizer: text -> its length, times a variable."""
+    """No tokenizer: text -> its length, times a variable."""
 
     def __init__(self, factor: float):
         super().__init__()
         self.factor = tf.Variable([factor] * 1000)
+
+    def signatures(self):
+        return {
+            "embed": self.embed.get_concrete_function(),
+            "classify_examples": self.classify_examples.get_concrete_function(),
+        }
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="text")]
@@ -45,17 +51,27 @@ class ToyModule(tf.Module):
         length = tf.cast(tf.strings.length(text), tf.float32)
         return {"embedding": length[:, tf.newaxis] * self.factor[:2]}
 
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="inputs")]
+    )
+    def classify_examples(self, inputs):
+        features = {"text": tf.io.FixedLenFeature([], tf.string)}
+        text = tf.io.parse_example(inputs, features)["text"]
+        rows = tf.shape(text)[0]
+        return {
+            "classes": tf.tile(tf.constant([["short", "long"]]), [rows, 1]),
+            "scores": self.embed(text)["embedding"],
+        }
+
 
 def write_toy(
     base: pathlib.Path, version: int, factor: float = 1.0
 ) -> pathlib.Path:
     """Writes and verifies a version of the toy model."""
     module = ToyModule(factor)
-    signatures = {"embed": module.embed.get_concrete_function()}
-    card = {"model_name": "toy", "parameters": 1000, "custom_ops": []}
-    # The object graph is larger than such a model; the bound is for real ones.
-    card["parameters"] = 2000
-    return write_version(module, signatures, base, version, card)
+    # Twice the parameters: of so small a model, the file is mostly names.
+    card = {"model_name": "toy", "parameters": 2000}
+    return write_version(module, module.signatures(), base, version, card)
 
 
 def export_t5(base: pathlib.Path, version: int | None = None) -> pathlib.Path:
