@@ -47,16 +47,26 @@ def cluster(graph, threshold: float, missing: float | None) -> np.ndarray:
         if len(near[a]) < len(near[b]):
             a, b = b, a
         parent[b] = a
-        for c, (total, count) in near[b].items():
-            del near[c][b]
-            if c != a:
-                old_total, old_count = near[a].get(c, (0.0, 0))
-                near[a][c] = near[c][a] = (old_total + total, old_count + count)
-        near[b] = {}
+        _move_edges(near, b, a)
         size[a] += size[b]
-        for c in near[a]:
-            heapq.heappush(heap, (linkage(*sorted((a, c))), *sorted((a, c))))
+        # A mean over edges changes only where edges came; with missing pairs
+        # every linkage of the union changes with its size.
+        changed = near[a] if missing is not None else near[b]
+        for c in changed:
+            if c != a:
+                pair = min(a, c), max(a, c)
+                heapq.heappush(heap, (linkage(*pair), *pair))
+        near[b] = {}
     return np.array([_root(parent, i) for i in range(n)])
+
+
+def _move_edges(near: list[dict], b: int, a: int) -> None:
+    """Gives the edges of b to a."""
+    for c, (total, count) in near[b].items():
+        del near[c][b]
+        if c != a:
+            old_total, old_count = near[a].get(c, (0.0, 0))
+            near[a][c] = near[c][a] = (old_total + total, old_count + count)
 
 
 def _edges(graph) -> list[dict[int, tuple[float, int]]]:
