@@ -65,7 +65,8 @@ class ScannIndex:
         # Imported here: ScaNN imports TensorFlow.
         from scann.scann_ops.py import scann_ops_pybind
 
-        self._database = _with_column(
+        self._rows, self._offsets = rows, offsets
+        database = _with_column(
             rows, 0.0 if offsets is None else np.sqrt(offsets)
         )
         n = len(rows)
@@ -75,7 +76,7 @@ class ScannIndex:
         self._target, self._seed = target_recall, seed
         self.recall = float("nan")
         builder = scann_ops_pybind.builder(
-            self._database, min(k + 1, n), "squared_l2"
+            database, min(k + 1, n), "squared_l2"
         ).tree(
             self.num_leaves,
             self._leaves,
@@ -118,14 +119,14 @@ class ScannIndex:
         Returns:
             The recall reached, also kept as `recall`.
         """
-        sample = probe_sample(len(self._database), sample_size, self._seed)
-        true = true_neighbors(self._database, sample, k)
-        queries = self._database[sample, :-1]
-        n, d = self._database.shape
+        sample = probe_sample(len(self._rows), sample_size, self._seed)
+        true = true_neighbors(self._rows, sample, k, self._offsets)
+        queries = self._rows[sample]
+        n, d = self._rows.shape
         share = min(1.0, _MOST_WORK / (float(n) * n * d))
         most = max(self._leaves, int(share * self.num_leaves))
         while True:
-            found = self.search(queries, k, sample.astype(np.int64))
+            found = self.search(queries, k, sample)
             self.recall = recall(found.ids, true)
             if self.recall >= self._target or self._leaves >= most:
                 return self.recall

@@ -1,0 +1,284 @@
+"""A client for TF Serving and for the development server.
+
+client = Client("localhost:8500", "t5")
+client.predict("classify", {"text": ["some text"]})["margin"]
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from runkit import InputError
+from runkit.errors import check_choice
+
+TRANSPORTS = ("grpc", "rest")
+# Answers that may differ when asked again; our signatures have no effects.
+_TRY_AGAIN = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"})
+_CODE_OF_HTTP = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class RemoteError(RuntimeError):
+    """The server's answer, or the last of several failures.
+
+    Attributes:
+        code: canonical gRPC name, such as "UNAVAILABLE".
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Client:
+    """Calls the signatures of one model; may be shared by threads over gRPC.
+
+    Args:
+        address: "host:port", without a scheme.
+        model_name: under which it is served.
+        transport: "grpc" or "rest".
+        version: None is the newest.
+        batch_size: rows of one request; more are split.
+        deadline_seconds: for one `predict`, all its requests and retries.
+        retries: further attempts for each request.
+        first_pause_seconds: before the first retry; doubles, and a random
+            half of it is left out so that many clients do not come at once.
+        sleep: replaced in tests.
+
+    Raises:
+        InputError: an address without a port, or an unknown transport.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model_name: str = "t5",
+        *,
+        transport: str = "grpc",
+        version: int | None = None,
+        batch_size: int = 64,
+        deadline_seconds: float = 60.0,
+        retries: int = 5,
+        first_pause_seconds: float = 0.1,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        check_choice(transport, TRANSPORTS, where="transport")
+        host, _, port = address.rpartition(":")
+        if not host or "/" in address or not port.isdigit():
+            raise InputError(
+                "is not an address", where="address", got=address,
+                expected="host:port",
+            )  # fmt: skip
+        kind = _GrpcTransport if transport == "grpc" else _RestTransport
+        self._transport = kind(address, model_name, version)
+        self._batch_size, self._deadline = batch_size, deadline_seconds
+        self._retries, self._pause = retries, first_pause_seconds
+        self._sleep = sleep
+
+    def predict(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs of a signature for any number of rows.
+
+        Args:
+            signature: its name.
+            inputs: {input name: list or array of rows}, all of one length.
+
+        Returns:
+            {output name: array}; texts are bytes in object arrays.
+
+        Raises:
+            RemoteError: refused, or still failing after all retries.
+        """
+        rows = len(next(iter(inputs.values())))
+        end = time.monotonic() + self._deadline
+        answers = [
+            self._call(
+                signature,
+                {k: v[i : i + self._batch_size] for k, v in inputs.items()},
+                end,
+            )
+            for i in range(0, max(rows, 1), self._batch_size)
+        ]
+        return {
+            name: np.concatenate([answer[name] for answer in answers])
+            for name in answers[0]
+        }
+
+    def _call(
+        self, signature: str, inputs: Mapping[str, Any], end: float
+    ) -> dict[str, np.ndarray]:
+        pause = self._pause
+        for attempt in range(self._retries + 1):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise RemoteError("DEADLINE_EXCEEDED", "out of time")
+            try:
+                return self._transport.call(signature, inputs, left)
+            except RemoteError as error:
+                if error.code not in _TRY_AGAIN or attempt == self._retries:
+                    raise
+            self._sleep(min(pause * random.uniform(0.5, 1.0), left))
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    def served_version(self) -> int:
+        """Returns the version that answers now.
+
+        Raises:
+            RemoteError: the server does not answer.
+        """
+        return self._transport.served_version(self._deadline)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._transport.close()
+
+
+class _GrpcTransport:
+    def __init__(self, address: str, model_name: str, version: int | None):
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc as stubs
+
+        self._channel = grpc.insecure_channel(
+            address, options=[("grpc.max_receive_message_length", -1)]
+        )
+        self._stub = stubs.PredictionServiceStub(self._channel)
+        self._name, self._version = model_name, version
+        self._error = grpc.RpcError
+
+    def _specify(self, spec: Any) -> None:
+        spec.name = self._name
+        if self._version is not None:
+            spec.version.value = self._version
+
+    def _ask(self, method: Callable, request: Any, timeout: float) -> Any:
+        try:
+            return method(request, timeout=timeout)
+        except self._error as error:
+            raise RemoteError(error.code().name, error.details()) from None
+
+    def call(
+        self, signature: str, inputs: Mapping[str, Any], timeout: float
+    ) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        self._specify(request.model_spec)
+        request.model_spec.signature_name = signature
+        for name, value in inputs.items():
+            array = np.asarray(value)
+            # An empty list says nothing of its type; it is one of texts.
+            listed = not isinstance(value, np.ndarray)
+            text = array.dtype.kind in "OSU" or (listed and not len(array))
+            proto = tf.make_tensor_proto(value, tf.string if text else None)
+            request.inputs[name].CopyFrom(proto)
+        response = self._ask(self._stub.Predict, request, timeout)
+        return {k: tf.make_ndarray(v) for k, v in response.outputs.items()}
+
+    def served_version(self, timeout: float) -> int:
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        self._specify(request.model_spec)
+        request.metadata_field.append("signature_def")
+        response = self._ask(self._stub.GetModelMetadata, request, timeout)
+        return response.model_spec.version.value
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class _RestTransport:
+    def __init__(self, address: str, model_name: str, version: int | None):
+        host, _, port = address.rpartition(":")
+        self._address = host, int(port)
+        path = f"/v1/models/{model_name}"
+        self._path = path if version is None else f"{path}/versions/{version}"
+        self._connection: http.client.HTTPConnection | None = None
+
+    def _ask(
+        self, method: str, path: str, body: Any, timeout: float
+    ) -> dict[str, Any]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(*self._address)
+        connection = self._connection
+        try:
+            connection.timeout = timeout
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            code, data = response.status, response.read()
+        except TimeoutError:
+            self.close()
+            raise RemoteError("DEADLINE_EXCEEDED", "out of time") from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise RemoteError("UNAVAILABLE", str(error)) from None
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            raise RemoteError("INTERNAL", f"no JSON: {data[:80]!r}") from None
+        if code != 200:
+            name = _CODE_OF_HTTP.get(code, "INTERNAL")
+            raise RemoteError(name, str(answer.get("error", "")))
+        return answer
+
+    def call(
+        self, signature: str, inputs: Mapping[str, Any], timeout: float
+    ) -> dict[str, np.ndarray]:
+        columns = {name: _to_json(value) for name, value in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": columns})
+        answer = self._ask("POST", f"{self._path}:predict", body, timeout)
+        outputs = answer["outputs"]
+        if not isinstance(outputs, dict):
+            # A lone output comes without its name; ask which it is.
+            outputs = {self._only_output(signature, timeout): outputs}
+        return {name: _from_json(value) for name, value in outputs.items()}
+
+    def _only_output(self, signature: str, timeout: float) -> str:
+        answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
+        known = answer["metadata"]["signature_def"]["signature_def"]
+        return next(iter(known[signature]["outputs"]))
+
+    def served_version(self, timeout: float) -> int:
+        answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
+        return int(answer["model_spec"]["version"])
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode("ascii")}
+    return value
+
+
+def _from_json(value: Any) -> np.ndarray:
+    array = np.array(value)
+    if array.dtype.kind == "U":
+        texts = [item.encode() for item in array.ravel().tolist()]
+        return np.array(texts, object).reshape(array.shape)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

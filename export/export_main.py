@@ -1,0 +1,124 @@
+"""Exports a finished run as a SavedModel for TF Serving.
+
+Example:
+    python -m export.export_main --run_dir=runs/imdb --output_dir=served/t5 \
+      --version=1 --labels=negative,positive
+
+The version is verified before it becomes visible: see `export.verify`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from export.options import DEFAULT_LABELS, ServingOptions
+from runkit import InputError, read_json, run_binary
+
+FLAGS = flags.FLAGS
+_OPTIONS = (
+    ("prefix", flags.DEFINE_string, "Put before every text of classify."),
+    ("input_length", flags.DEFINE_integer, "Tokens read of a text; default: "
+     "what the run was trained on."),
+    ("max_output_length", flags.DEFINE_integer, "Tokens generated at most."),
+    ("decoding", flags.DEFINE_string, "greedy, temperature or beam."),
+    ("temperature", flags.DEFINE_float, "Divides the logits of temperature."),
+    ("seed", flags.DEFINE_integer, "Of the samples of temperature."),
+    ("num_beams", flags.DEFINE_integer, "Hypotheses of beam."),
+    ("length_penalty", flags.DEFINE_float, "Exponent of the length for beam."),
+    ("unit_norm", flags.DEFINE_bool, "Embeddings have norm 1."),
+)  # fmt: skip
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("run_dir", None, "Finished run or preset. Required.")
+    flags.DEFINE_string("output_dir", None, "Base path to serve. Required.")
+    flags.DEFINE_integer("version", None, "Default: one after the newest.")
+    flags.DEFINE_string("model_name", "t5", "Name under which it is served.")
+    flags.DEFINE_list(
+        "labels", None, "Label words of classify, separated by commas."
+    )
+    for name, define, text in _OPTIONS:
+        define(name, None, text)
+
+
+def serving_options(values: Any, config: Any) -> ServingOptions:
+    """Returns the options of the flags; lengths default to the run's.
+
+    Args:
+        values: absl flags.
+        config: `PretrainConfig` of the run, or None.
+    """
+    given = {
+        name: getattr(values, name)
+        for name, _, _ in _OPTIONS
+        if getattr(values, name) is not None
+    }
+    if values.labels is not None:
+        given["labels"] = tuple(values.labels)
+    options = ServingOptions()
+    if config is not None:
+        length = config.corruption.input_length
+        options = dataclasses.replace(options, input_length=length)
+    options = dataclasses.replace(options, **given)
+    options.validate()
+    return options
+
+
+def last_metrics(run_dir: str) -> dict[str, Any]:
+    """Returns the last line of a run's metrics.jsonl; {} without one."""
+    path = pathlib.Path(run_dir) / "metrics.jsonl"
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        raise InputError("ends with a broken line", where=str(path)) from None
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads flags, exports, prints what was verified."""
+    del argv
+    for name in ("run_dir", "output_dir"):
+        if not getattr(FLAGS, name):
+            raise InputError("is missing", where=f"--{name}")
+    serving_options(FLAGS, None)
+    # TensorFlow takes seconds to load; bad flags are refused before.
+    from export.saved_model import export_saved_model
+    from spactor_tf.pretrained import load_pretrained, preset_dir
+
+    preset_dir(FLAGS.run_dir)
+    metrics = last_metrics(FLAGS.run_dir)
+    model = load_pretrained(FLAGS.run_dir)
+    options = serving_options(FLAGS, model.config)
+    path = export_saved_model(
+        model,
+        FLAGS.output_dir,
+        FLAGS.version,
+        options=options,
+        model_name=FLAGS.model_name,
+        metrics=metrics,
+    )
+    card = read_json(path / "model_card.json")
+    print(f"version:    {path}")
+    print(f"signatures: {', '.join(sorted(card['signatures']))}")
+    if FLAGS.labels is None:
+        words = ", ".join(DEFAULT_LABELS)
+        print(f"classify ranks the default label words {words}: set --labels")
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    if "run_dir" not in FLAGS:
+        _define_flags()
+    run_binary(main)
+
+
+if __name__ == "__main__":
+    run()

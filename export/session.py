@@ -1,0 +1,158 @@
+"""SavedModels through the session loader, as TF Serving loads them.
+
+A Python reload (`tf.saved_model.load`) restores objects; servers restore a
+graph and its variables. Only the second tells whether a model serves, so
+everything here that runs an exported model goes through this class.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401, registers the tokenizer's ops
+
+from runkit import InputError, closest
+
+_TAGS = ["serve"]
+
+
+class SessionModel:
+    """A SavedModel whose signatures are called by name; thread-safe.
+
+    Args:
+        path: directory of one version.
+
+    Raises:
+        InputError: it is not a SavedModel, or the loader refuses it.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        if not (self.path / "saved_model.pb").is_file():
+            raise InputError(
+                "is not a SavedModel", where=str(path),
+                expected="the directory of one version, with saved_model.pb",
+            )  # fmt: skip
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        try:
+            with self._session.graph.as_default():
+                self._meta = tf.compat.v1.saved_model.loader.load(
+                    self._session, _TAGS, str(path)
+                )
+            self.signatures = {
+                name: signature
+                for name, signature in self._meta.signature_def.items()
+                if not name.startswith("__")
+            }
+            self._calls = {k: self._call(k) for k in self.signatures}
+        except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
+            self.close()
+            raise InputError(
+                f"cannot be served: {str(error)[:300]}", where=str(path)
+            ) from None
+
+    def _call(self, name: str) -> Callable[..., list[np.ndarray]]:
+        signature = self.signatures[name]
+        return self._session.make_callable(
+            [signature.outputs[key].name for key in sorted(signature.outputs)],
+            [signature.inputs[key].name for key in sorted(signature.inputs)],
+        )
+
+    def ops(self) -> list[str]:
+        """Names of all op types that the graph and its functions use."""
+        return [op.name for op in self._meta.meta_info_def.stripped_op_list.op]
+
+    def check_inputs(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """Returns the inputs as arrays of the signature's types.
+
+        Raises:
+            InputError: an unknown signature or input name (the nearest is
+                named), a wrong type or shape, or inputs of different lengths.
+        """
+        if signature not in self.signatures:
+            raise InputError(
+                "unknown signature", where="request", got=signature,
+                remedy=closest(signature, self.signatures),
+            )  # fmt: skip
+        known = self.signatures[signature].inputs
+        for name in set(inputs) ^ set(known):
+            raise InputError(
+                "unknown input" if name in inputs else "an input is missing",
+                where=f"signature {signature}", got=name,
+                remedy=closest(name, known) if name in inputs else "",
+            )  # fmt: skip
+        arrays = {
+            name: _as_array(inputs[name], info, name)
+            for name, info in known.items()
+        }
+        if len({len(array) for array in arrays.values()}) > 1:
+            raise InputError(
+                "inputs differ in their first dimension",
+                where=f"signature {signature}",
+                got={k: len(v) for k, v in arrays.items()},
+            )  # fmt: skip
+        return arrays
+
+    def run(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Args:
+            signature: its name.
+            inputs: {input name: array or list}, e.g. {"text": ["a", "b"]}.
+
+        Returns:
+            {output name: array}; texts are bytes in object arrays.
+
+        Raises:
+            InputError: from `check_inputs`.
+        """
+        arrays = self.check_inputs(signature, inputs)
+        outputs = self._calls[signature](*[arrays[k] for k in sorted(arrays)])
+        names = sorted(self.signatures[signature].outputs)
+        return dict(zip(names, outputs, strict=True))
+
+    def close(self) -> None:
+        """Frees the graph's variables."""
+        self._session.close()
+
+
+def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
+    """Converts one input; refuses what TensorFlow would not feed."""
+    dtype = tf.as_dtype(info.dtype)
+    try:
+        array = np.asarray(value, object if dtype == tf.string else None)
+        if dtype == tf.string:
+            flat = [_as_bytes(item) for item in array.ravel()]
+            array = np.array(flat, object).reshape(array.shape)
+        else:
+            array = array.astype(dtype.as_numpy_dtype, casting="same_kind")
+    except (TypeError, ValueError):
+        raise InputError(
+            "has the wrong type", where=f"input {name}", got=value,
+            expected=dtype.name,
+        ) from None  # fmt: skip
+    shape = tf.TensorShape(info.tensor_shape)
+    if not shape.is_compatible_with(array.shape):
+        raise InputError(
+            "has the wrong shape", where=f"input {name}", got=array.shape,
+            expected=str(shape),
+        )  # fmt: skip
+    return array
+
+
+def _as_bytes(item: Any) -> bytes:
+    if isinstance(item, str):
+        # Lone surrogates come from JSON escapes; no UTF-8 can hold them.
+        return item.encode("utf-8", "replace")
+    if not isinstance(item, bytes):
+        raise TypeError(type(item))
+    return item
