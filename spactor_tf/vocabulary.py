@@ -103,10 +103,33 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> np.ndarray:
-        """Ids that no replacement may take: pad, EOS, mask and sentinels."""
-        return np.concatenate(
-            [[self.pad_id, self.eos_id, self.mask_id], self.sentinel_ids]
-        ).astype(np.int32)
+        """Ids that no replacement may take.
+
+        Pad, EOS, mask, sentinels and pieces that no text is made of.
+        """
+        control = [self.pad_id, self.eos_id, self.mask_id]
+        unused = [
+            index
+            for index, piece in enumerate(self._model.pieces)
+            if piece.type == _Piece.UNUSED
+        ]
+        return np.concatenate([control, self.sentinel_ids, unused]).astype(
+            np.int32
+        )
+
+    def padded(self, rows: int) -> Vocabulary:
+        """Returns this vocabulary with unused pieces up to `rows`.
+
+        For readers that look up every id a model can generate: an embedding
+        has a few rows more than there are pieces.
+        """
+        model = _ModelProto()
+        model.CopyFrom(self._model)
+        for index in range(len(model.pieces), rows):
+            model.pieces.add(
+                piece=f"<unused_{index}>", score=0.0, type=_Piece.UNUSED
+            )
+        return Vocabulary(model.SerializeToString(deterministic=True))
 
     @functools.cached_property
     def tokenizer(self) -> Any:
