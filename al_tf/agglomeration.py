@@ -7,8 +7,11 @@ that late rounds cost what is left and not what there was.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
+import numba
 import numpy as np
 
 from al_tf import hac_kernels as kernels
@@ -24,6 +27,8 @@ from al_tf.neighbors import Neighbors
 from runkit import Progress
 
 _QUERY_BLOCK = 65536
+# Multiply-adds that are not worth waking other threads for.
+_SERIAL_WORK = 2e7
 _ROW_FIELDS = (
     "_variance",
     "_size",
@@ -150,7 +155,8 @@ class Agglomeration:
         """Merges an answer into the lists; the better bound becomes R."""
         rows = rows.astype(np.int32, copy=False)
         self._radius[rows] = np.maximum(self._radius[rows], answer.bound)
-        kernels.unite_lists(rows, answer.ids, *self._lists_state())
+        with self._threads_for(len(rows)):
+            kernels.unite_lists(rows, answer.ids, *self._lists_state())
 
     def certify(self, *, only_wanted: bool) -> None:
         """Asks until open clusters know their nearest, or retires them.
@@ -248,18 +254,19 @@ class Agglomeration:
         )
         self._height[kept] = heights
         self.record(self._origin[kept], self._origin[absorbed], heights)
-        kernels.merge_moments(
-            kept,
-            absorbed,
-            self._mean,
-            self._variance,
-            self._size,
-            self._radius,
-            self._parent,
-        )
+        with self._threads_for(len(kept)):
+            kernels.merge_moments(
+                kept,
+                absorbed,
+                self._mean,
+                self._variance,
+                self._size,
+                self._radius,
+                self._parent,
+            )
+            kernels.flatten_parents(self._parent)
         if self._mean32 is not self._mean:
             self._mean32[kept] = self._mean[kept]
-        kernels.flatten_parents(self._parent)
         self._open[absorbed] = False
         self._update_lists(kept, absorbed)
         if 2 * int(self._open.sum()) < len(self._mean):
@@ -268,14 +275,26 @@ class Agglomeration:
 
     def _update_lists(self, kept: np.ndarray, absorbed: np.ndarray) -> None:
         """New lists of the unions; new nearest where the old one merged."""
-        kernels.unite_lists(kept, self._lists[absorbed], *self._lists_state())
         merged = np.zeros(len(self._mean), bool)
         merged[kept] = merged[absorbed] = True
         lost = merged[self._nearest] & (self._nearest >= 0)
         lost &= self._open & ~merged
-        kernels.refresh_nearest(
-            np.flatnonzero(lost).astype(np.int32), *self._lists_state()
-        )
+        rows = np.flatnonzero(lost).astype(np.int32)
+        others = self._lists[absorbed]
+        with self._threads_for(len(rows) + len(kept)):
+            kernels.unite_lists(kept, others, *self._lists_state())
+            kernels.refresh_nearest(rows, *self._lists_state())
+
+    @contextlib.contextmanager
+    def _threads_for(self, num_rows: int) -> Iterator[None]:
+        """One thread for little work: waking and waiting would cost more."""
+        threads = numba.get_num_threads()
+        if num_rows * self._lists.shape[1] * self._mean.shape[1] < _SERIAL_WORK:
+            numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(threads)
 
     def _lists_state(self):
         return (

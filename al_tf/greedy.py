@@ -1,16 +1,20 @@
 """Greedy selection one pick at a time: k-center and k-means++.
 
 Both keep one number for each candidate, its distance to the nearest pick, and
-lower it after every pick: O(n d) time a pick, O(n) memory.
+lower it after every pick: O(n d) time a pick, O(n) memory. A pick is one pass
+over the rows, bound by memory: one thread is enough, and more would spend
+most of their time waiting for each other between picks.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import threadpoolctl
 
 _CENTER_BLOCK = 64
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def k_center(
     rows: np.ndarray, centers: np.ndarray, batch_size: int, first: int
 ) -> np.ndarray:
@@ -53,6 +57,7 @@ def last_layer_errors(probabilities: np.ndarray) -> np.ndarray:
     return errors
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def k_means_plus_plus(
     errors: np.ndarray,
     rows: np.ndarray,
