@@ -62,7 +62,9 @@ def cluster_embeddings(
     """
     rows = open_embeddings(embeddings)
     n = rows.shape[0]
-    _check_arguments(n, distance_threshold, target_cluster_size, metric)
+    _check_arguments(
+        n, distance_threshold, target_cluster_size, metric, num_neighbors
+    )
     use_exact, reason = _choose_index(rows.shape, exact)
     logging.info("neighbour index: %s", reason)
     began, cpu = time.monotonic(), time.process_time()
@@ -120,6 +122,7 @@ def _check_arguments(
     distance_threshold: float | None,
     target_cluster_size: float | None,
     metric: str,
+    num_neighbors: int,
 ) -> None:
     if metric not in METRICS:
         raise InputError(
@@ -134,6 +137,10 @@ def _check_arguments(
         raise InputError(
             "give exactly one of distance_threshold and target_cluster_size",
             where="cluster_embeddings",
+        )
+    if num_neighbors < 1:
+        raise InputError(
+            "must be at least 1", where="num_neighbors", got=num_neighbors
         )
     if distance_threshold is not None and not distance_threshold >= 0:
         raise InputError(

@@ -50,6 +50,8 @@ from al_tf.agglomeration import Agglomeration, Merges
 from al_tf.cluster_search import Effort, IndexFactory
 from al_tf.neighbors import Neighbors
 
+_COMPARED_ROWS = 65536
+
 
 def average_linkage(
     rows: np.ndarray,
@@ -130,13 +132,11 @@ def duplicate_rows(
     # Rows that share a hash by accident are told apart here; they stay.
     suspects = np.flatnonzero(~starts)
     copies, originals = order[suspects], head[suspects]
-    same = np.array(
-        [
-            np.array_equal(rows[a], rows[b])
-            for a, b in zip(copies, originals, strict=True)
-        ],
-        bool,
-    )
+    same = np.empty(len(suspects), bool)
+    for start in range(0, len(suspects), _COMPARED_ROWS):
+        part = slice(start, start + _COMPARED_ROWS)
+        equal = rows[copies[part]] == rows[originals[part]]
+        same[part] = equal.all(1)
     copies, originals = copies[same], originals[same]
     is_copy = np.zeros(n, bool)
     is_copy[copies] = True

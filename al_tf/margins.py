@@ -62,13 +62,12 @@ def multilabel_margin_scores(
         InputError: NaN or values outside [0, 1] (example ids are named).
     """
     margins = []
-    for first, block in _blocks(probabilities, from_logits):
+    for _, block in _blocks(probabilities, from_logits):
         # |2 sigmoid(z) - 1| = tanh(|z| / 2), which cannot overflow.
         distance = (
             np.tanh(np.abs(block) / 2) if from_logits else np.abs(2 * block - 1)
         )
         margins.append(distance.min(1).astype(np.float32))
-        del first
     return np.concatenate(margins) if margins else np.zeros(0, np.float32)
 
 

@@ -18,6 +18,16 @@ def cache_file(name: str) -> pathlib.Path:
     return folder / f"{name}.npy"
 
 
+def peak_mib() -> float:
+    """Largest resident memory of this program so far.
+
+    `resource.getrusage` would do, but a child begins with its parent's peak.
+    """
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def gaussian(n: int, d: int = 64) -> pathlib.Path:
     """Standard normal rows: no clusters at all."""
     path = cache_file(f"gaussian-{n}-{d}")

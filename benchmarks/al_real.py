@@ -29,28 +29,27 @@ _EXAMPLES = flags.DEFINE_integer("examples", 20_000, "pool size")
 _SIZES = (2, 10, 50)
 
 _TREE = """
-import sys, time, resource, numpy, fastcluster
+import sys, time, numpy, fastcluster
+from benchmarks.al_data import peak_mib
 rows = numpy.load(sys.argv[1])
 began = time.process_time()
 tree = fastcluster.linkage(rows, "average", "sqeuclidean")
 numpy.save(sys.argv[2], tree)
-print(time.process_time() - began,
-      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.process_time() - began, peak_mib())
 """
 _OWN = """
-import sys, time, resource, json, al_tf
-rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-import numpy
+import sys, time, json, numpy, al_tf
+from benchmarks.al_data import peak_mib
 small = numpy.random.default_rng(0).standard_normal((500, 8))
 al_tf.cluster_embeddings(small, target_cluster_size=2)
-idle = rss()
+idle = peak_mib()
 rows = numpy.load(sys.argv[1], mmap_mode="r")
 began = time.process_time()
 made = al_tf.cluster_embeddings(
     rows, distance_threshold=float(sys.argv[2]), exact=sys.argv[4] == "exact")
 cpu = time.process_time() - began
 numpy.savez(sys.argv[3], ids=made.cluster_ids, heights=made.merge_distances)
-print(json.dumps({"cpu": cpu, "peak": rss(), "above": rss() - idle,
+print(json.dumps({"cpu": cpu, "peak": peak_mib(), "above": peak_mib() - idle,
                   **{k: made.info[k] for k in
                      ("recall", "queries_per_point", "rounds")}}))
 """
@@ -118,6 +117,7 @@ def one_run(path, at, work, index) -> dict:
 
 
 def run_python(python, code, *arguments) -> str:
+    # `-c` puts the current folder, the root, on the path.
     return subprocess.run(
         [python, "-c", code, *map(str, arguments)],
         check=True,

@@ -9,7 +9,6 @@ plus the embeddings (the file is memory-mapped and may be resident as well).
 
 from __future__ import annotations
 
-import resource
 import time
 
 import numpy as np
@@ -31,7 +30,7 @@ def main(argv) -> None:
     n = _EXAMPLES.value
     path = getattr(al_data, _DATA.value)(n)
     warm_up()
-    idle = peak_mib()
+    idle = al_data.peak_mib()
     cut = (
         {"distance_threshold": _THRESHOLD.value}
         if _THRESHOLD.value
@@ -42,7 +41,7 @@ def main(argv) -> None:
         path, exact=_EXACT.value, verbose=True, **cut
     )
     wall, cpu = time.monotonic() - began, time.process_time() - cpu
-    peak = peak_mib()
+    peak = al_data.peak_mib()
     margins = np.random.default_rng(1).random(n, np.float32)
     select = time.process_time()
     batch = al_tf.select_batch(
@@ -85,11 +84,6 @@ def warm_up() -> None:
             rows.astype(np.float32), target_cluster_size=5, exact=exact
         )
     row_kernels.components(2, np.zeros(1, np.int64), np.ones(1, np.int64))
-
-
-def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

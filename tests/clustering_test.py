@@ -98,6 +98,7 @@ class ClusterEmbeddingsTest(parameterized.TestCase):
         ("metric", np.eye(2), {"metric": "cosin"}, "Did you mean 'cosine'"),
         ("negative", np.eye(2), {"distance_threshold": -1.0}, "negative"),
         ("exact", np.eye(2), {"exact": "yes"}, "unknown choice"),
+        ("k", np.eye(2), {"num_neighbors": 0}, "at least 1"),
         (
             "both",
             np.eye(2),
