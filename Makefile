@@ -40,7 +40,8 @@ bench: $(STAMP) ## run the benchmarks and rewrite benchmarks/results.md
 	$(MAKE) -C benchmarks all PY=../$(PY)
 
 bazel-test: $(STAMP) ## the same tests as Bazel targets
-	PYTHON_BIN_PATH=$(abspath $(PY)) bazel test //...
+	PATH="$(abspath $(VENV))/bin:$$PATH" PYTHON_BIN_PATH=$(abspath $(PY)) \
+	  bazel test //...
 
 lock: ## resolve setup.py again into requirements.lock (needs uv)
 	uv pip compile setup.py --all-extras --universal --python-version 3.11 \
@@ -49,3 +50,4 @@ lock: ## resolve setup.py again into requirements.lock (needs uv)
 
 clean: ## remove everything that is not in git
 	rm -rf $(VENV) build dist *.egg-info runs cache
+	rm -f bazel-*

@@ -56,8 +56,13 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "spactor-pretrain = spactor_tf.pretrain_main:run",
             "al-select = al_tf.select_main:run",
+            "export-dev-server = export.dev_server_main:run",
+            "export-model = export.export_main:run",
+            "export-score = export.score_main:run",
+            "export-verify = export.verify_main:run",
+            "spactor-fill = spactor_tf.fill_main:run",
+            "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]
     },
 )

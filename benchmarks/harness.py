@@ -233,14 +233,14 @@ def commit() -> str:
     """The checked-out commit, "+changes" if files differ from it."""
 
     def git(*arguments: str) -> str:
+        # The clone may belong to another user than the one who measures.
+        command = ["git", "-c", f"safe.directory={ROOT}", *arguments]
         return subprocess.run(
-            ["git", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
+            command, cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
 
+    if not (ROOT / ".git").exists():
+        return "unknown"
     # Results written a moment ago do not make the measured code different.
     changed = git("status", "--porcelain", "--", ".", ":!benchmarks/results*")
     return git("rev-parse", "HEAD") + ("+changes" if changed else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,13 +54,16 @@ def section(result: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def main() -> None:
+def page() -> str:
+    """The whole of results.md."""
     files = sorted(RESULTS.glob("*.json"))
     sections = [section(read_json(path)) for path in files]
-    text = "\n\n".join([HEADER.rstrip(), *sections]) + "\n"
-    target = pathlib.Path(RESULTS).with_suffix(".md")
-    with atomic_write(target) as handle:
-        handle.write(text)
+    return "\n\n".join([HEADER.rstrip(), *sections]) + "\n"
+
+
+def main() -> None:
+    with atomic_write(RESULTS.with_suffix(".md")) as handle:
+        handle.write(page())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
@@ -42,14 +43,14 @@ def cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in (own, children))
 
 
-def memory_mib(field: str) -> float:
-    """A field of /proc/self/status in MiB: "VmRSS" (now), "VmHWM" (peak)."""
+def memory_mib(field: str, process: int | str = "self") -> float:
+    """Memory of a process in MiB: "VmRSS" (now) or "VmHWM" (peak)."""
     # getrusage's maximum survives exec, so it would show the parent's peak.
-    with open("/proc/self/status", encoding="utf-8") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) / 1024
-    raise OSError(f"no {field} in /proc/self/status")
+    status = pathlib.Path(f"/proc/{process}/status")
+    for line in status.read_text(encoding="utf-8").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"no {field} in {status}")
 
 
 def loaded_versions() -> dict[str, str]:

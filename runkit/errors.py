@@ -95,7 +95,7 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
             arguments are refused: they are nearly always a flag without `--`.
     """
     # TensorFlow's start-up notes would bury the run's own lines.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def guarded(argv: Sequence[str]) -> None:
         try:

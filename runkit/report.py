@@ -65,18 +65,31 @@ class Report:
         )
         self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
 
-    def figure(self, figure: Any, name: str, caption: str = "") -> None:
-        """Adds a matplotlib figure; also writes it as `name`.png."""
+    def figure(
+        self, figure: Any, name: str, caption: str = "", alt: str = ""
+    ) -> None:
+        """Adds a matplotlib figure; also writes it as `name`.png.
+
+        Args:
+            figure: to be drawn.
+            name: of the file.
+            caption: shown below, where the plot has no title of its own.
+            alt: for readers who do not see; the caption or name by default.
+        """
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
         png = buffer.getvalue()
         with atomic_write(self._folder / f"{name}.png", "wb") as handle:
             handle.write(png)
         data = base64.b64encode(png).decode("ascii")
-        alt = html.escape(caption or name)
+        alt = html.escape(alt or caption or name)
         self._parts.append(
             f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            + (
+                f"<figcaption>{html.escape(caption)}</figcaption>"
+                * bool(caption)
+            )
+            + "</figure>"
         )
 
     def write(self, name: str = "report.html") -> pathlib.Path:

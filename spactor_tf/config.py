@@ -21,6 +21,7 @@ from spactor_tf.model_config import (
     require,
     require_fraction,
     require_positive,
+    require_weight,
 )
 
 OBJECTIVES = ("spactor", "span_corruption", "hybrid", "rtd")
@@ -54,16 +55,15 @@ class ObjectiveConfig:
     def validate(self) -> None:
         """Raises InputError for unknown objectives and negative weights."""
         check_choice(self.name, OBJECTIVES, where="objective.name")
-        for name in ("mlm_weight", "rtd_weight", "span_corruption_weight"):
-            value = getattr(self, name)
-            require(
-                value >= 0, "is negative", f"objective.{name}", value,
-                expected=">= 0",
-            )  # fmt: skip
+        require_weight(
+            self, "objective", "mlm_weight", "rtd_weight",
+            "span_corruption_weight", "transition_step",
+        )  # fmt: skip
+        value = self.transition_step
         require(
-            self.transition_step >= 0, "is negative",
-            "objective.transition_step", self.transition_step,
-            expected="a step, or a fraction of train_steps below 1",
+            value < 1 or value == int(value), "is not a step",
+            "objective.transition_step", value,
+            expected="a whole step, or a fraction of train_steps below 1",
         )  # fmt: skip
 
 
@@ -96,21 +96,16 @@ class OptimizerConfig:
         """Raises InputError for unknown names and values out of range."""
         check_choice(self.name, OPTIMIZERS, where="optimizer.name")
         check_choice(self.schedule, SCHEDULES, where="optimizer.schedule")
-        require_positive(self, "optimizer", "learning_rate", "decay_start_step")
-        require(
-            self.clip_norm is None or self.clip_norm > 0, "must be positive",
-            "optimizer.clip_norm", self.clip_norm, expected="> 0 or none",
-        )  # fmt: skip
+        require_positive(
+            self, "optimizer", "learning_rate", "decay_start_step", "clip_norm"
+        )
         require_fraction(self, "optimizer", "weight_decay")
         require(
             self.momentum is None or 0 <= self.momentum < 1,
             "is not a decay rate", "optimizer.momentum", self.momentum,
             expected="0 <= value < 1 or none",
         )  # fmt: skip
-        require(
-            self.warmup_steps >= 0, "is negative", "optimizer.warmup_steps",
-            self.warmup_steps, expected=">= 0",
-        )  # fmt: skip
+        require_weight(self, "optimizer", "warmup_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,16 +133,16 @@ class DataConfig:
 
     def validate(self) -> None:
         """Raises InputError for values out of range."""
-        require(bool(self.dataset), "is empty", "data.dataset", self.dataset)
-        require_positive(self, "data", "vocabulary_sample_characters")
+        for name in ("dataset", "vocabulary"):
+            value = getattr(self, name)
+            require(bool(value), "is empty", f"data.{name}", value)
+        require_positive(
+            self, "data", "vocabulary_sample_characters", "max_documents"
+        )
         require(
             0 < self.holdout_fraction < 1, "is not a share of the documents",
             "data.holdout_fraction", self.holdout_fraction,
             expected="0 < value < 1",
-        )  # fmt: skip
-        require(
-            self.max_documents is None or self.max_documents > 0,
-            "must be positive", "data.max_documents", self.max_documents,
         )  # fmt: skip
         check_choice(
             self.invalid_utf8, ("skip", "refuse"), where="data.invalid_utf8"

@@ -64,10 +64,12 @@ def corruption_lengths(config: CorruptionConfig) -> CorruptionLengths:
     """
     config.validate()
     target = config.input_length
-    # The input length never falls when the raw length grows by one, so the
-    # first raw length that reaches it is found by walking up.
+    # The input length never falls when the raw length grows by one, so walking
+    # up finds the raw lengths that reach it; of these T5 takes the longest.
     raw = 2
-    while _sizes(config, raw)[2] < target:
+    while _sizes(config, raw)[2] < target and raw < MAX_KEYS:
+        raw += 1
+    while _sizes(config, raw + 1)[2] == target and raw < MAX_KEYS:
         raw += 1
     noise, spans, inputs, targets = _sizes(config, raw)
     _check_lengths(config, raw, noise, spans, inputs, targets)
@@ -98,15 +100,16 @@ def _check_lengths(
     targets: int,
 ) -> None:
     where = "corruption.input_length"
+    if raw >= MAX_KEYS:
+        raise InputError(
+            "is too long", where=where, got=config.input_length,
+            expected=f"at most {MAX_KEYS - 1} raw tokens",
+            remedy="Shorten it or lower corruption.noise_density",
+        )  # fmt: skip
     if inputs != config.input_length:
         raise InputError(
             "cannot be filled exactly", where=where, got=config.input_length,
             remedy=f"The nearest length above is {inputs}",
-        )  # fmt: skip
-    if raw >= MAX_KEYS:
-        raise InputError(
-            "is too long", where=where, got=config.input_length,
-            expected=f"a raw length below {MAX_KEYS}",
         )  # fmt: skip
     if spans > NUM_SENTINELS:
         raise InputError(

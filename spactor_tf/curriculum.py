@@ -43,6 +43,8 @@ def stage_at(
     """
     if objective.name == "rtd":
         return Stage.REPLACED_TOKENS
+    if objective.name == "hybrid":
+        return Stage.HYBRID
     return Stage.HYBRID if step < transition_step else Stage.SPAN_CORRUPTION
 
 

@@ -8,15 +8,21 @@ classification task. What exactly it holds depends on what is installed.
 from __future__ import annotations
 
 import ast
-import concurrent.futures
+import contextlib
 import hashlib
 import inspect
-import multiprocessing
+import json
 import os
 import pathlib
+import subprocess
+import sys
 import sysconfig
+import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import IO, cast
+
+from runkit import Progress
 
 MIN_CHARACTERS = 200  # Shorter ones are mostly a name in other words.
 _MAX_FILE_BYTES = 2_000_000
@@ -53,7 +59,9 @@ def source_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted(
         path
         for path in root.rglob("*.py")
-        if not {"tests", "test", "testing"} & set(path.parts)
+        # The environment itself may well lie in a folder of that name.
+        if not {"tests", "test", "testing"} & set(path.relative_to(root).parts)
+        and path.is_file()  # And no link to nowhere.
         and path.stat().st_size <= _MAX_FILE_BYTES
     )
 
@@ -87,15 +95,49 @@ def _in_order(
     files: list[pathlib.Path],
 ) -> Iterator[tuple[pathlib.Path, list[str]]]:
     """Parses files on all cores and yields in the given order."""
-    # "spawn" does not copy the threads that TensorFlow may have started.
-    context = multiprocessing.get_context("spawn")
     workers = min(os.cpu_count() or 1, 8)
     if workers == 1 or len(files) < 200:
         yield from ((path, file_docstrings(path)) for path in files)
         return
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context
-    ) as pool:
-        yield from zip(
-            files, pool.map(file_docstrings, files, chunksize=64), strict=True
-        )
+    progress = Progress(len(files), "files", "reading docstrings")
+    with contextlib.ExitStack() as stack:
+        # Dealt out like cards: each worker's next line is its next file.
+        outputs = [
+            stack.enter_context(_worker(files[first::workers]))
+            for first in range(workers)
+        ]
+        for number, path in enumerate(files):
+            line = outputs[number % workers].readline()
+            if not line:
+                raise RuntimeError(f"the reader of {path} ended early")
+            progress.update(number + 1)
+            yield path, json.loads(line)
+
+
+@contextlib.contextmanager
+def _worker(files: list[pathlib.Path]) -> Iterator[IO[bytes]]:
+    """Starts a process that prints the docstrings of one file a line.
+
+    Not `multiprocessing`: its children import the caller's main module again,
+    which fails for a script without a `__main__` guard.
+    """
+    paths = os.pathsep.join(filter(None, sys.path))
+    with tempfile.TemporaryFile("w+") as names:
+        json.dump([str(path) for path in files], names)
+        names.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-c", f"import {__name__} as d; d.print_all()"],
+            stdin=names,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": paths},
+        ) as child:
+            try:
+                yield cast(IO[bytes], child.stdout)
+            finally:
+                child.kill()
+
+
+def print_all() -> None:
+    """Prints the docstrings of the files named on standard input, as JSON."""
+    for name in json.load(sys.stdin):
+        print(json.dumps(file_docstrings(pathlib.Path(name))))

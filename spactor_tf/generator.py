@@ -209,7 +209,8 @@ def sample_replacements(logits: Any, uniforms: Any, forbidden: Any) -> Any:
     weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     weights = weights * ops.cast(ops.logical_not(forbidden), weights.dtype)
     missing = -logits.shape[-1] % _SAMPLING_BLOCK
-    weights = ops.pad(weights, [[0, 0], [0, 0], [0, missing]])
+    if missing:
+        weights = ops.pad(weights, [[0, 0], [0, 0], [0, missing]])
     blocks = weights.shape[-1] // _SAMPLING_BLOCK
     shape = (-1, blocks, _SAMPLING_BLOCK)
     weights = ops.reshape(weights, shape)

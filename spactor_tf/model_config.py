@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from runkit import InputError
@@ -27,12 +28,25 @@ def require(
 
 
 def require_positive(config: Any, section: str, *names: str) -> None:
-    """Raises InputError for fields that are not above zero."""
+    """Raises InputError for fields that are not above zero, or not finite.
+
+    An absent value (None) passes.
+    """
     for name in names:
         value = getattr(config, name)
         require(
-            value > 0, "must be positive", f"{section}.{name}", value,
-            expected="> 0",
+            value is None or 0 < value < math.inf, "must be positive",
+            f"{section}.{name}", value, expected="> 0",
+        )  # fmt: skip
+
+
+def require_weight(config: Any, section: str, *names: str) -> None:
+    """Raises InputError for fields that are negative or not finite."""
+    for name in names:
+        value = getattr(config, name)
+        require(
+            0 <= value < math.inf, "is negative or not finite",
+            f"{section}.{name}", value, expected=">= 0",
         )  # fmt: skip
 
 
@@ -83,7 +97,7 @@ class ModelConfig:
         """Raises InputError where the fields cannot make a model."""
         require_positive(
             self, "model", "num_layers", "num_heads", "hidden_dim",
-            "intermediate_dim", "layer_norm_epsilon",
+            "intermediate_dim", "key_value_dim", "layer_norm_epsilon",
         )  # fmt: skip
         require(
             self.vocabulary_size > NUM_RESERVED_ROWS,
@@ -94,7 +108,8 @@ class ModelConfig:
         require_fraction(self, "model", "dropout")
         check_choice(self.activation, ACTIVATIONS, where="model.activation")
         require(
-            bool(self.key_value_dim) or self.hidden_dim % self.num_heads == 0,
+            self.key_value_dim is not None
+            or self.hidden_dim % self.num_heads == 0,
             "is not divisible by model.num_heads",
             "model.hidden_dim", self.hidden_dim,
             expected=f"a multiple of {self.num_heads}",
@@ -155,7 +170,7 @@ class CorruptionConfig:
 
     def validate(self) -> None:
         """Raises InputError for rates and lengths out of range."""
-        require_positive(self, "corruption", "input_length")
+        require_positive(self, "corruption", "input_length", "target_length")
         for name in ("noise_density", "mlm_mask_rate"):
             value = getattr(self, name)
             require(
@@ -163,7 +178,8 @@ class CorruptionConfig:
                 expected="0 < value < 1",
             )  # fmt: skip
         require(
-            self.mean_noise_span_length >= 1,
-            "is shorter than one token", "corruption.mean_noise_span_length",
+            1 <= self.mean_noise_span_length < math.inf,
+            "is shorter than one token or not finite",
+            "corruption.mean_noise_span_length",
             self.mean_noise_span_length, expected=">= 1",
         )  # fmt: skip

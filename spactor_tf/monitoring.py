@@ -52,6 +52,11 @@ class Throughput:
             self._read = step
         self._step = step
 
+    def restart_after_pause(self, paused: bool) -> None:
+        """Does not count the time of an evaluation or a checkpoint."""
+        if paused:
+            self._read, self._since = self._step, time.monotonic()
+
     def read(self) -> dict[str, float]:
         """Returns steps/s, tokens/s (encoder and decoder), FLOPs, rate."""
         now = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from runkit import InputError, closest
@@ -19,8 +19,14 @@ def from_dict(values: Mapping[str, Any]) -> PretrainConfig:
     """Builds a configuration from what `to_dict` gave.
 
     Raises:
-        InputError: an unknown field (with the closest known one).
+        InputError: an unknown field (with the closest known one), or a value
+            of another type.
     """
+    if not isinstance(values, Mapping):
+        raise InputError(
+            "is not a configuration", where="config", got=values,
+            expected="an object of fields",
+        )  # fmt: skip
     return override(PretrainConfig(), flatten(values))
 
 
@@ -46,7 +52,7 @@ def override(
             the field's type ("none" for an absent value).
 
     Raises:
-        InputError: an unknown field, or a text that is not of its type.
+        InputError: an unknown field, or a value that is not of its type.
     """
     known = flatten(to_dict(config))
     for name, value in fields.items():
@@ -57,8 +63,7 @@ def override(
             )  # fmt: skip
         section, _, field = name.rpartition(".")
         part: Any = getattr(config, section) if section else config
-        if isinstance(value, str):
-            value = _read(value, part, field, where=name)
+        value = _read(value, part, field, where=name)
         part = dataclasses.replace(part, **{field: value})
         whole: Any = {section: part}
         config = dataclasses.replace(config, **whole) if section else part
@@ -75,21 +80,50 @@ def diff(old: PretrainConfig, new: PretrainConfig) -> list[str]:
     ]
 
 
-def _read(text: str, part: Any, field: str, where: str) -> Any:
-    """Reads a text as the annotated type of `part.field`."""
+def _read(value: Any, part: Any, field: str, where: str) -> Any:
+    """Returns `value`, or what its text says, as the type of `part.field`."""
     annotation = str(type(part).__dataclass_fields__[field].type)
-    if annotation == "str":
-        return text
-    if "None" in annotation and text.lower() == "none":
+    kind, _, optional = annotation.partition(" | ")
+    if optional and (value is None or str(value).lower() == "none"):
         return None
     try:
-        if annotation.startswith("bool"):
-            return {"true": True, "false": False}[text.lower()]
-        if annotation.startswith("int"):
-            return int(text)
-        return float(text)
+        return _READERS[kind](value)
     except (ValueError, KeyError):
         raise InputError(
-            "is not of the field's type", where=where, got=text,
-            expected=annotation,
+            "is not of the field's type", where=where, got=value,
+            expected=_EXPECTED[kind] + (" or none" if optional else ""),
         ) from None  # fmt: skip
+
+
+def _read_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}[str(value).lower()]
+
+
+def _read_int(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(_text(value))
+
+
+def _read_float(value: Any) -> float:
+    # JSON of other tools writes 10 for 10.0.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return float(_text(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("neither of the type nor a text")
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "bool": _read_bool, "int": _read_int, "float": _read_float, "str": _text,
+}  # fmt: skip
+_EXPECTED = {
+    "bool": "true or false", "int": "a whole number (int)",
+    "float": "a number (float)", "str": "a text",
+}  # fmt: skip

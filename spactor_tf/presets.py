@@ -15,6 +15,7 @@ import dataclasses
 from runkit.errors import check_choice
 from spactor_tf.config import (
     CorruptionConfig,
+    DataConfig,
     GeneratorConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -46,6 +47,7 @@ _TINY = PretrainConfig(
     runtime=RuntimeConfig(
         checkpoint_every=500, eval_every=250, eval_batches=32, log_every=25
     ),
+    data=DataConfig(vocabulary_sample_characters=6_000_000),
     train_steps=2000,
     batch_size=16,
 )

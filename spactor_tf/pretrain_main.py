@@ -11,6 +11,7 @@ a `--set`: `--set=optimizer.momentum=0.9 --set=model.dropout=0.1`.
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,11 +92,16 @@ def main(argv: Sequence[str]) -> None:
             "is missing", where="--output_dir",
             expected="the folder of the run",
         )  # fmt: skip
+    folder = pathlib.Path(FLAGS.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            "is no folder", where="--output_dir", got=FLAGS.output_dir
+        )
     print(json.dumps(overrides.to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.training import pretrain
 
-    folder = pretrain(config, FLAGS.output_dir, FLAGS.cache_dir)
+    pretrain(config, folder, FLAGS.cache_dir)
     print(f"model:  {folder / 'preset'}")
     print(f"report: {folder / 'report.html'}")
 

@@ -78,6 +78,7 @@ class SpactorPretrainer(keras.Model):
         self._forbidden = forbidden
         policy = keras.dtype_policies.get(config.dtype)
         self._build_parts(config, policy, backbone)
+        self._seed_dropout(config.seed)
         self.built = True
 
     def _build_parts(
@@ -112,6 +113,13 @@ class SpactorPretrainer(keras.Model):
         )
         bias = self.generator.output_bias
         bias.assign(ops.zeros_like(bias))
+
+    def _seed_dropout(self, seed: int) -> None:
+        """Keras seeds its dropout from the process's global generator."""
+        states = [v for v in self.variables if "seed_generator" in v.path]
+        for index, state in enumerate(states):
+            words = np.random.SeedSequence((seed, index)).generate_state(1)
+            state.assign(np.array([words[0], 0], np.uint32))
 
     def _needs_generator(self) -> bool:
         first = stage_at(0, self.config.objective, self.config.transition_step)
@@ -281,7 +289,7 @@ class SpactorPretrainer(keras.Model):
 
     def test_step(self, batch: Batch) -> dict[str, Any]:
         """Losses and counts of a batch without any update, summed."""
-        return train_step.test_step(self, batch, self._traced_stage)
+        return train_step.test_step(self, batch, self._tested_stage)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Rebuilds the step when the stage has changed (one trace)."""
@@ -290,10 +298,18 @@ class SpactorPretrainer(keras.Model):
         super().make_train_function(force)
         return self.train_function
 
-    def make_test_function(self, force: bool = False) -> Any:
-        """Rebuilds the evaluation when the stage has changed."""
-        force = force or self.stage is not getattr(self, "_tested_stage", None)
-        self._tested_stage = self._traced_stage = self.stage
+    def make_test_function(
+        self, force: bool = False, stage: Stage | None = None
+    ) -> Any:
+        """Rebuilds the evaluation when the stage has changed.
+
+        Args:
+            force: rebuild it anyhow.
+            stage: to evaluate in; None is that of the next step.
+        """
+        stage = stage or self.stage
+        force = force or stage is not getattr(self, "_tested_stage", None)
+        self._tested_stage = stage
         super().make_test_function(force)
         return self.test_function
 

@@ -115,7 +115,7 @@ def _curve(
         steps, values = zip(*points, strict=True)
         held = name.startswith("heldout")
         axes.plot(
-            steps, values, "o-" if held else "-",
+            steps, values, "o-" if held or len(points) < 9 else "-",
             label="held out" if name == f"heldout_{names[0]}" else name,
             linewidth=2 if held else 1, markersize=4,
         )  # fmt: skip
@@ -132,7 +132,7 @@ def _curve(
     axes.spines[["top", "right"]].set_visible(False)
     if len(series) > 1:
         axes.legend(frameon=False)
-    report.figure(figure, names[0], title)
+    report.figure(figure, names[0], alt=title)
 
 
 def _flops_table(report: Report, config: PretrainConfig) -> None:

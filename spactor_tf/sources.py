@@ -6,6 +6,9 @@ text:GLOB                        plain or .gz files; documents are separated
                                  otherwise each file is one
 text:GLOB:FIELD                  .jsonl or .jsonl.gz files, one object a line
 tfds:NAME[:SPLIT][:FEATURE]      TensorFlow Datasets, prepared already
+
+A text file is never held in memory as a whole: a document longer than 4 MiB is
+cut, behind a line if it has any, and its parts count as documents of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import itertools
 import json
 import pathlib
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
@@ -25,6 +29,8 @@ from runkit import InputError, closest
 from spactor_tf import docstrings
 
 BLANK_LINES = "blank_lines"
+_MAX_DOCUMENT_BYTES = 1 << 22
+_MAX_JSON_LINE_BYTES = 1 << 26
 
 
 @dataclasses.dataclass
@@ -86,7 +92,8 @@ class Source:
     @property
     def fingerprint(self) -> str:
         """Hash of the specification and of what it names on this machine."""
-        text = json.dumps([self.spec, self._identity, self._limit])
+        parts = [self.spec, self._identity, self._limit, self._refuse]
+        text = json.dumps(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __iter__(self) -> Iterator[str]:
@@ -99,17 +106,18 @@ class Source:
                 yield text
 
     def _decode(self, where: str, raw: bytes | str) -> str | None:
-        if isinstance(raw, str):
-            return raw
         try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as error:
+            if isinstance(raw, bytes):
+                return raw.decode("utf-8")
+            raw.encode("utf-8")  # JSON can escape half a surrogate pair.
+            return raw
+        except UnicodeError as error:
             if self._refuse:
                 raise InputError(
-                    f"is not UTF-8 ({error.reason} at byte {error.start})",
+                    f"is not UTF-8 ({error})",
                     where=where,
                     remedy="Convert it, or skip such text with "
-                    "--data.invalid_utf8=skip",
+                    "--set=data.invalid_utf8=skip",
                 ) from None
             skipped = self.report.invalid_utf8
             skipped[where] = skipped.get(where, 0) + 1
@@ -121,13 +129,19 @@ class Source:
     def _from_files(self) -> Iterator[tuple[str, bytes | str]]:
         for path in self._files:
             name = str(path)
-            with _open(path) as handle:
-                if _is_jsonl(path):
-                    yield from _json_lines(handle, name, self._field)
-                elif self._field == BLANK_LINES:
-                    yield from ((name, block) for block in _blocks(handle))
-                else:
-                    yield name, handle.read()
+            try:
+                with _open(path) as handle:
+                    if _is_jsonl(path):
+                        yield from _json_lines(handle, name, self._field)
+                    elif self._field == BLANK_LINES:
+                        yield from ((name, block) for block in _blocks(handle))
+                    else:
+                        yield from ((name, part) for part in _parts(handle))
+            except (OSError, EOFError, zlib.error) as error:
+                raise InputError(
+                    f"cannot be read ({error})", where=name,
+                    remedy="Repair or remove the file",
+                ) from None  # fmt: skip
 
     def _from_tfds(self) -> Iterator[tuple[str, bytes]]:
         import tensorflow_datasets as tfds
@@ -158,11 +172,13 @@ def _file_identity(files: list[pathlib.Path]) -> list:
 def _text_files(rest: str) -> tuple[list[pathlib.Path], str]:
     """Returns the files and the field of "GLOB[:FIELD]"."""
     pattern, _, field = rest.partition(":")
+    pattern = str(pathlib.Path(pattern).expanduser())
     names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
     if not files:
         raise InputError(
-            "no file matches", where="--dataset", got=f"text:{rest}",
+            "matches folders but no file" if names else "no file matches",
+            where="--dataset", got=f"text:{rest}",
             expected="text:GLOB, for example text:corpus/**/*.txt",
         )  # fmt: skip
     has_json = any(_is_jsonl(path) for path in files)
@@ -190,15 +206,44 @@ def _open(path: pathlib.Path) -> IO[bytes]:
     return path.open("rb")
 
 
+def _parts(handle: IO[bytes]) -> Iterator[bytes]:
+    """Yields a file whole, or in parts of at most _MAX_DOCUMENT_BYTES."""
+    rest = b""
+    while True:
+        part = rest + handle.read(_MAX_DOCUMENT_BYTES - len(rest))
+        if len(part) < _MAX_DOCUMENT_BYTES:
+            break
+        end = _cutting_place(part)
+        yield part[:end]
+        rest = part[end:]
+    if part:
+        yield part
+
+
+def _cutting_place(text: bytes) -> int:
+    """Behind the last line; in one long line, before a character."""
+    if end := text.rfind(b"\n") + 1:
+        return end
+    end = len(text) - 1
+    while end > len(text) - 4 and text[end] & 0xC0 == 0x80:
+        end -= 1  # A byte that goes on with a character of UTF-8.
+    return end
+
+
 def _blocks(handle: IO[bytes]) -> Iterator[bytes]:
     """Yields runs of lines between blank lines."""
     block: list[bytes] = []
-    for line in handle:
-        if line.strip():
-            block.append(line)
-        elif block:
-            yield b"".join(block)
-            block = []
+    size = 0
+    for part in _parts(handle):
+        for line in part.splitlines(keepends=True):
+            if line.strip() and size + len(line) <= _MAX_DOCUMENT_BYTES:
+                block.append(line)
+                size += len(line)
+                continue
+            if block:
+                yield b"".join(block)
+            block = [line] if line.strip() else []
+            size = len(line)
     if block:
         yield b"".join(block)
 
@@ -206,9 +251,15 @@ def _blocks(handle: IO[bytes]) -> Iterator[bytes]:
 def _json_lines(
     handle: IO[bytes], name: str, field: str
 ) -> Iterator[tuple[str, bytes | str]]:
-    for number, line in enumerate(handle, 1):
+    lines = iter(lambda: handle.readline(_MAX_JSON_LINE_BYTES), b"")
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if len(line) == _MAX_JSON_LINE_BYTES:
+            raise InputError(
+                f"is longer than {_MAX_JSON_LINE_BYTES:,} bytes",
+                where=f"{name}, line {number}", expected="one object a line",
+            )  # fmt: skip
         try:
             line.decode("utf-8")
         except UnicodeDecodeError:
@@ -217,7 +268,7 @@ def _json_lines(
         where = f"{name}, line {number}"
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"is not JSON ({error})", where=where) from None
         if not isinstance(value, dict) or field not in value:
             keys = value if isinstance(value, dict) else ()
@@ -235,18 +286,50 @@ def _json_lines(
 
 def _open_tfds(rest: str) -> tuple[Any, str, str]:
     """Returns (builder, split, text feature) of "NAME[:SPLIT][:FEATURE]"."""
-    import tensorflow_datasets as tfds
-
-    name, *more = rest.split(":")
+    # A colon inside brackets belongs to the split: train[:10%].
+    name, *more = re.split(r":(?![^\[]*\])", rest)
     if more and re.fullmatch(r"\d+\.\d+\.\d+", more[0]):
         name = f"{name}:{more.pop(0)}"
+    if len(more) > 2:
+        raise InputError(
+            "has too many parts", where="--dataset", got=f"tfds:{rest}",
+            expected="tfds:NAME[:SPLIT][:FEATURE]",
+        )  # fmt: skip
+    builder = _prepared_builder(name)
+    split = more[0] if more else "train"
+    try:
+        _ = builder.info.splits[split]
+    except Exception:  # KeyError, ValueError or TFDS's own.
+        raise InputError(
+            "has no such split", where="--dataset", got=split,
+            remedy=closest(split, builder.info.splits),
+        ) from None  # fmt: skip
+    texts = [
+        key
+        for key, feature in builder.info.features.items()
+        if feature.shape == () and feature.np_dtype in (object, str, bytes)
+    ]
+    feature = more[1] if len(more) > 1 else (texts[0] if texts else "")
+    if feature not in texts:
+        raise InputError(
+            "has no such text feature" if feature else "has no text feature",
+            where="--dataset", got=feature or name,
+            remedy=closest(feature, texts) if texts else "",
+        )  # fmt: skip
+    return builder, split, feature
+
+
+def _prepared_builder(name: str) -> Any:
+    import tensorflow_datasets as tfds
+
     where = "--dataset"
     try:
         builder = tfds.builder(name)
     except Exception as error:  # TFDS has many classes for "unknown".
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"TFDS does not know it ({str(error).splitlines()[0]})",
-            where=where, got=name, remedy=closest(name, tfds.list_builders()),
+            f"TFDS does not know it ({reason})", where=where, got=name,
+            remedy=closest(name, tfds.list_builders()),
         ) from None  # fmt: skip
     if not pathlib.Path(builder.data_dir).is_dir():
         raise InputError(
@@ -255,23 +338,5 @@ def _open_tfds(rest: str) -> tuple[Any, str, str]:
             remedy="Set TFDS_DATA_DIR to where it is, or prepare it with "
             f"`tfds build {name}` (or tfds.builder({name!r})"
             ".download_and_prepare())",
-        ) from None  # fmt: skip
-    split = more[0] if more else "train"
-    base = re.split(r"[\[+]", split)[0]
-    if base not in builder.info.splits:
-        raise InputError(
-            "has no such split", where=where, got=split,
-            remedy=closest(split, builder.info.splits),
         )  # fmt: skip
-    texts = [
-        key
-        for key, feature in builder.info.features.items()
-        if feature.np_dtype in (object, str)
-    ]
-    feature = more[1] if len(more) > 1 else (texts[0] if texts else "")
-    if feature not in texts:
-        raise InputError(
-            "has no such text feature", where=where, got=feature,
-            remedy=closest(feature, texts),
-        )  # fmt: skip
-    return builder, split, feature
+    return builder

@@ -19,6 +19,10 @@ from keras import ops
 
 from spactor_tf.model_config import ModelConfig
 
+# KerasHub folds the mask into the position bias by itself; Keras warns at every
+# trace that the layer does not take one.
+warnings.filterwarnings("ignore", ".*(T5MultiHeadAttention).*mask attached.*")
+
 
 def _gelu() -> Any:
     # The tanh approximation under the name that KerasHub registers, so that a
@@ -36,14 +40,6 @@ def build_backbone(config: ModelConfig, dtype: Any = None) -> Any:
     """
     config.validate()
     gated = config.activation == "gated_gelu"
-    with warnings.catch_warnings():
-        # KerasHub folds the mask into the position bias by itself; Keras warns
-        # that the layer does not take one.
-        warnings.filterwarnings("ignore", ".*mask attached.*")
-        return _backbone(config, gated, dtype)
-
-
-def _backbone(config: ModelConfig, gated: bool, dtype: Any) -> Any:
     return keras_hub.models.T5Backbone(
         vocabulary_size=config.vocabulary_size,
         num_layers=config.num_layers,

@@ -15,6 +15,7 @@ goes on behind the last whole shard.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -29,6 +30,8 @@ from spactor_tf.vocabulary import Vocabulary
 
 _BATCH_CHARACTERS = 4_000_000  # Text that is tokenised in one call.
 _SHARD_TOKENS = 1 << 24
+_MAX_OPEN_SHARDS = 256
+_PREPARE_ANEW = "Delete the folder; it is prepared anew"
 SPLITS = ("train", "heldout")
 
 
@@ -36,10 +39,22 @@ def is_held_out(text: str, fraction: float) -> bool:
     """Whether a document is kept for evaluation: a hash of its text.
 
     The same text is always on the same side, in whatever order and however
-    often it comes.
+    often it comes; white space around it does not matter.
     """
-    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    data = text.strip().encode("utf-8")
+    digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "little") < fraction * 2**64
+
+
+class _Shard:
+    """An open file, closed when nobody holds it any more."""
+
+    def __init__(self, path: pathlib.Path):
+        # A file object closes itself, at the interpreter's end as well.
+        self._file = path.open("rb", buffering=0)
+
+    def read(self, count: int, offset: int) -> bytes:
+        return os.pread(self._file.fileno(), count, offset)
 
 
 class TokenStore:
@@ -53,33 +68,41 @@ class TokenStore:
         path: folder of the split.
 
     Raises:
-        InputError: not a complete store, or a shard of another size.
+        InputError: not a store, or one whose shards are not whole.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         index = read_json(self.path / "index.json")
-        self._dtype = np.dtype(index["dtype"])
-        self.num_tokens: int = index["tokens"]
-        self.num_documents: int = index["documents"]
-        sizes = np.array(index["shard_tokens"], np.int64)
+        try:
+            self._dtype = np.dtype(index["dtype"])
+            self.num_tokens: int = index["tokens"]
+            self.num_documents: int = index["documents"]
+            sizes = np.array(index["shard_tokens"], np.int64)
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                "is not the index of a token store",
+                where=str(self.path / "index.json"), remedy=_PREPARE_ANEW,
+            ) from None  # fmt: skip
         self._ends = np.cumsum(sizes)
-        self._files = []
         for number, size in enumerate(sizes):
-            name = self.path / f"shard-{number:05d}.tokens"
-            if name.stat().st_size != size * self._dtype.itemsize:
-                raise InputError(
-                    "has another size than the index says", where=str(name),
-                    got=name.stat().st_size,
-                    expected=f"{size * self._dtype.itemsize} bytes",
-                    remedy="Delete the folder; it is prepared anew",
-                )  # fmt: skip
-            self._files.append(os.open(name, os.O_RDONLY))
+            self._check_shard(number, int(size) * self._dtype.itemsize)
+        # A large corpus has more shards than a process may have files open.
+        self._open = functools.lru_cache(_MAX_OPEN_SHARDS)(_Shard)
 
-    def __del__(self) -> None:
-        """Closes the files."""
-        for handle in getattr(self, "_files", ()):
-            os.close(handle)
+    def _shard_path(self, number: int) -> pathlib.Path:
+        return self.path / f"shard-{number:05d}.tokens"
+
+    def _check_shard(self, number: int, size: int) -> None:
+        name = self._shard_path(number)
+        got = name.stat().st_size if name.is_file() else None
+        if got != size:
+            raise InputError(
+                "is missing" if got is None
+                else "has another size than the index says",
+                where=str(name), got=got, expected=f"{size} bytes",
+                remedy=_PREPARE_ANEW,
+            )  # fmt: skip
 
     def num_windows(self, length: int) -> int:
         """Windows of that length in one pass over all tokens.
@@ -124,8 +147,8 @@ class TokenStore:
             begin = self._ends[shard - 1] if shard else 0
             count = min(len(row) - done, int(self._ends[shard] - start))
             width = self._dtype.itemsize
-            data = os.pread(
-                self._files[shard], count * width, int(start - begin) * width
+            data = self._open(self._shard_path(shard)).read(
+                count * width, int(start - begin) * width
             )
             row[done : done + count] = np.frombuffer(data, self._dtype)
             done, start, shard = done + count, start + count, shard + 1

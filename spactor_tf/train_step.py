@@ -43,7 +43,7 @@ def train_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
          for name, share in model.objective_weights(stage).items()]
     )  # fmt: skip
     _apply(model.optimizer, gradients, variables)
-    return metrics
+    return _reducible(metrics)
 
 
 def test_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
@@ -61,7 +61,9 @@ def test_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
         plain, hits = model.loss_terms(batch, Stage.SPAN_CORRUPTION, False)
         terms, counts = {**terms, **plain}, {**counts, **hits}
     weights = {f"{name}_weight": term.weight for name, term in terms.items()}
-    return sum_over_replicas({**_totals(terms), **counts, **weights})
+    return _reducible(
+        sum_over_replicas({**_totals(terms), **counts, **weights})
+    )
 
 
 def metrics_from_sums(sums: Any, weights: Any) -> dict[str, Any]:
@@ -96,6 +98,17 @@ def sum_over_replicas(values: dict[str, Any]) -> dict[str, Any]:
     stacked = tf.stack([tf.cast(values[name], tf.float32) for name in names])
     total = context.all_reduce(tf.distribute.ReduceOp.SUM, stacked)
     return dict(zip(names, tf.unstack(total), strict=True))
+
+
+def _reducible(values: dict[str, Any]) -> dict[str, Any]:
+    """Gives scalars the axis that Keras averages over with several workers.
+
+    All replicas hold the same values already; Keras reduces them once more.
+    """
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return {name: value[tf.newaxis] for name, value in values.items()}
+    return values
 
 
 def _accumulate(

@@ -151,16 +151,14 @@ class Run:
             log.add(self.model.train_function(batches))
             self.step += 1
             meter.count(self.step, stage)
-            record = None
-            if self._is_due(runtime.eval_every):
-                record = log.write(
-                    self.step, stage.value, **self.evaluate(), **meter.read()
-                )
-            elif self._is_due(runtime.log_every):
-                record = log.write(self.step, stage.value, **meter.read())
-            if record:
+            if self._is_log_due():
+                figures = meter.read()
+                if self._is_due(runtime.eval_every):
+                    figures |= self.evaluate(stage)
+                record = log.write(self.step, stage.value, **figures)
                 progress.update(self.step, progress_note(record), force=True)
             self._save_if_due(log, terminated.is_set)
+            meter.restart_after_pause(self._is_log_due())
             if terminated.is_set and self.step < config.train_steps:
                 raise InterruptedRun(
                     f"saved at step {self.step}; the same command goes on"
@@ -181,15 +179,24 @@ class Run:
         last = self.step == self.config.train_steps
         return last or self.step % every == 0
 
-    def evaluate(self) -> dict[str, float]:
-        """Held-out figures of the current weights, in the current stage."""
+    def _is_log_due(self) -> bool:
+        """A line also ends at the transition, so that none mixes stages."""
+        runtime = self.config.runtime
+        return (
+            self._is_due(runtime.log_every)
+            or self._is_due(runtime.eval_every)
+            or self.step == self.config.transition_step
+        )
+
+    def evaluate(self, stage: Stage) -> dict[str, float]:
+        """Held-out figures of the current weights, as the stage sees them."""
         pipeline = evaluation_pipeline(
             self.config, self.corpus.heldout, self.corpus.vocabulary
         )
         batches = distribution.distribute(
             pipeline, self.strategy, 0, self.config.runtime.eval_batches
         )
-        function = self.model.make_test_function()
+        function = self.model.make_test_function(stage=stage)
         totals: dict[str, float] = {}
         iterator = iter(batches)
         for _ in range(self.config.runtime.eval_batches):
@@ -225,7 +232,7 @@ class Run:
                 got=self.corpus.vocabulary.fingerprint[:16],
                 expected=state["vocabulary"][:16],
                 remedy="Give the run's own vocabulary.model as "
-                "--data.vocabulary, or start a new run",
+                "--vocabulary, or start a new run",
             )  # fmt: skip
         self.step = state["step"]
         log.resume(self.step, state["pending"])

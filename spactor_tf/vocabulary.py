@@ -9,7 +9,9 @@ so that any SentencePiece reader understands them in text:
     id  n+100         <mask>, read by the generator only
 
 `sentinel_ids[i]` is the id of `<extra_id_i>`, the sentinel of the i-th noise
-span. A base model that already holds the sentinels keeps its own.
+span. A base model that already holds the sentinels keeps its own, be they
+written with SentencePiece's space mark in front, as T5's own files have them,
+or without.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +37,7 @@ _ModelProto: Any = vars(_proto)["ModelProto"]
 _Piece = _ModelProto.SentencePiece
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 MASK_PIECE = "<mask>"
+_SPACE = "\u2581"  # Stands for a space in pieces.
 _MAX_SENTENCE_BYTES = 4096
 
 
@@ -62,7 +66,11 @@ class Vocabulary:
         model = _parse(proto, source)
         _check_control_ids(model, source)
         _append_special_tokens(model)
-        ids = {piece.piece: i for i, piece in enumerate(model.pieces)}
+        ids = {
+            piece.piece.removeprefix(_SPACE): i
+            for i, piece in enumerate(model.pieces)
+            if piece.piece.startswith((_SPACE + "<", "<"))
+        }
         self.proto: bytes = model.SerializeToString(deterministic=True)
         self.size = len(model.pieces)
         self.mask_id = ids[MASK_PIECE]
@@ -95,10 +103,33 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> np.ndarray:
-        """Ids that no replacement may take: pad, EOS, mask and sentinels."""
-        return np.concatenate(
-            [[self.pad_id, self.eos_id, self.mask_id], self.sentinel_ids]
-        ).astype(np.int32)
+        """Ids that no replacement may take.
+
+        Pad, EOS, mask, sentinels and pieces that no text is made of.
+        """
+        control = [self.pad_id, self.eos_id, self.mask_id]
+        unused = [
+            index
+            for index, piece in enumerate(self._model.pieces)
+            if piece.type == _Piece.UNUSED
+        ]
+        return np.concatenate([control, self.sentinel_ids, unused]).astype(
+            np.int32
+        )
+
+    def padded(self, rows: int) -> Vocabulary:
+        """Returns this vocabulary with unused pieces up to `rows`.
+
+        For readers that look up every id a model can generate: an embedding
+        has a few rows more than there are pieces.
+        """
+        model = _ModelProto()
+        model.CopyFrom(self._model)
+        for index in range(len(model.pieces), rows):
+            model.pieces.add(
+                piece=f"<unused_{index}>", score=0.0, type=_Piece.UNUSED
+            )
+        return Vocabulary(model.SerializeToString(deterministic=True))
 
     @functools.cached_property
     def tokenizer(self) -> Any:
@@ -121,9 +152,9 @@ class Vocabulary:
 
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Returns int32 ids per text, without EOS; sentinels are read."""
-        ragged = self.tokenizer.tokenize(list(texts))
-        splits = ragged.row_splits.numpy()
-        return np.split(ragged.flat_values.numpy(), splits[1:-1])
+        ragged = self.tokenizer.tokenize(np.array(texts, object))
+        ends = ragged.row_splits.numpy()[1:]
+        return np.split(ragged.flat_values.numpy(), ends)[:-1]
 
     def encode_corpus(
         self, texts: Sequence[str | bytes]
@@ -136,14 +167,19 @@ class Vocabulary:
         """
         import tensorflow as tf
 
-        ragged = self.corpus_tokenizer.tokenize(list(texts))
+        ragged = self.corpus_tokenizer.tokenize(np.array(texts, object))
         end = tf.fill([ragged.nrows(), 1], tf.constant(self.eos_id, tf.int32))
         ragged = tf.concat([ragged, end], axis=1)
         return ragged.flat_values.numpy(), ragged.row_lengths().numpy()
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> str:
-        """Returns the text of ids; pad and EOS give no text."""
-        kept = [int(i) for i in ids if i not in (self.pad_id, self.eos_id)]
+        """Returns the text of ids.
+
+        Pad and EOS give no text, and neither do the spare rows of an
+        embedding, which a hardly trained model may well predict.
+        """
+        silent = (self.pad_id, self.eos_id)
+        kept = [int(i) for i in ids if 0 <= i < self.size and i not in silent]
         if not kept:
             return ""
         return self.tokenizer.detokenize([kept]).numpy()[0].decode("utf-8")
@@ -151,8 +187,8 @@ class Vocabulary:
     def pieces(self, ids: Iterable[int] | np.ndarray) -> list[str]:
         """Returns the piece of every id, for people to read."""
         return [
-            self._model.pieces[i].piece.replace("\u2581", " ")
-            if i < self.size
+            self._model.pieces[i].piece.replace(_SPACE, " ")
+            if 0 <= i < self.size
             else f"<{i}>"
             for i in (int(i) for i in ids)
         ]
@@ -163,7 +199,7 @@ class Vocabulary:
             raise InputError(
                 "has fewer rows than the vocabulary has pieces",
                 where=where, got=rows, expected=f"at least {self.size}",
-                remedy="Set --model.vocabulary_size",
+                remedy=f"Give --set=model.vocabulary_size={self.size} or more",
             )  # fmt: skip
 
 
@@ -180,12 +216,14 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             reserved for special tokens, as in T5.
 
     Raises:
-        InputError: the corpus is too small for that many pieces.
+        InputError: the corpus is empty, too small for that many pieces, or
+            has more characters than pieces; also what `texts` itself raises.
     """
     buffer = io.BytesIO()
+    failure: list[BaseException] = []
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts),
+            sentence_iterator=_sentences(_noting_failure(texts, failure)),
             model_writer=buffer,
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
@@ -201,13 +239,47 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             minloglevel=2,
         )  # fmt: skip
     except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error) else "empty"
-        raise InputError(
-            f"no vocabulary could be trained ({reason})",
-            where="model.vocabulary_size", got=rows,
-            remedy="Take a larger corpus, or a smaller vocabulary_size",
-        ) from None  # fmt: skip
+        if failure:
+            raise failure[0] from None
+        raise _training_error(str(error), rows) from None
     return Vocabulary(buffer.getvalue(), "trained vocabulary")
+
+
+def _noting_failure(
+    texts: Iterable[str], failure: list[BaseException]
+) -> Iterator[str]:
+    """Keeps an error of `texts`: the trainer would report a line number."""
+    try:
+        yield from texts
+    except BaseException as error:
+        failure.append(error)
+        raise
+
+
+def _training_error(reason: str, rows: int) -> InputError:
+    """Says in rows what the trainer says in pieces."""
+    where = "model.vocabulary_size"
+    if "sentences_.empty()" in reason:
+        return InputError(
+            "the corpus holds no text to train a vocabulary on",
+            where="--dataset", remedy="Give another dataset",
+        )  # fmt: skip
+    if most := re.search(r"value <= (\d+)", reason):
+        return InputError(
+            "the corpus is too small for so large a vocabulary", where=where,
+            got=rows, expected=f"at most {int(most[1]) + NUM_RESERVED_ROWS}",
+            remedy="Take a larger corpus, or give --set=" + where,
+        )  # fmt: skip
+    if least := re.search(r"required_chars\. \d+ vs (\d+)", reason):
+        return InputError(
+            "the corpus has more characters than the vocabulary has pieces",
+            where=where, got=rows,
+            expected=f"at least {int(least[1]) + NUM_RESERVED_ROWS}",
+        )  # fmt: skip
+    return InputError(
+        f"no vocabulary could be trained ({reason.strip()})", where=where,
+        got=rows,
+    )  # fmt: skip
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:
@@ -249,7 +321,7 @@ def _check_control_ids(model: Any, source: str) -> None:
 
 def _append_special_tokens(model: Any) -> None:
     """Appends the sentinels and the mask that the model does not hold yet."""
-    known = {piece.piece for piece in model.pieces}
+    known = {piece.piece.removeprefix(_SPACE) for piece in model.pieces}
     names = [sentinel_piece(i) for i in reversed(range(NUM_SENTINELS))]
     for name in [*names, MASK_PIECE]:
         if name not in known:

@@ -15,12 +15,15 @@ PACKAGES = ("runkit", "spactor_tf", "al_tf", "export")
 MOST_LINES = 350
 
 # What is true on one machine only. A path such as `/tmp/run` in an example
-# is fine, and so is a server on localhost.
+# is fine, and so are a server on localhost and a public package index.
 _MACHINE_BOUND = {
     "folder of one machine": (
         r"(?<![\w.~$})-])/(?:home|Users|root|work|workspace|mnt|srv)/[\w.-]"
     ),
-    "local package index": r"file:///\w|(?<![\w-])--(?:extra-)?index-url[= ]\S",
+    "local package index": (
+        r"file:///\w|(?<![\w-])--(?:extra-)?index-url[= ]"
+        r"(?!https://(?:pypi\.org|download\.pytorch\.org)/)\S"
+    ),
     "host and port of one network": (
         r"https?://(?!localhost\b|127\.0\.0\.1\b)[\w.-]+:\d"
     ),
@@ -67,6 +70,7 @@ class PortableTest(parameterized.TestCase):
         "python -m spactor_tf.pretrain_main --output_dir=/tmp/run",
         "http://localhost:8501/v1/models/t5 or http://127.0.0.1:8501",
         "https://arxiv.org/abs/2401.13160 and https://a.example/work/x",
+        "pip install --extra-index-url https://download.pytorch.org/whl/cpu",
         "uv pip compile --no-emit-index-url --no-emit-find-links",
         "gs://bucket/home/run; ../work/x; $ROOT/work/x",
     )

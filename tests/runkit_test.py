@@ -287,6 +287,53 @@ class AtomicDirectoryTest(FolderTestCase):
         self.assertEqual(self.content(), "old")
         self.assertEqual(self.names(), ["d"])
 
+    @parameterized.parameters(1, 2, 3, 4)
+    def test_killed_at_any_change_of_names(self, nth):
+        self.fill("old")
+        script = """
+            import os, signal, sys
+            from runkit import files
+
+            left = int(sys.argv[2])
+
+            def kill_at(event, arguments):
+                global left
+                if event in ("os.rename", "os.rmdir", "shutil.rmtree",
+                             "ctypes.dlopen"):
+                    left -= 1
+                    if not left:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(kill_at)
+            with files.atomic_directory(sys.argv[1], replace=True) as folder:
+                (folder / "sub").mkdir()
+                (folder / "sub" / "f").write_text("new")
+        """
+        run_script(script, str(self.folder / "d"), str(nth))
+        files.remove_leftovers(self.folder)
+        self.assertIn(self.content(), ("old", "new"))
+        self.assertEqual(self.names(), ["d"])
+
+    @parameterized.parameters(1, 2)
+    def test_without_exchange_a_failing_rename_restores_the_old(self, nth):
+        self.fill("old")
+        rename, calls = pathlib.Path.rename, []
+
+        def failing(source, target):
+            calls.append(target)
+            if len(calls) == nth:
+                raise OSError(errno.EIO, "Input/output error")
+            return rename(source, target)
+
+        with (
+            mock.patch("ctypes.CDLL", return_value=object()),
+            mock.patch("pathlib.Path.rename", failing),
+            self.assertRaises(OSError),
+        ):
+            self.fill("new", replace=True)
+        self.assertEqual(self.content(), "old")
+        self.assertEqual(self.names(), ["d"])
+
     def test_leftovers_of_a_killed_process_are_removed(self):
         (self.folder / ".tmp-d-0" / "sub").mkdir(parents=True)
         (self.folder / ".tmp-x-1").touch()

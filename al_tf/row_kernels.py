@@ -1,0 +1,163 @@
+"""Inner loops over rows, lists and tiles, compiled by numba.
+
+No kernel uses atomics or random numbers, so the number of threads never
+changes a result.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_STRETCH = 128
+# Larger than any value of `scan_tile`, and finite: inf - inf would be NaN.
+EMPTY = np.finfo(np.float32).max
+
+
+@numba.njit(nogil=True, fastmath={"reassoc", "nnan", "nsz"}, cache=True)
+def scan_tile(products, bias, first, exclude, ids, values):
+    """Keeps for each query the smallest of products + bias seen so far.
+
+    Args:
+        products: `[q, m]` float32.
+        bias: `[m]` float32, infinite for rows that must not be found.
+        first: id of column 0.
+        exclude: `[q]` id that a query must not find (itself), or -1.
+        ids: `[q, k]` int32, ascending by value; -1 where still empty.
+        values: `[q, k]` float32, `EMPTY` where still empty.
+    """
+    k = ids.shape[1]
+    for i in range(products.shape[0]):
+        row = products[i]
+        for start in range(0, bias.size, _STRETCH):
+            stretch = row[start : start + _STRETCH]
+            stretch_bias = bias[start : start + _STRETCH]
+            last = values[i, k - 1]
+            # How far the stretch reaches below the k-th value: a branch-free
+            # sum, which becomes SIMD (a minimum does not). Nearly every
+            # stretch ends here.
+            excess = np.float32(0)
+            for j in range(stretch.size):
+                value = stretch[j] + stretch_bias[j]
+                excess += max(np.float32(0), last - value)
+            if excess == 0:
+                continue
+            for j in range(stretch.size):
+                value = stretch[j] + stretch_bias[j]
+                if value < values[i, k - 1] and first + start + j != exclude[i]:
+                    at = k - 1
+                    while at > 0 and values[i, at - 1] > value:
+                        values[i, at] = values[i, at - 1]
+                        ids[i, at] = ids[i, at - 1]
+                        at -= 1
+                    values[i, at] = value
+                    ids[i, at] = first + start + j
+
+
+@numba.njit(cache=True)
+def mutual_lists(ids, capacity):
+    """Puts i on the list of every j on i's list, where there is room.
+
+    An approximate search that missed one direction often found the other.
+
+    Args:
+        ids: `[n, k]` int32 lists, -1 where there are fewer.
+        capacity: width of the result.
+
+    Returns:
+        `[n, capacity]` int32 lists.
+    """
+    n, k = ids.shape
+    out = np.full((n, capacity), -1, np.int32)
+    out[:, :k] = ids
+    filled = np.full(n, k, np.int32)
+    for i in range(n):
+        for t in range(k):
+            j = ids[i, t]
+            if j < 0 or filled[j] == capacity:
+                continue
+            known = False
+            for s in range(k):
+                known |= ids[j, s] == i
+            if not known:
+                out[j, filled[j]] = i
+                filled[j] += 1
+    return out
+
+
+@numba.njit(cache=True)
+def compact_rows(array, rows):
+    """Moves array[rows] to the front; `rows` ascend, so nothing is lost."""
+    for i in range(rows.size):
+        if rows[i] != i:
+            array[i] = array[rows[i]]
+
+
+@numba.njit(parallel=True, cache=True)
+def renumber(lists, new_row):
+    """Replaces candidates by their new row numbers (-1: gone for good)."""
+    for i in numba.prange(lists.shape[0]):
+        for t in range(lists.shape[1]):
+            if lists[i, t] >= 0:
+                lists[i, t] = new_row[lists[i, t]]
+
+
+@numba.njit(cache=True)
+def components(n, first, second):
+    """Numbers the connected components of n points by smallest member.
+
+    Args:
+        n: number of points.
+        first: `[m]` one end of each link.
+        second: `[m]` the other end.
+
+    Returns:
+        `[n]` int64 component numbers 0, 1, ... in order of first appearance.
+    """
+    root = np.arange(n)
+    for i in range(first.size):
+        a, b = first[i], second[i]
+        while root[a] != a:
+            root[a] = root[root[a]]
+            a = root[a]
+        while root[b] != b:
+            root[b] = root[root[b]]
+            b = root[b]
+        root[max(a, b)] = min(a, b)
+    label = np.empty(n, np.int64)
+    count = 0
+    for i in range(n):
+        # Roots are the smallest members, hence numbered before their members.
+        r = root[i]
+        while root[r] != r:
+            r = root[r]
+        root[i] = r
+        if r == i:
+            label[i] = count
+            count += 1
+        else:
+            label[i] = label[r]
+    return label
+
+
+@numba.njit(parallel=True, cache=True)
+def hash_rows(words):
+    """64-bit hash of each row of `[n, w]` unsigned words."""
+    out = np.empty(words.shape[0], np.uint64)
+    for i in numba.prange(words.shape[0]):
+        x = np.uint64(0x9E3779B97F4A7C15)
+        for j in range(words.shape[1]):
+            x = (x ^ np.uint64(words[i, j])) * np.uint64(0xBF58476D1CE4E5B9)
+            x ^= x >> np.uint64(29)
+        out[i] = x
+    return out
+
+
+@numba.njit(cache=True)
+def add_rows(rows, ids, total, square):
+    """Adds each row to total[id] and its squared norm to square[id]."""
+    for i in range(rows.shape[0]):
+        c = ids[i]
+        for j in range(rows.shape[1]):
+            total[c, j] += rows[i, j]
+            square[c] += rows[i, j] * rows[i, j]

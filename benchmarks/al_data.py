@@ -1,0 +1,121 @@
+"""Pools for the active-learning benchmarks: synthetic and real."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+_BLOCK = 200_000
+
+
+def cache_file(name: str) -> pathlib.Path:
+    """Where a made pool is kept between runs (outside the repository)."""
+    folder = pathlib.Path(tempfile.gettempdir()) / "al_benchmark_pools"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.npy"
+
+
+def gaussian(n: int, d: int = 64) -> pathlib.Path:
+    """Standard normal rows: no clusters at all."""
+    path = cache_file(f"gaussian-{n}-{d}")
+    if not path.exists():
+        generator = np.random.default_rng(0)
+        _write(
+            path,
+            n,
+            d,
+            lambda rows: generator.standard_normal((rows, d), np.float32),
+        )
+    return path
+
+
+def families(n: int, d: int = 64, mean_size: int = 10) -> pathlib.Path:
+    """Near-duplicate families of geometric sizes inside 2,000 themes.
+
+    Row norms are one. At cosine distance 0.03 the families are well apart.
+    The families are in the order of the rows; nothing relies on that.
+    """
+    path = cache_file(f"families-{n}-{d}")
+    if path.exists():
+        return path
+    generator = np.random.default_rng(0)
+    themes = generator.standard_normal((2000, d), np.float32)
+    state = {"left": 0, "center": themes[0]}
+
+    def block(rows: int) -> np.ndarray:
+        out = np.empty((rows, d), np.float32)
+        at = 0
+        while at < rows:
+            if state["left"] == 0:
+                state["left"] = int(generator.geometric(1 / mean_size))
+                step = generator.standard_normal(d, np.float32)
+                theme = themes[generator.integers(len(themes))]
+                state["center"] = theme + np.float32(0.35) * step
+            take = min(state["left"], rows - at)
+            out[at : at + take] = state["center"]
+            state["left"] -= take
+            at += take
+        out += np.float32(0.12) * generator.standard_normal(
+            out.shape, np.float32
+        )
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+    _write(path, n, d, block)
+    return path
+
+
+def imdb_reviews(n: int = 20_000) -> pathlib.Path:
+    """IMDb reviews as TF-IDF reduced to 256 dimensions by a truncated SVD."""
+    path = cache_file(f"imdb-{n}")
+    if not path.exists():
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        rows = _tfds("imdb_reviews", f"unsupervised[:{n}]")
+        texts = [row["text"].numpy().decode() for row in rows]
+        counts = TfidfVectorizer(max_features=20_000, sublinear_tf=True)
+        reduced = TruncatedSVD(256, random_state=0).fit_transform(
+            counts.fit_transform(texts)
+        )
+        np.save(path, reduced.astype(np.float32))
+    return path
+
+
+def cifar10(n: int = 20_000) -> pathlib.Path:
+    """CIFAR-10 pixels reduced to 128 dimensions by PCA."""
+    path = cache_file(f"cifar10-{n}")
+    if not path.exists():
+        from sklearn.decomposition import PCA
+
+        rows = _tfds("cifar10", f"train[:{n}]")
+        pixels = np.stack([row["image"].numpy().ravel() for row in rows])
+        reduced = PCA(128, random_state=0, svd_solver="randomized")
+        rows = reduced.fit_transform(pixels.astype(np.float32) / 255)
+        np.save(path, rows.astype(np.float32))
+    return path
+
+
+REAL = {"imdb tf-idf/svd-256": imdb_reviews, "cifar-10 pca-128": cifar10}
+
+
+def _tfds(name: str, split: str):
+    import tensorflow_datasets as tfds
+
+    if "TFDS_DATA_DIR" not in os.environ:
+        raise SystemExit("set TFDS_DATA_DIR to a folder of prepared datasets")
+    return tfds.load(name, split=split, download=False)
+
+
+def _write(path: pathlib.Path, n: int, d: int, block) -> None:
+    temporary = path.with_suffix(".tmp.npy")
+    out = np.lib.format.open_memmap(
+        temporary, "w+", dtype=np.float32, shape=(n, d)
+    )
+    for start in range(0, n, _BLOCK):
+        rows = min(_BLOCK, n - start)
+        out[start : start + rows] = block(rows)
+    out.flush()
+    temporary.rename(path)

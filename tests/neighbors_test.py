@@ -1,0 +1,137 @@
+"""Neighbour search: the exact index against numpy, bounds, graph, recall."""
+
+import numpy as np
+import pytest
+from absl.testing import absltest, parameterized
+
+from al_tf import neighbors, scann_index
+from runkit import InputError
+
+
+def all_distances(queries, rows, offsets=0.0):
+    step = queries[:, None].astype(np.float64) - rows[None]
+    return (step**2).sum(2) + offsets
+
+
+class BruteForceIndexTest(parameterized.TestCase):
+    @parameterized.product(d=[1, 7, 64], n=[1, 5, 700, 5000], offset=[0.0, 1.0])
+    def test_finds_the_nearest_and_bounds_the_rest(self, d, n, offset):
+        generator = np.random.default_rng(n + d)
+        rows = generator.standard_normal((n, d)).astype(np.float32)
+        offsets = offset * generator.random(n)
+        index = neighbors.BruteForceIndex(rows, offsets)
+        asked = np.arange(min(n, 600))
+        k = 5
+        found = index.search(rows[asked], k, asked)
+        true = all_distances(rows[asked], rows, offsets)
+        true[asked, asked] = np.inf
+        for i in asked:
+            ids = found.ids[i][found.ids[i] >= 0]
+            self.assertLen(ids, min(k, n - 1))
+            self.assertLen(set(ids), len(ids))
+            rest = np.delete(true[i], ids).min(initial=np.inf)
+            self.assertLessEqual(found.bound[i], rest)
+            if len(ids):
+                np.testing.assert_allclose(
+                    true[i, ids].max(),
+                    np.sort(true[i])[len(ids) - 1],
+                    rtol=1e-4,
+                    atol=1e-5,
+                )
+            if n - 1 <= k - 1:
+                self.assertEqual(found.bound[i], np.inf)
+
+    def test_bound_is_not_needlessly_low(self):
+        rows = np.random.default_rng(0).standard_normal((500, 64))
+        rows = (rows / np.linalg.norm(rows, axis=1)[:, None]).astype("f")
+        ids = np.arange(500)
+        found = neighbors.BruteForceIndex(rows).search(rows, 8, ids)
+        true = all_distances(rows, rows)
+        eighth = np.sort(true, 1)[:, 8]
+        self.assertLess((eighth - found.bound).max(), 5e-5)
+
+    def test_bound_holds_far_from_the_origin(self):
+        # float32 products lose the distances altogether here.
+        generator = np.random.default_rng(1)
+        rows = (100 + 1e-3 * generator.standard_normal((300, 16))).astype("f")
+        ids = np.arange(300)
+        found = neighbors.BruteForceIndex(rows).search(rows, 3, ids)
+        true = all_distances(rows, rows)
+        np.fill_diagonal(true, np.inf)
+        for i in ids:
+            rest = np.delete(true[i], found.ids[i]).min()
+            self.assertLessEqual(found.bound[i], rest)
+
+    def test_infinite_offset_hides_a_row(self):
+        rows = np.zeros((4, 2), np.float32)
+        index = neighbors.BruteForceIndex(rows, np.array([0, np.inf, 0, 0]))
+        found = index.search(rows[:1], 3, np.array([0]))
+        self.assertEqual(sorted(found.ids[0]), [-1, 2, 3])
+
+    def test_self_is_excluded_among_duplicates(self):
+        rows = np.ones((50, 3), np.float32)
+        ids = np.arange(50)
+        found = neighbors.BruteForceIndex(rows).search(rows, 4, ids)
+        self.assertFalse((found.ids == ids[:, None]).any())
+        self.assertTrue((found.ids >= 0).all())
+
+
+class GraphTest(absltest.TestCase):
+    def test_symmetrize(self):
+        ids = np.array([[1, 2], [0, -1], [2, 1], [0, 0]])
+        weights = np.array([[1.0, 2], [1, 9], [0, 3], [4, 4]])
+        indptr, indices, distances = neighbors.symmetrize(ids, weights)
+        rows = [indices[a:b].tolist() for a, b in zip(indptr, indptr[1:])]  # noqa: B905
+        self.assertEqual(rows, [[1, 2, 3], [0, 2], [0, 1], [0]])
+        self.assertEqual(distances.tolist(), [1, 2, 4, 1, 3, 2, 3, 4])
+
+    def test_recall_by_hand(self):
+        true = np.array([[1, 2], [3, -1]])
+        found = np.array([[2, 5], [3, 7]])
+        self.assertAlmostEqual(neighbors.recall(found, true), 2 / 3)
+        nothing = np.full((1, 2), -1)
+        self.assertEqual(neighbors.recall(nothing, nothing), 1.0)
+
+    def test_measure_recall_sees_missing_neighbours(self):
+        rows = np.random.default_rng(2).standard_normal((300, 8)).astype("f")
+        ids = np.arange(300)
+        lists = neighbors.BruteForceIndex(rows).search(rows, 4, ids).ids
+        self.assertEqual(neighbors.measure_recall(rows, lists), 1.0)
+        lists[:, 0] = -1
+        self.assertAlmostEqual(neighbors.measure_recall(rows, lists), 0.75)
+
+
+@pytest.mark.skipif(not scann_index.is_available(), reason="no ScaNN")
+class ScannIndexTest(parameterized.TestCase):
+    @parameterized.parameters(16, 256)
+    def test_recall_and_protocol(self, d):
+        generator = np.random.default_rng(3)
+        centers = generator.standard_normal((60, d))
+        rows = np.repeat(centers, 50, 0) + 0.1 * generator.standard_normal(
+            (3000, d)
+        )
+        rows = rows.astype(np.float32)
+        offsets = generator.random(3000)
+        index = scann_index.ScannIndex(rows, offsets, k=8)
+        self.assertGreater(index.tune(8), 0.95)
+        ids = np.arange(3000)
+        found = index.search(rows, 8, ids)
+        self.assertFalse((found.ids == ids[:, None]).any())
+        exact = neighbors.BruteForceIndex(rows, offsets).search(rows, 8, ids)
+        self.assertGreater(neighbors.recall(found.ids, exact.ids), 0.95)
+        np.testing.assert_allclose(
+            np.median(found.bound), np.median(exact.bound), rtol=0.02
+        )
+
+    def test_missing_package_is_explained(self):
+        with (
+            absltest.mock.patch.object(
+                scann_index, "is_available", lambda: False
+            ),
+            self.assertRaisesRegex(InputError, "pip install scann"),
+        ):
+            scann_index.ScannIndex(np.zeros((9, 2), np.float32))
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,166 @@
+"""The selection binary: files in, ids and a page out; bad input refused."""
+
+import csv
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
+from pyarrow import parquet
+
+import al_tf
+from al_tf import select_main
+from runkit import InputError
+
+
+class SelectMainTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS(sys.argv[:1])
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        generator = np.random.default_rng(0)
+        centers = generator.standard_normal((40, 8))
+        self.rows = np.repeat(centers, 5, 0).astype(np.float32)
+        self.rows += 0.05 * generator.standard_normal(self.rows.shape, "f")
+        self.margins = generator.random(200).astype(np.float32)
+        self.labeled = np.arange(0, 200, 4)
+        np.save(self.folder / "E.npy", self.rows)
+        np.save(self.folder / "M.npy", self.margins)
+        lines = "\n".join(map(str, self.labeled))
+        (self.folder / "L.txt").write_text(lines + "\n")
+
+    def run_main(self, **change):
+        values = {
+            "embeddings": str(self.folder / "E.npy"),
+            "margins": str(self.folder / "M.npy"),
+            "labeled": str(self.folder / "L.txt"),
+            "output": str(self.folder / "out" / "ids.csv"),
+            "clustering": str(self.folder / "clusters"),
+            "batch_size": 12,
+            "target_cluster_size": 5.0,
+            **change,
+        }
+        with flagsaver.flagsaver(**values):
+            select_main.main(["select_main"])
+        return pathlib.Path(values["output"])
+
+    def test_writes_what_the_library_picks(self):
+        output = self.run_main()
+        with output.open() as handle:
+            rows = list(csv.DictReader(handle))
+        clusters = al_tf.cluster_embeddings(
+            self.rows, target_cluster_size=5
+        ).cluster_ids
+        expected = al_tf.select_batch(
+            self.margins,
+            clusters,
+            batch_size=12,
+            unlabeled=np.setdiff1d(np.arange(200), self.labeled),
+        )
+        ids = np.array([int(row["example_id"]) for row in rows])
+        np.testing.assert_array_equal(ids, expected)
+        self.assertEqual([int(r["rank"]) for r in rows], list(range(12)))
+        for row, i in zip(rows, ids, strict=True):
+            self.assertAlmostEqual(
+                float(row["margin"]), self.margins[i], places=5
+            )
+            self.assertEqual(int(row["cluster_id"]), clusters[i])
+            self.assertEqual(
+                int(row["cluster_size"]), (clusters == clusters[i]).sum()
+            )
+        page = (output.parent / "report.html").read_text()
+        for text in ("Cluster sizes", "clusters covered", "recall", "Settings"):
+            self.assertIn(text, page)
+
+    def test_the_second_run_reuses_the_clusters(self):
+        first = self.run_main().read_text()
+        with absltest.mock.patch.object(
+            select_main.build_clustering, "cluster_embeddings"
+        ) as cluster:
+            # The size is known from the kept clusters.
+            again = self.run_main(target_cluster_size=None).read_text()
+            cluster.assert_not_called()
+        self.assertEqual(first, again)
+
+    def test_parquet_and_npy(self):
+        ids = np.load(self.run_main(output=str(self.folder / "a.npy")))
+        table = parquet.read_table(
+            self.run_main(output=str(self.folder / "a.parquet"))
+        )
+        self.assertEqual(table["example_id"].to_pylist(), ids.tolist())
+        np.save(self.folder / "L.npy", self.labeled)
+        same = self.run_main(
+            output=str(self.folder / "b.npy"),
+            labeled=str(self.folder / "L.npy"),
+        )
+        np.testing.assert_array_equal(np.load(same), ids)
+
+    @parameterized.named_parameters(
+        ("format", {"output": "ids.txt"}, "unknown format"),
+        ("missing", {"embeddings": "none.npy"}, "no such file"),
+        ("required", {"margins": None}, "--margins: is required"),
+        ("exhausted", {"batch_size": 151}, "only 150 unlabelled"),
+        ("no_labels", {"labeled": "none.txt"}, "no such file"),
+    )
+    def test_bad_flags(self, change, message):
+        with self.assertRaisesRegex(InputError, message):
+            self.run_main(**change)
+        self.assertFalse((self.folder / "clusters").exists())
+
+    def test_bad_files_are_refused_before_the_long_work(self):
+        np.save(self.folder / "M.npy", self.margins[:-1])
+        with self.assertRaisesRegex(InputError, "one margin for each"):
+            self.run_main()
+        np.save(self.folder / "M.npy", self.margins + 1)
+        with self.assertRaisesRegex(InputError, r"outside \[0, 1\]"):
+            self.run_main()
+        np.save(self.folder / "M.npy", self.margins)
+        for text, message in (
+            ("3\n3\n", "twice"),
+            ("200\n", "out of range"),
+            ("a\n", "not a list of example ids"),
+        ):
+            (self.folder / "L.txt").write_text(text)
+            with self.assertRaisesRegex(InputError, message):
+                self.run_main()
+        self.assertFalse((self.folder / "clusters").exists())
+
+    def test_clusters_of_another_pool_or_setting_are_refused(self):
+        self.run_main()
+        with self.assertRaisesRegex(InputError, "another distance threshold"):
+            self.run_main(target_cluster_size=None, distance_threshold=0.5)
+        with self.assertRaisesRegex(InputError, "another mean size"):
+            self.run_main(target_cluster_size=7.0)
+        with self.assertRaisesRegex(InputError, "another metric"):
+            self.run_main(metric="sqeuclidean")
+        np.save(self.folder / "E.npy", self.rows * 2)
+        with self.assertRaisesRegex(InputError, "checksums differ"):
+            self.run_main()
+
+    def test_exit_code_of_bad_input(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "al_tf.select_main", "--batch_size=3"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--output: is required", done.stderr)
+
+
+class ImportTest(absltest.TestCase):
+    def test_importing_al_tf_imports_neither_tensorflow_nor_spactor(self):
+        code = (
+            "import sys, al_tf, al_tf.select_main\n"
+            "bad = {'tensorflow', 'spactor_tf', 'scann', 'keras'}\n"
+            "sys.exit(str(bad & set(sys.modules)) * bool(bad & "
+            "set(sys.modules)) or 0)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+if __name__ == "__main__":
+    absltest.main()

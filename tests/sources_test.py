@@ -1,0 +1,383 @@
+"""Sources: which documents come out, and what is said of those that cannot."""
+
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tracemalloc
+import unittest
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from spactor_tf import docstrings, sources
+from spactor_tf.sources import Source
+
+
+class FolderTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            content = content.encode("utf-8")
+        if name.endswith(".gz"):
+            content = gzip.compress(content)
+        path.write_bytes(content)
+        return path
+
+    def read(self, rest, **options):
+        return list(Source(f"text:{self.folder}/{rest}", **options))
+
+    def refused(self, rest, pattern, **options):
+        with self.assertRaisesRegex(InputError, pattern) as raised:
+            self.read(rest, **options)
+        return str(raised.exception)
+
+
+class TextTest(FolderTest):
+    def test_each_file_is_a_document_in_the_order_of_names(self):
+        self.write("b.txt", "second\n\nstill second\n")
+        self.write("a.txt", "first é")
+        self.write("c.txt.gz", "third")
+        self.write("empty.txt", " \n")
+        self.assertEqual(
+            self.read("*.txt*"),
+            ["first é", "second\n\nstill second\n", "third"],
+        )
+
+    def test_folders_below(self):
+        self.write("x/y/a.txt", "deep")
+        self.write("x/b.txt", "flat")
+        self.assertEqual(self.read("**/*.txt"), ["flat", "deep"])
+
+    def test_home_folder(self):
+        self.write("a.txt", "mine")
+        with mock.patch.dict(os.environ, HOME=str(self.folder)):
+            self.assertEqual(list(Source("text:~/*.txt")), ["mine"])
+
+    @parameterized.parameters("a.txt", "a.txt.gz")
+    def test_blank_lines_separate(self, name):
+        self.write(name, "\n one\nline two\n\n \t\r\n\ntwo\r\nx\n\nlast")
+        self.assertEqual(
+            self.read("*:blank_lines"),
+            [" one\nline two\n", "two\r\nx\n", "last"],
+        )
+
+    def test_max_documents(self):
+        self.write("a.txt", "1\n\n2\n\n3")
+        got = self.read("*:blank_lines", max_documents=2)
+        self.assertEqual([text.strip() for text in got], ["1", "2"])
+
+    def test_every_pass_gives_the_same_and_counts_anew(self):
+        self.write("a.txt", b"1\n\n2\n\n\xff")
+        source = Source(f"text:{self.folder}/*:blank_lines")
+        self.assertEqual(list(source), list(source))
+        self.assertEqual(source.report.documents, 2)
+        self.assertEqual(sum(source.report.invalid_utf8.values()), 1)
+
+
+class LongDocumentTest(FolderTest):
+    def parts(self, content, rest, limit=10):
+        self.write("a.txt", content)
+        with mock.patch.object(sources, "_MAX_DOCUMENT_BYTES", limit):
+            return self.read(rest)
+
+    @parameterized.parameters("*", "*:blank_lines")
+    def test_cut_behind_a_line(self, rest):
+        parts = self.parts("abc\ndef\nghi\njkl\nmno", rest)
+        self.assertEqual(parts, ["abc\ndef\n", "ghi\njkl\n", "mno"])
+
+    @parameterized.parameters(*range(5, 13))
+    def test_long_line_is_cut_between_characters(self, limit):
+        text = "a é€\U0001f600" * 7
+        parts = self.parts(text, "*", limit)
+        self.assertEqual("".join(parts), text)
+        self.assertLessEqual(max(len(p.encode()) for p in parts), limit)
+
+    @parameterized.parameters(*range(16, 60))
+    def test_nothing_is_lost_at_any_size(self, limit):
+        text = "one\ntwo three\n\nfour\r\nfive six seven\n\n\neight"
+        self.assertEqual("".join(self.parts(text, "*", limit)), text)
+        blocks = self.parts(text, "*:blank_lines", limit)
+        self.assertEqual("".join(blocks).split(), text.split())
+
+    def test_memory_does_not_grow_with_the_file(self):
+        size = 40 * sources._MAX_DOCUMENT_BYTES
+        with (self.folder / "a.txt").open("wb") as handle:
+            handle.truncate(size)  # A sparse file: one line of zeros.
+        tracemalloc.start()
+        read = sum(map(len, Source(f"text:{self.folder}/*")))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        self.assertEqual(read, size)
+        self.assertLess(peak, 6 * sources._MAX_DOCUMENT_BYTES)
+
+
+class JsonLinesTest(FolderTest):
+    @parameterized.parameters("a.jsonl", "a.jsonl.gz")
+    def test_field_of_every_line(self, name):
+        lines = [{"text": "one\n\nx"}, {"text": "é", "n": 1}, {"text": " "}]
+        self.write(name, "\n\n".join(json.dumps(line) for line in lines))
+        self.assertEqual(self.read("*:text"), ["one\n\nx", "é"])
+
+    @parameterized.parameters(
+        ('{"text": "a"}\n{"tex": "b"}', "line 2: has no such field.*'text'"),
+        ('{"tex": "b"}', "Did you mean 'tex'"),
+        ('{"text": 3}', "line 1, field text: is not text; got 3"),
+        ("[1]", "line 1: has no such field"),
+        ('{"text": "a"', "line 1: is not JSON"),
+        ("[" * 100_000, "line 1: is not JSON"),
+    )
+    def test_bad_line_is_named(self, content, pattern):
+        self.write("a.jsonl", content)
+        self.refused("*:text", pattern)
+
+    def test_endless_line(self):
+        self.write("a.jsonl", '{"text": "' + "a" * 100)
+        with mock.patch.object(sources, "_MAX_JSON_LINE_BYTES", 50):
+            self.refused("*:text", "a.jsonl, line 1: is longer than 50 bytes")
+
+    def test_field_and_kind_of_file_must_go_together(self):
+        self.write("a.jsonl", '{"text": "a"}')
+        self.write("b.txt", "b")
+        self.refused("*.jsonl", "need the name of the text field")
+        self.refused("*.jsonl:blank_lines", "need the name of the text field")
+        self.refused("*.txt:text", "no file is .jsonl.*blank_lines")
+
+
+class InvalidUtf8Test(FolderTest):
+    def corpus(self):
+        self.write("a.txt", "good")
+        self.write("b.txt", b"bad \xff")
+        self.write("c.jsonl", b'{"t": "ok"}\n{"t": "\xe9"}\n{"t": "\\ud800"}\n')
+
+    def test_skipped_and_counted_by_file(self):
+        self.corpus()
+        source = Source(f"text:{self.folder}/*:t")
+        self.assertEqual(list(source), ["good", "ok"])
+        counts = {
+            pathlib.Path(name).name: count
+            for name, count in source.report.invalid_utf8.items()
+        }
+        self.assertEqual(counts, {"b.txt": 1, "c.jsonl": 2})
+
+    @parameterized.parameters("b.txt", "c.jsonl")
+    def test_refused_with_file_and_remedy(self, name):
+        self.corpus()
+        self.refused(
+            f"{name}:t" if name.endswith("jsonl") else name,
+            f"{name}: is not UTF-8.*--set=data.invalid_utf8=skip",
+            invalid_utf8="refuse",
+        )
+
+    def test_a_corpus_read_with_skips_is_not_taken_for_a_checked_one(self):
+        self.corpus()
+        spec = f"text:{self.folder}/*:t"
+        self.assertNotEqual(
+            Source(spec).fingerprint, Source(spec, "refuse").fingerprint
+        )
+
+
+class BadFilesTest(FolderTest):
+    def test_nothing_matches(self):
+        message = self.refused("*.txt", "--dataset: no file matches")
+        self.assertIn(f"text:{self.folder}/*.txt", message)
+
+    def test_only_folders_match(self):
+        self.write("sub/a.txt", "x")
+        self.refused("*", "matches folders but no file.*text:GLOB")
+        self.refused("", "matches folders but no file")
+
+    def test_truncated_gz(self):
+        data = bytes(i * i % 251 for i in range(100_000))
+        path = self.write("a.txt.gz", data)
+        path.write_bytes(path.read_bytes()[:-20])
+        for rest in ("*", "*:blank_lines"):
+            self.refused(rest, "a.txt.gz: cannot be read.*end-of-stream")
+
+    @parameterized.parameters(b"plain text", b"\x1f\x8b\x08\0" + b"\xff" * 50)
+    def test_not_gz(self, content):
+        (self.folder / "a.gz").write_bytes(content)
+        self.refused("*", "a.gz: cannot be read")
+
+    def test_unreadable_file(self):
+        path = self.write("a.txt", "x")
+        source = Source(f"text:{path}")
+        path.unlink()  # Permissions would not stop root.
+        with self.assertRaisesRegex(InputError, "a.txt: cannot be read"):
+            list(source)
+
+
+class SpecTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("docstring", "docstrings"), ("txt:*.txt", "text:"), ("tfd:x", "tfds:"),
+        ("", "docstrings"), ("docstrings:x", "docstrings"),
+    )  # fmt: skip
+    def test_unknown_kind_names_the_nearest(self, spec, near):
+        with self.assertRaisesRegex(InputError, "unknown kind of dataset") as e:
+            Source(spec)
+        self.assertIn(near, str(e.exception))
+
+    def test_fingerprint_follows_files_and_limits(self):
+        path = pathlib.Path(self.create_tempfile(content="one").full_path)
+        spec = f"text:{path}"
+        first = Source(spec).fingerprint
+        self.assertEqual(Source(spec).fingerprint, first)
+        self.assertNotEqual(Source(spec, max_documents=1).fingerprint, first)
+        path.write_text("other", encoding="utf-8")
+        self.assertNotEqual(Source(spec).fingerprint, first)
+
+
+class DocstringsTest(FolderTest):
+    def docstring(self, word):
+        return (word + " ") * docstrings.MIN_CHARACTERS
+
+    def package(self, root, files=3):
+        for number in range(files):
+            self.write(
+                f"{root}/p{number}/mod.py",
+                f'"""{self.docstring("module")}"""\n'
+                f'def f():\n    """{self.docstring(f"word{number}")}"""\n'
+                f'def g():\n    """Short."""\n',
+            )
+
+    def test_distinct_long_docstrings_with_their_package(self):
+        self.package("lib")
+        found = list(docstrings.iter_docstrings(self.folder / "lib"))
+        self.assertEqual(
+            [(package, text.split()[0]) for package, text in found],
+            [("p0", "module"), ("p0", "word0"), ("p1", "word1"),
+             ("p2", "word2")],
+        )  # fmt: skip
+
+    def test_an_environment_in_a_folder_called_tests(self):
+        self.package("tests/lib")
+        self.write("tests/lib/p/tests/t.py", f'"""{self.docstring("t")}"""')
+        found = docstrings.iter_docstrings(self.folder / "tests/lib")
+        self.assertLen(list(found), 4)
+
+    def test_files_that_do_not_parse_are_passed_over(self):
+        self.package("lib", 1)
+        self.write("lib/bad.py", "def (")
+        self.write("lib/nul.py", b"\0")
+        self.write("lib/half.py", f'"""\\ud800 {self.docstring("x")}"""')
+        (self.folder / "lib/link.py").symlink_to("nowhere.py")
+        (self.folder / "lib/folder.py").mkdir()
+        found = docstrings.iter_docstrings(self.folder / "lib")
+        self.assertLen(list(found), 2)
+
+    def test_many_files_are_parsed_in_order_by_several_processes(self):
+        self.package("lib", 210)
+        with mock.patch.object(os, "cpu_count", lambda: 2):
+            many = list(docstrings.iter_docstrings(self.folder / "lib"))
+        with mock.patch.object(os, "cpu_count", lambda: 1):
+            one = list(docstrings.iter_docstrings(self.folder / "lib"))
+        self.assertEqual(many, one)
+        self.assertLen(one, 211)
+
+    def test_a_script_without_a_main_guard_can_read_them(self):
+        self.package("lib", 210)
+        script = self.write(
+            "script.py",
+            "from spactor_tf import docstrings\n"
+            f"print(len(list(docstrings.iter_docstrings('{self.folder}/lib'))))",
+        )
+        root = str(pathlib.Path(docstrings.__file__).parents[1])
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True,
+            check=False, env={**os.environ, "PYTHONPATH": root},
+        )  # fmt: skip
+        self.assertEqual(done.stdout.strip(), "211", done.stderr)
+
+    def test_a_reader_that_stops_early_leaves_no_process(self):
+        self.package("lib", 210)
+        started = []
+        start = subprocess.Popen
+
+        def noted(*args, **kwargs):
+            started.append(start(*args, **kwargs))
+            return started[-1]
+
+        with (
+            mock.patch.object(os, "cpu_count", lambda: 2),
+            mock.patch.object(subprocess, "Popen", noted),
+        ):
+            documents = docstrings.iter_docstrings(self.folder / "lib")
+            next(documents)
+            documents.close()
+        self.assertLen(started, 2)
+        for process in started:
+            self.assertIsNotNone(process.poll())
+
+    def test_default_corpus_is_there(self):
+        self.assertLen(list(Source("docstrings", max_documents=3)), 3)
+
+
+class TfdsSpecTest(parameterized.TestCase):
+    def test_name_that_is_not_prepared_says_how_to_prepare_it(self):
+        empty = self.create_tempdir().full_path
+        # TFDS reads its variable when it is imported, so that is too late.
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder("imdb_reviews/plain_text", data_dir=empty)
+        self.enter_context(
+            mock.patch.object(tfds, "builder", lambda name: builder)
+        )
+        with self.assertRaisesRegex(
+            InputError, "'imdb_reviews/plain_text'.*TFDS_DATA_DIR.*tfds build"
+        ):
+            Source("tfds:imdb_reviews/plain_text")
+
+    @parameterized.parameters("imdb_review", "", "glue/colla", "x/../y")
+    def test_unknown_name(self, name):
+        with self.assertRaisesRegex(InputError, "--dataset: TFDS does not"):
+            Source(f"tfds:{name}")
+
+
+class TfdsTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        if not os.environ.get("TFDS_DATA_DIR"):
+            raise unittest.SkipTest("TFDS_DATA_DIR is not set: no real data")
+
+    def test_texts_of_a_split(self):
+        spec = "tfds:imdb_reviews/plain_text:unsupervised"
+        texts = list(Source(spec, max_documents=5))
+        self.assertLen(texts, 5)
+        self.assertEqual(texts, list(Source(spec, max_documents=5)))
+        self.assertGreater(min(map(len, texts)), 30)
+
+    def test_version_part_of_a_split_and_feature(self):
+        self.assertLen(list(Source("tfds:glue/wnli:2.0.0:test[:10]")), 10)
+        first = list(Source("tfds:glue/wnli:train[:1%]:sentence1"))
+        second = list(Source("tfds:glue/wnli:train[:1%]:sentence2"))
+        self.assertLen(first, 6)
+        self.assertNotEqual(first, second)
+
+    @parameterized.parameters(
+        ("tfds:glue/cola:trian", "no such split.*'trian'.*'train'"),
+        ("tfds:glue/cola:train[:x]", "no such split"),
+        ("tfds:glue/cola:train:sentense", "text feature.*Did.*'sentence'"),
+        ("tfds:glue/cola:train:label", "no such text feature.*'label'"),
+        ("tfds:cifar10:train:image", "no such text feature.*'image'"),
+        ("tfds:glue/cola:train:sentence:x", "too many parts"),
+    )
+    def test_bad_parts(self, spec, pattern):
+        with self.assertRaisesRegex(InputError, pattern):
+            Source(spec)
+
+    def test_images_have_one_text_that_is_no_prose_but_no_error(self):
+        self.assertLen(list(Source("tfds:cifar10:test[:2]")), 2)  # Their ids.
+
+
+if __name__ == "__main__":
+    absltest.main()
