@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import hypothesis
 import keras_hub
 import numpy as np
+import tensorflow as tf
 import testing
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
@@ -261,6 +262,21 @@ class PaddedTest(absltest.TestCase):
         )
         np.testing.assert_array_equal(plain.sentinel_ids, padded.sentinel_ids)
         self.assertEqual(plain.mask_id, padded.mask_id)
+
+
+class SeededTest(absltest.TestCase):
+    def test_setting_a_global_seed_takes_no_tokenizer_away(self):
+        """It clears TensorFlow's kernels, and their resources with them."""
+        plain = Vocabulary(testing.vocabulary().proto)
+        before = plain.encode(["some text"])[0]
+        corpus, _ = plain.encode_corpus(["some text"])
+        tf.random.set_seed(1)
+        np.testing.assert_array_equal(plain.encode(["some text"])[0], before)
+        tf.random.set_seed(1)
+        self.assertEqual(plain.decode(before), "some text")
+        tf.random.set_seed(1)
+        again, _ = plain.encode_corpus(["some text"])
+        np.testing.assert_array_equal(again, corpus)
 
 
 if __name__ == "__main__":
