@@ -24,7 +24,7 @@ class InputError(ValueError):
     Args:
         what: what is wrong, as a sentence without a full stop.
         where: the flag, file, field or argument that it came from.
-        got: the offending value (shown with `repr`, cut at 500 characters).
+        got: the offending value (shown with `repr`, cut at 200 characters).
         expected: what would have been right.
         remedy: what to do about it.
     """
@@ -42,7 +42,7 @@ class InputError(ValueError):
         parts = [f"{where}: {what}" if where else what]
         if got is not None:
             text = repr(got)
-            parts.append("got " + (text[:497] + "..." if text[500:] else text))
+            parts.append("got " + (text[:197] + "..." if text[200:] else text))
         if expected:
             parts.append(f"expected {expected}")
         message = "; ".join(parts) + "."
