@@ -24,6 +24,10 @@ _REORDER_PER_NEIGHBOR = 12
 # Multiply-adds that one search of all rows may cost for the sake of recall;
 # by brute force, eight times as many take about the same time.
 _MOST_WORK = 1e12
+# Weakly clustered pools need nearly every neighbour; where a search is cheap
+# anyway, it is made nearly exact.
+_CHEAP_WORK = 1e11
+_CHEAP_RECALL = 0.999
 
 
 def is_available() -> bool:
@@ -114,7 +118,8 @@ class ScannIndex:
         """Searches more until a sample reaches the target recall.
 
         Leaves and, with hashing, re-ordered candidates grow together. Stops
-        where a search of all rows would cost more than `_MOST_WORK`.
+        where a search of all rows would cost more than `_MOST_WORK`; up to
+        `_CHEAP_WORK` the target is at least `_CHEAP_RECALL`.
 
         Returns:
             The recall reached, also kept as `recall`.
@@ -123,12 +128,14 @@ class ScannIndex:
         true = true_neighbors(self._rows, sample, k, self._offsets)
         queries = self._rows[sample]
         n, d = self._rows.shape
-        share = min(1.0, _MOST_WORK / (float(n) * n * d))
-        most = max(self._leaves, int(share * self.num_leaves))
+        leaf_work = float(n) * n * d / self.num_leaves
+        most = min(self.num_leaves, int(_MOST_WORK / leaf_work))
         while True:
             found = self.search(queries, k, sample)
             self.recall = recall(found.ids, true)
-            if self.recall >= self._target or self._leaves >= most:
+            cheap = self._leaves * leaf_work < _CHEAP_WORK
+            target = max(self._target, _CHEAP_RECALL if cheap else 0.0)
+            if self.recall >= target or self._leaves >= most:
                 return self.recall
             self._leaves = min(int(1.5 * self._leaves) + 1, most)
             self._reorder = int(1.5 * self._reorder)
