@@ -43,7 +43,7 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "scann": ["scann>=1.4.2"],
-        "serving": ["tensorflow-serving-api>=2.20,<2.21"],
+        "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.20,<2.21"],
         "tasks": ["rouge-score>=0.1.2", "scikit-learn>=1.4"],
         "dev": [
             "hypothesis",
@@ -57,10 +57,10 @@ setup(
     entry_points={
         "console_scripts": [
             "al-select = al_tf.select_main:run",
-            "export-dev-server = export.dev_server_main:run",
-            "export-model = export.export_main:run",
-            "export-score = export.score_main:run",
-            "export-verify = export.verify_main:run",
+            "spactor-dev-server = export.dev_server_main:run",
+            "spactor-export = export.export_main:run",
+            "al-score = export.score_main:run",
+            "spactor-verify = export.verify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]

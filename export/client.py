@@ -181,11 +181,7 @@ class _GrpcTransport:
         self._specify(request.model_spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            array = np.asarray(value)
-            # An empty list says nothing of its type; it is one of texts.
-            listed = not isinstance(value, np.ndarray)
-            text = array.dtype.kind in "OSU" or (listed and not len(array))
-            proto = tf.make_tensor_proto(value, tf.string if text else None)
+            proto = tf.make_tensor_proto(*_typed(value))
             request.inputs[name].CopyFrom(proto)
         response = self._ask(self._stub.Predict, request, timeout)
         return {k: tf.make_ndarray(v) for k, v in response.outputs.items()}
@@ -264,6 +260,20 @@ class _RestTransport:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _typed(value: Any) -> tuple[Any, Any]:
+    """Returns (value, dtype) for `make_tensor_proto`, None to infer it."""
+    import tensorflow as tf
+
+    if isinstance(value, np.ndarray):
+        return value, tf.string if value.dtype.kind in "OSU" else None
+    # An empty list says nothing of its type; it is one of texts.
+    if not value or isinstance(value[0], str | bytes):
+        return np.array([tf.compat.as_bytes(v) for v in value], object), (
+            tf.string
+        )
+    return value, None
 
 
 def _to_json(value: Any) -> Any:

@@ -142,6 +142,8 @@ class Timed:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, ServiceError):
             self.code = error.code
+        elif isinstance(error, OSError):
+            self.code = "CANCELLED"  # The client went away.
         elif error is not None:
             self.code = "INTERNAL"
         seconds = time.monotonic() - self._began

@@ -34,6 +34,8 @@ HARD_TEXTS = (
 )
 _HARD_BATCHES = (0, 1, 3, 6)
 
+# (signature, texts) -> inputs of as many rows as there are texts.
+InputsFor = Callable[[str, list], dict[str, tf.Tensor]]
 Record = tuple[str, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
@@ -78,14 +80,18 @@ def inputs_for(signature: str, texts: list) -> dict[str, tf.Tensor]:
 
 
 def write_all(
-    folder: pathlib.Path, name: str, functions: Mapping[str, Callable]
+    folder: pathlib.Path,
+    name: str,
+    functions: Mapping[str, Callable],
+    inputs_for: InputsFor = inputs_for,
 ) -> None:
-    """Writes both files for eager functions that read texts.
+    """Writes both files for eager functions.
 
     Args:
         folder: of the version.
         name: of the model.
         functions: {signature: function of its inputs as keywords}.
+        inputs_for: makes the inputs of a signature from texts.
     """
     for path, texts, sizes in (
         (WARM_UP, _WARM_UP_TEXTS, _WARM_UP_BATCHES),

@@ -73,6 +73,7 @@ def write_version(
     output_dir: pathlib.Path,
     version: int,
     card: dict[str, Any],
+    inputs_for: records.InputsFor = records.inputs_for,
 ) -> pathlib.Path:
     """Saves, completes, verifies and renames one version.
 
@@ -83,6 +84,7 @@ def write_version(
         output_dir: base path, writable.
         version: not there yet.
         card: content of model_card.json; completed here.
+        inputs_for: makes the stored requests of a signature.
     """
     path = output_dir / str(version)
     for leftover in output_dir.glob(f".tmp-{version}-*"):
@@ -91,7 +93,7 @@ def write_version(
         with atomic_directory(path) as folder:
             _save(module, signatures, folder)
             model_name = card["model_name"]
-            records.write_all(folder, model_name, signatures)
+            records.write_all(folder, model_name, signatures, inputs_for)
             server_config.write_configs(folder, model_name)
             card = {**card, **_facts(folder, version)}
             write_json(folder / MODEL_CARD, card)

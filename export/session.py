@@ -38,6 +38,7 @@ class SessionModel:
                 "is not a SavedModel", where=str(path),
                 expected="the directory of one version, with saved_model.pb",
             )  # fmt: skip
+        _load_custom_ops(self.path)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
             with self._session.graph.as_default():
@@ -123,6 +124,20 @@ class SessionModel:
     def close(self) -> None:
         """Frees the graph's variables."""
         self._session.close()
+
+
+def _load_custom_ops(path: pathlib.Path) -> None:
+    """Registers ScaNN's ops if the model card says that they are used."""
+    card = path / "model_card.json"
+    if not card.is_file() or b"Scann>" not in card.read_bytes():
+        return
+    try:
+        from scann.scann_ops.py import scann_ops  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "needs ScaNN's ops", where=str(path),
+            remedy="pip install 'spactor-al[scann]'",
+        ) from None  # fmt: skip
 
 
 def _as_array(value: Any, info: Any, name: str) -> np.ndarray:

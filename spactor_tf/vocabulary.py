@@ -22,7 +22,7 @@ import io
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,10 +103,33 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> np.ndarray:
-        """Ids that no replacement may take: pad, EOS, mask and sentinels."""
-        return np.concatenate(
-            [[self.pad_id, self.eos_id, self.mask_id], self.sentinel_ids]
-        ).astype(np.int32)
+        """Ids that no replacement may take.
+
+        Pad, EOS, mask, sentinels and pieces that no text is made of.
+        """
+        control = [self.pad_id, self.eos_id, self.mask_id]
+        unused = [
+            index
+            for index, piece in enumerate(self._model.pieces)
+            if piece.type == _Piece.UNUSED
+        ]
+        return np.concatenate([control, self.sentinel_ids, unused]).astype(
+            np.int32
+        )
+
+    def padded(self, rows: int) -> Vocabulary:
+        """Returns this vocabulary with unused pieces up to `rows`.
+
+        For readers that look up every id a model can generate: an embedding
+        has a few rows more than there are pieces.
+        """
+        model = _ModelProto()
+        model.CopyFrom(self._model)
+        for index in range(len(model.pieces), rows):
+            model.pieces.add(
+                piece=f"<unused_{index}>", score=0.0, type=_Piece.UNUSED
+            )
+        return Vocabulary(model.SerializeToString(deterministic=True))
 
     @functools.cached_property
     def tokenizer(self) -> Any:
@@ -127,9 +150,25 @@ class Vocabulary:
             base.pieces[index].type = _Piece.UNUSED
         return _tokenizer(base.SerializeToString(deterministic=True))
 
+    def _run(self, name: str, operation: Callable[[Any], Any]) -> Any:
+        """Applies `operation` to a tokenizer, making it anew where it is gone.
+
+        Setting a global seed clears TensorFlow's kernels, and with them the
+        resource of every tokenizer that was made before.
+        """
+        import tensorflow as tf
+
+        try:
+            return operation(getattr(self, name))
+        except tf.errors.NotFoundError:
+            del self.__dict__[name]
+            return operation(getattr(self, name))
+
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Returns int32 ids per text, without EOS; sentinels are read."""
-        ragged = self.tokenizer.tokenize(np.array(texts, object))
+        ragged = self._run(
+            "tokenizer", lambda t: t.tokenize(np.array(texts, object))
+        )
         ends = ragged.row_splits.numpy()[1:]
         return np.split(ragged.flat_values.numpy(), ends)[:-1]
 
@@ -144,7 +183,9 @@ class Vocabulary:
         """
         import tensorflow as tf
 
-        ragged = self.corpus_tokenizer.tokenize(np.array(texts, object))
+        ragged = self._run(
+            "corpus_tokenizer", lambda t: t.tokenize(np.array(texts, object))
+        )
         end = tf.fill([ragged.nrows(), 1], tf.constant(self.eos_id, tf.int32))
         ragged = tf.concat([ragged, end], axis=1)
         return ragged.flat_values.numpy(), ragged.row_lengths().numpy()
@@ -159,7 +200,8 @@ class Vocabulary:
         kept = [int(i) for i in ids if 0 <= i < self.size and i not in silent]
         if not kept:
             return ""
-        return self.tokenizer.detokenize([kept]).numpy()[0].decode("utf-8")
+        text = self._run("tokenizer", lambda t: t.detokenize([kept]))
+        return text.numpy()[0].decode("utf-8")
 
     def pieces(self, ids: Iterable[int] | np.ndarray) -> list[str]:
         """Returns the piece of every id, for people to read."""

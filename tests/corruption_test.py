@@ -51,7 +51,7 @@ def t5_lengths(input_length, density, mean):
 
 
 @functools.cache
-def noise_of_many_seeds(rows=64):
+def noise_of_many_seeds(rows=32):
     """[seeds * rows, raw] noise and starts at the settings of `tiny`."""
     lengths = lengths_of(128)
     index = tf.range(rows, dtype=tf.int64)
@@ -237,7 +237,7 @@ class SpanCorruptTest(parameterized.TestCase):
 class NoiseStatisticsTest(parameterized.TestCase):
     def test_exact_density_and_span_count_in_every_row(self):
         noise, starts = noise_of_many_seeds()
-        self.assertGreaterEqual(len(noise), SEEDS * 64)
+        self.assertGreaterEqual(len(noise), SEEDS * 32)
         np.testing.assert_array_equal(noise.sum(1), 21)
         np.testing.assert_array_equal(starts.sum(1), 7)
         # A start is a noise token that follows a kept one.
@@ -284,13 +284,13 @@ class NoiseStatisticsTest(parameterized.TestCase):
 
     def test_neighbouring_examples_and_seeds_are_unrelated(self):
         noise, _ = noise_of_many_seeds()
-        noise = noise.reshape(SEEDS, 64, -1).astype(float)
+        noise = noise.reshape(SEEDS, 32, -1).astype(float)
         centred = noise - noise.mean((0, 1))
         size = np.square(centred).mean()
         for other in (centred[:, 1:], centred[1:]):
             same = centred[:, :-1] if other.shape[0] == SEEDS else centred[:-1]
             correlation = (same * other).mean() / size
-            self.assertLess(abs(correlation), 0.005)
+            self.assertLess(abs(correlation), 0.006)
 
 
 class MaskingTest(parameterized.TestCase):

@@ -13,7 +13,6 @@ import pytest
 from absl.testing import absltest
 
 from tests import testing
-from tests.training_test import final_arrays, without_timings
 
 ROOT = pathlib.Path(__file__).parent.parent
 KILLS, TRANSITION = 20, 1000
@@ -98,8 +97,13 @@ class KillTest(absltest.TestCase):
         print(f"{kills} kills, {inside} of them inside a checkpoint write")
         self.assertEqual(kills, KILLS)
         self.assertGreater(inside, 0)
-        self.assertEqual(without_timings(folder), without_timings(whole))
-        mine, expected = final_arrays(folder), final_arrays(whole)
+        self.assertEqual(
+            testing.without_timings(folder), testing.without_timings(whole)
+        )
+        mine, expected = (
+            testing.final_arrays(folder),
+            testing.final_arrays(whole),
+        )
         for name, value in expected.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
 

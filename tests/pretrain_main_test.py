@@ -76,7 +76,8 @@ class BadFlagsTest(parameterized.TestCase):
         path = self.create_tempfile(content="mine").full_path
         done, written = self.run_binary(f"--output_dir={path}")
         self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertRegex(done.stderr, f"--output_dir.*{path}")
+        # A long value is cut in messages.
+        self.assertRegex(done.stderr, f"--output_dir.*{path[:100]}")
         self.assertEmpty(written)
 
     def test_good_flags_come_as_far_as_tensorflow(self):

@@ -190,7 +190,8 @@ class InvalidUtf8Test(FolderTest):
 class BadFilesTest(FolderTest):
     def test_nothing_matches(self):
         message = self.refused("*.txt", "--dataset: no file matches")
-        self.assertIn(f"text:{self.folder}/*.txt", message)
+        # A long value is cut in messages.
+        self.assertIn(f"text:{self.folder}/*.txt"[:100], message)
 
     def test_only_folders_match(self):
         self.write("sub/a.txt", "x")

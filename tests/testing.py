@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from spactor_tf import config as config_lib
-from spactor_tf import overrides, presets, token_store
+from spactor_tf import metrics_log, overrides, presets, token_store
 from spactor_tf import vocabulary as vocabulary_lib
 
 ROWS = 512  # Of the embedding; 384 are pieces, 256 of them bytes.
 
+_TIMINGS = ("steps_per_second", "tokens_per_second")
 _SMALL_FIELDS = {
     "model.vocabulary_size": ROWS,
     "model.num_layers": 1,
@@ -83,3 +84,19 @@ def write_corpus(folder: str | pathlib.Path, count: int = 120) -> str:
     path = pathlib.Path(folder) / "corpus.txt"
     path.write_text("\n\n".join(documents(count)), encoding="utf-8")
     return f"text:{path}:blank_lines"
+
+
+def without_timings(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl without what depends on the clock."""
+    records = metrics_log.read_metrics(folder / "metrics.jsonl")
+    return [
+        {k: v for k, v in record.items() if k not in _TIMINGS}
+        for record in records
+    ]
+
+
+def final_arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Every array of a run's last checkpoint."""
+    steps = sorted((folder / "checkpoints").iterdir())
+    with np.load(steps[-1] / "variables.npz") as stored:
+        return {name: stored[name] for name in stored.files}

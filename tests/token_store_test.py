@@ -205,7 +205,7 @@ def documents_of(store):
 
 
 class PrepareTest(parameterized.TestCase):
-    TEXTS = 60
+    TEXTS = 45
 
     def setUp(self):
         super().setUp()

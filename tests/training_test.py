@@ -16,12 +16,11 @@ from absl.testing import absltest
 
 from runkit import InputError
 from runkit.errors import InterruptedRun
-from spactor_tf import metrics_log, overrides, pretrained, training
+from spactor_tf import overrides, pretrained, training
 from spactor_tf.metrics_log import MetricsLog
 from tests import testing
 
 ROOT = pathlib.Path(__file__).parent.parent
-TIMINGS = ("steps_per_second", "tokens_per_second")
 
 
 class Crash(BaseException):
@@ -41,20 +40,6 @@ def crash_at(calls):
         add(self, metrics)
 
     return mock.patch.object(MetricsLog, "add", dying)
-
-
-def without_timings(folder):
-    records = metrics_log.read_metrics(folder / "metrics.jsonl")
-    return [
-        {k: v for k, v in record.items() if k not in TIMINGS}
-        for record in records
-    ]
-
-
-def final_arrays(folder):
-    steps = sorted((folder / "checkpoints").iterdir())
-    with np.load(steps[-1] / "variables.npz") as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 class RunTest(absltest.TestCase):
@@ -88,14 +73,19 @@ class RunTest(absltest.TestCase):
         with crash_at({4: "crash"}), self.assertRaises(Crash):
             self.run_once("broken")  # Dies at step 7, one behind the save.
         folder = self.run_once("broken")
-        self.assertEqual(without_timings(folder), without_timings(self.whole))
-        mine, whole = final_arrays(folder), final_arrays(self.whole)
+        self.assertEqual(
+            testing.without_timings(folder), testing.without_timings(self.whole)
+        )
+        mine, whole = (
+            testing.final_arrays(folder),
+            testing.final_arrays(self.whole),
+        )
         self.assertEqual(set(mine), set(whole))
         for name, value in whole.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
 
     def test_metrics_tell_stage_losses_and_heldout_figures(self):
-        records = without_timings(self.whole)
+        records = testing.without_timings(self.whole)
         self.assertEqual([r["step"] for r in records], [3, 4, 6, 8])
         self.assertEqual(
             [r["stage"] for r in records],
@@ -136,12 +126,12 @@ class RunTest(absltest.TestCase):
 
     def test_a_finished_run_only_writes_its_results_again(self):
         shutil.copytree(self.whole, self.base / "again")
-        before = without_timings(self.whole)
+        before = testing.without_timings(self.whole)
         runtime = dataclasses.replace(self.config.runtime, keep_last=2)
         self.run_once(
             "again", dataclasses.replace(self.config, runtime=runtime)
         )
-        self.assertEqual(without_timings(self.base / "again"), before)
+        self.assertEqual(testing.without_timings(self.base / "again"), before)
 
     def test_bad_input_writes_nothing(self):
         cases = {
@@ -183,7 +173,7 @@ class RunTest(absltest.TestCase):
     def test_load_pretrained_gives_the_trained_weights(self):
         model = pretrained.load_pretrained(self.whole)
         self.assertEqual(model.config, self.config)
-        embedding = final_arrays(self.whole)["model/00000"]
+        embedding = testing.final_arrays(self.whole)["model/00000"]
         np.testing.assert_array_equal(
             model.backbone.token_embedding.embeddings, embedding
         )

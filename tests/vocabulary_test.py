@@ -7,7 +7,9 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
+import keras_hub
 import numpy as np
+import tensorflow as tf
 import testing
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
@@ -242,6 +244,39 @@ class BadModelTest(parameterized.TestCase):
         vocabulary.check_rows(vocabulary.size, "here")
         with self.assertRaisesRegex(InputError, "here: .*got 484.*485"):
             vocabulary.check_rows(484, "here")
+
+
+class PaddedTest(absltest.TestCase):
+    def test_every_row_decodes_and_text_is_the_same(self):
+        plain = testing.vocabulary()
+        padded = plain.padded(testing.ROWS)
+        self.assertLess(plain.size, padded.size)
+        self.assertEqual(padded.size, testing.ROWS)
+        tokenizer = keras_hub.models.T5Tokenizer(proto=padded.proto)
+        for spare in range(plain.size, testing.ROWS):
+            self.assertNotEmpty(tokenizer.detokenize([[spare]])[0])
+            self.assertIn(spare, padded.special_ids)
+        text = testing.documents(1)[0] + " <extra_id_3> <unused_511>"
+        np.testing.assert_array_equal(
+            plain.encode([text])[0], padded.encode([text])[0]
+        )
+        np.testing.assert_array_equal(plain.sentinel_ids, padded.sentinel_ids)
+        self.assertEqual(plain.mask_id, padded.mask_id)
+
+
+class SeededTest(absltest.TestCase):
+    def test_setting_a_global_seed_takes_no_tokenizer_away(self):
+        """It clears TensorFlow's kernels, and their resources with them."""
+        plain = Vocabulary(testing.vocabulary().proto)
+        before = plain.encode(["some text"])[0]
+        corpus, _ = plain.encode_corpus(["some text"])
+        tf.random.set_seed(1)
+        np.testing.assert_array_equal(plain.encode(["some text"])[0], before)
+        tf.random.set_seed(1)
+        self.assertEqual(plain.decode(before), "some text")
+        tf.random.set_seed(1)
+        again, _ = plain.encode_corpus(["some text"])
+        np.testing.assert_array_equal(again, corpus)
 
 
 if __name__ == "__main__":
