@@ -9,7 +9,13 @@ from absl.testing import absltest, parameterized
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from al_tf import cluster_search, hac, row_kernels, scann_index
+from al_tf import (
+    cluster_search,
+    hac,
+    hac_kernels,
+    row_kernels,
+    scann_index,
+)
 from al_tf.neighbors import BruteForceIndex
 
 
@@ -216,6 +222,29 @@ class AverageLinkageTest(parameterized.TestCase):
             make_index=lambda r, o, k: scann_index.ScannIndex(r, o, k=k),
         )
         self.assertTrue(same_partition(labels, family))
+
+
+class UniteListsTest(absltest.TestCase):
+    def test_what_does_not_fit_lowers_the_radius(self):
+        mean = np.array([[0.0], [1], [2], [3], [4]])
+        lists = np.array([[4, 1]] + [[-1, -1]] * 4, np.int32)
+        radius = np.full(5, 100.0)
+        nearest, near = np.full(5, -1, np.int32), np.full(5, np.inf)
+        hac_kernels.unite_lists(
+            np.array([0], np.int32),
+            np.array([[3, 2]], np.int32),
+            mean,
+            np.zeros(5),
+            np.arange(5, dtype=np.int32),
+            lists,
+            radius,
+            nearest,
+            near,
+        )
+        self.assertEqual(lists[0].tolist(), [1, 2])
+        # Of the dropped 3 and 4 the nearer one, at distance 9, bounds it.
+        self.assertEqual(radius[0], 9.0)
+        self.assertEqual((nearest[0], near[0]), (1, 1.0))
 
 
 class DuplicateRowsTest(absltest.TestCase):
