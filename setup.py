@@ -25,6 +25,7 @@ INSTALL_REQUIRES = [
     "tensorflow>=2.20,<2.21",
     "tensorflow-datasets>=4.9.6",
     "tensorflow-text>=2.20,<2.21",
+    "threadpoolctl>=3",
 ]
 
 setup(
