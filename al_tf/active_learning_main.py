@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from al_tf import curves, evaluation, image_learner, near_duplicates
+from al_tf import curves, image_learner, near_duplicates, quality
 from al_tf import pools as pools_lib
 from al_tf.head_learner import HEADS, HeadLearner
 from al_tf.label_store import check_same_run
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
     for name in ("dataset", "output_dir"):
         if not getattr(FLAGS, name):
             raise InputError("is missing", where=f"--{name}")
-    evaluation.metrics_library()
+    quality.metrics_library()
     folder = pathlib.Path(FLAGS.output_dir)
     pool, test = open_examples(FLAGS)
     kind = learner_kind(FLAGS, pool)

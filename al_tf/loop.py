@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from al_tf import cluster_margin, evaluation
+from al_tf import cluster_margin, quality
 from al_tf.baselines import STRATEGIES, Pool, Strategy
 from al_tf.build_clustering import cluster_embeddings
 from al_tf.clustering import Clustering, checksum
@@ -80,7 +80,7 @@ class Loop:
         self.config.validate()
         self.config.check_pool(len(self.pool))
         self._oracle.check_pool()
-        evaluation.check_test(self.test, metric_name(self.config, self.pool))
+        quality.check_test(self.test, metric_name(self.config, self.pool))
         if self.pool.multilabel:
             for name in _ONE_LABEL_ONLY.intersection(self.config.strategies):
                 raise InputError(
@@ -96,7 +96,7 @@ class Loop:
         if self._oracle.wants_suggestions:
             return  # Nobody has labelled the seed set yet.
         labels = self.pool.labels[self.seed_set(seed)]
-        matrix = evaluation.indicator(labels, len(self.pool.classes))
+        matrix = quality.indicator(labels, len(self.pool.classes))
         missing = np.flatnonzero(~matrix.any(0))
         if len(missing):
             names = [self.pool.classes[i] for i in missing[:10]]
@@ -245,10 +245,10 @@ class Loop:
         clusters: Clustering,
     ) -> dict[str, Any]:
         test = scores[0][len(scores[0]) - len(self.test) :]
-        seen = evaluation.indicator(labels, len(self.pool.classes)).any(0)
+        seen = quality.indicator(labels, len(self.pool.classes)).any(0)
         return {
             "labels": len(ids),
-            **evaluation.evaluate(test, self.test.labels),
+            **quality.evaluate(test, self.test.labels),
             "classes_seen": int(seen.sum()),
             "clusters_covered": len(np.unique(clusters.cluster_ids[ids])),
         }
@@ -338,6 +338,6 @@ def directions(embeddings: np.ndarray) -> np.ndarray:
 
 def _strata(pool: Examples) -> np.ndarray:
     """`[n]` class of each example; the rarest of several, one more for none."""
-    matrix = evaluation.indicator(pool.labels, len(pool.classes))
+    matrix = quality.indicator(pool.labels, len(pool.classes))
     share = np.where(matrix, matrix.sum(0), len(pool) + 1)
     return np.where(matrix.any(1), share.argmin(1), len(pool.classes))
