@@ -30,11 +30,11 @@ class ImageOptions:
     """
 
     width: int = 16
-    train_steps: int = 400
-    batch_size: int = 128
-    learning_rate: float = 0.05
+    train_steps: int = 1200
+    batch_size: int = 32
+    learning_rate: float = 0.1
     weight_decay: float = 1e-4
-    shift: int = 4
+    shift: int = 2
     score_batch_size: int = 500
 
 
