@@ -57,6 +57,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "al-loop = al_tf.active_learning_main:run",
             "al-select = al_tf.select_main:run",
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",

@@ -72,6 +72,23 @@ class Pretrained:
         model.compile(sampler="greedy")
         return list(model.generate(list(texts), max_length=max_length))
 
+    def tokens(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
+        """Ids of each text, cut to `length` with EOS, padded.
+
+        Args:
+            texts: any text.
+            length: tokens that are read of each.
+
+        Returns:
+            [texts, length] int32.
+        """
+        eos, pad = self.vocabulary.eos_id, self.vocabulary.pad_id
+        tokens = np.full((len(texts), length), pad, np.int32)
+        for row, ids in zip(tokens, self.vocabulary.encode(texts), strict=True):
+            ids = np.append(ids[: length - 1], eos)
+            row[: len(ids)] = ids
+        return tokens
+
     def embed(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
         """Mean of the encoder's states over the tokens of each text.
 
@@ -84,12 +101,8 @@ class Pretrained:
         """
         from spactor_tf.t5 import build_encoder
 
-        eos, pad = self.vocabulary.eos_id, self.vocabulary.pad_id
-        tokens = np.full((len(texts), length), pad, np.int32)
-        for row, ids in zip(tokens, self.vocabulary.encode(texts), strict=True):
-            ids = np.append(ids[: length - 1], eos)
-            row[: len(ids)] = ids
-        mask = (tokens != pad).astype(np.int32)
+        tokens = self.tokens(texts, length)
+        mask = (tokens != self.vocabulary.pad_id).astype(np.int32)
         states = build_encoder(self.backbone).predict(
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             verbose=0,

@@ -20,12 +20,12 @@ import hashlib
 import itertools
 import json
 import pathlib
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
 from runkit import InputError, closest
+from runkit.prepared_data import check_split, prepared_builder, split_spec
 from spactor_tf import docstrings
 
 BLANK_LINES = "blank_lines"
@@ -286,24 +286,14 @@ def _json_lines(
 
 def _open_tfds(rest: str) -> tuple[Any, str, str]:
     """Returns (builder, split, text feature) of "NAME[:SPLIT][:FEATURE]"."""
-    # A colon inside brackets belongs to the split: train[:10%].
-    name, *more = re.split(r":(?![^\[]*\])", rest)
-    if more and re.fullmatch(r"\d+\.\d+\.\d+", more[0]):
-        name = f"{name}:{more.pop(0)}"
+    name, *more = split_spec(rest)
     if len(more) > 2:
         raise InputError(
             "has too many parts", where="--dataset", got=f"tfds:{rest}",
             expected="tfds:NAME[:SPLIT][:FEATURE]",
         )  # fmt: skip
-    builder = _prepared_builder(name)
-    split = more[0] if more else "train"
-    try:
-        _ = builder.info.splits[split]
-    except Exception:  # KeyError, ValueError or TFDS's own.
-        raise InputError(
-            "has no such split", where="--dataset", got=split,
-            remedy=closest(split, builder.info.splits),
-        ) from None  # fmt: skip
+    builder = prepared_builder(name)
+    split = check_split(builder, more[0] if more else "train")
     texts = [
         key
         for key, feature in builder.info.features.items()
@@ -317,26 +307,3 @@ def _open_tfds(rest: str) -> tuple[Any, str, str]:
             remedy=closest(feature, texts) if texts else "",
         )  # fmt: skip
     return builder, split, feature
-
-
-def _prepared_builder(name: str) -> Any:
-    import tensorflow_datasets as tfds
-
-    where = "--dataset"
-    try:
-        builder = tfds.builder(name)
-    except Exception as error:  # TFDS has many classes for "unknown".
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"TFDS does not know it ({reason})", where=where, got=name,
-            remedy=closest(name, tfds.list_builders()),
-        ) from None  # fmt: skip
-    if not pathlib.Path(builder.data_dir).is_dir():
-        raise InputError(
-            "is not prepared", where=where, got=name,
-            expected=f"data in {builder.data_dir}",
-            remedy="Set TFDS_DATA_DIR to where it is, or prepare it with "
-            f"`tfds build {name}` (or tfds.builder({name!r})"
-            ".download_and_prepare())",
-        )  # fmt: skip
-    return builder
