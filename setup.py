@@ -63,6 +63,7 @@ setup(
             "spactor-export = export.export_main:run",
             "al-score = export.score_main:run",
             "spactor-verify = export.verify_main:run",
+            "spactor-classify = spactor_tf.classify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]

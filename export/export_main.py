@@ -103,9 +103,8 @@ def main(argv: Sequence[str]) -> None:
             raise InputError("is missing", where=f"--{name}")
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from spactor_tf.classifier import TextClassifier
-
     from export.saved_model import export_saved_model, load_model
+    from spactor_tf.classifier import TextClassifier
 
     metrics = last_metrics(FLAGS.run_dir)
     model = load_model(FLAGS.run_dir)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-from spactor_tf.classifier import HEAD, TextClassifier, load_classifier
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export import records, server_config
@@ -22,6 +21,7 @@ from export.verify import MODEL_CARD, verify_saved_model
 from export.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
 from spactor_tf import overrides
+from spactor_tf.classifier import HEAD, TextClassifier, load_classifier
 from spactor_tf.pretrained import Pretrained, load_pretrained
 
 _CLASSIFY_METHOD = "tensorflow/serving/classify"

@@ -20,6 +20,7 @@ from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.minibatches import positions, rate_factor
 from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
 
+HEAD = "head.npz"  # A directory with this file holds a classifier.
 _SCORE_ROWS = 256
 
 
@@ -166,7 +167,7 @@ class TextClassifier:
             replace: an existing directory is replaced, otherwise refused.
         """
         model = self.pretrained
-        kernel, bias = (v.numpy() for v in self._head.trainable_variables)
+        kernel, bias = self.head_weights()
         with atomic_directory(path, replace=replace) as folder:
             save_pretrained(
                 folder / "preset",
@@ -174,7 +175,7 @@ class TextClassifier:
                 model.vocabulary,
                 model.config,
             )
-            np.savez(folder / "head.npz", kernel=kernel, bias=bias)
+            np.savez(folder / HEAD, kernel=kernel, bias=bias)
             write_json(
                 folder / "labels.json",
                 {
@@ -184,6 +185,10 @@ class TextClassifier:
                     "multilabel": self.multilabel,
                 },
             )
+
+    def head_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns kernel `[hidden_dim, classes]` and bias `[classes]`."""
+        return self._head.kernel.numpy(), self._head.bias.numpy()
 
     def set_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
         """Takes the weights of the head, `[hidden_dim, classes]` and so on.
@@ -292,7 +297,7 @@ def load_classifier(path: str | os.PathLike) -> TextClassifier:
     folder = pathlib.Path(path)
     facts = read_json(folder / "labels.json")
     try:
-        with np.load(folder / "head.npz", allow_pickle=False) as stored:
+        with np.load(folder / HEAD, allow_pickle=False) as stored:
             head = [stored["kernel"], stored["bias"]]
         classes = facts.pop("classes")
         pretrained = load_pretrained(folder / "preset")
