@@ -1,0 +1,253 @@
+"""What a model answers: by generation, or by ranking given options.
+
+Rank classification scores every option by its log-likelihood given the input
+(the sum over its tokens, EOS included) and takes the largest. All options of an
+example are read by the decoder as one sequence over one encoding, so that each
+input passes the encoder once, however many options it has. Generation decodes
+with a cache, over one encoding too.
+
+Inputs are sorted by length and cut into batches of one size, padded to a few
+bucketed lengths: a handful of static shapes, each traced once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from runkit import InputError
+from spactor_tf import search, t5
+from spactor_tf.decoding import CachedDecoder, label_targets
+from spactor_tf.mixture import Rows, bucket_length, tokenize
+from spactor_tf.search_options import SearchOptions
+from spactor_tf.tasks import Example, Task
+from spactor_tf.vocabulary import PAD_ID, Vocabulary
+
+_NO_OPTION = -np.inf
+
+
+class Predictor:
+    """Answers of a model to texts.
+
+    It reads the backbone's weights as they are when it is called, so one
+    predictor serves all evaluations of a run and keeps its traces.
+
+    Args:
+        backbone: `keras_hub.models.T5Backbone`.
+        vocabulary: its vocabulary.
+        input_length: tokens read of an input, EOS included.
+        target_length: tokens read of an option or generated, EOS included.
+        batch_size: inputs of one call.
+        search: how text is generated; `max_output_length` is overridden.
+
+    Attributes:
+        encode: (tokens, mask), both [batch, length] int32, to the encoder's
+            states [batch, length, hidden_dim]; called once for each batch.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        vocabulary: Vocabulary,
+        input_length: int = 512,
+        target_length: int = 128,
+        batch_size: int = 64,
+        search: SearchOptions | None = None,
+    ):
+        self._vocabulary = vocabulary
+        self._input_length, self._target_length = input_length, target_length
+        self._batch_size = batch_size
+        self._search = search or SearchOptions()
+        self._decoder = CachedDecoder(backbone)
+        encoder = t5.build_encoder(backbone)
+
+        def encode(tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+            names = ("encoder_token_ids", "encoder_padding_mask")
+            inputs = dict(zip(names, (tokens, mask), strict=True))
+            return encoder(inputs, training=False)
+
+        self.encode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = encode
+        self._score = tf.function(self._score_batch, autograph=False)
+        self._generate = tf.function(self._generate_batch, autograph=False)
+
+    @property
+    def traces(self) -> int:
+        """How often the two functions were traced so far."""
+        functions = (self._score, self._generate)
+        return sum(f.experimental_get_tracing_count() for f in functions)
+
+    def log_likelihoods(
+        self, texts: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> np.ndarray:
+        """Scores the options of each text.
+
+        Args:
+            texts: inputs, with the task's prefix.
+            options: of each text, at least one.
+
+        Returns:
+            [texts, most options] float32, sums of log-probabilities; minus
+            infinity where a text has fewer options.
+
+        Raises:
+            InputError: options that the vocabulary cannot tell apart, or one
+                longer than `target_length`.
+        """
+        targets, shared = self._targets(options)
+        scores = np.full((len(texts), targets.shape[-2]), np.nan, np.float32)
+
+        def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
+            chosen = targets if shared else _take(targets, rows, len(tokens))
+            values = self._score(tokens, tf.constant(chosen))
+            scores[rows] = values.numpy()[: len(rows)]
+
+        self._in_batches(texts, run)
+        counts = np.array([len(own) for own in options])
+        missing = np.arange(scores.shape[1]) >= counts[:, np.newaxis]
+        return np.where(missing, np.float32(_NO_OPTION), scores)
+
+    def rank(
+        self, texts: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """Returns the likeliest option of each text; of equals the first."""
+        scores = self.log_likelihoods(texts, options)
+        best = np.argmax(scores, axis=1) if len(texts) else []
+        return [own[i] for own, i in zip(options, best, strict=True)]
+
+    def generate(
+        self, texts: Sequence[str], max_length: int | None = None
+    ) -> list[str]:
+        """Returns the generated text of each input.
+
+        Args:
+            texts: inputs, with the task's prefix.
+            max_length: tokens at most, EOS included; None is `target_length`.
+        """
+        length = min(max_length or self._target_length, self._target_length)
+        answers = [""] * len(texts)
+
+        def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
+            ids = self._generate(tokens, length).numpy()
+            for row, answer in zip(rows, ids[: len(rows)], strict=True):
+                answers[row] = self._vocabulary.decode(answer)
+
+        self._in_batches(texts, run)
+        return answers
+
+    def _in_batches(
+        self,
+        texts: Sequence[str],
+        run: Callable[[np.ndarray, tf.Tensor], None],
+    ) -> None:
+        """Calls `run(rows, tokens)`; tokens [batch_size, bucket] int32."""
+        inputs = tokenize(self._vocabulary, texts, self._input_length)
+        every = np.arange(len(texts))
+        order = every[np.argsort(inputs.lengths(every), kind="stable")]
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            run(rows, tf.constant(self._padded(inputs, rows)))
+
+    def _padded(self, inputs: Rows, rows: np.ndarray) -> np.ndarray:
+        longest = int(inputs.lengths(rows).max())
+        length = bucket_length(longest, self._input_length)
+        # Rows of padding fill the last batch up; their answers are dropped.
+        tokens = np.full((self._batch_size, length), PAD_ID, np.int32)
+        tokens[: len(rows)] = inputs.padded(rows, length)
+        return tokens
+
+    def _targets(
+        self, options: Sequence[Sequence[str]]
+    ) -> tuple[np.ndarray, bool]:
+        """Tokens of the options, and whether all texts have the same ones.
+
+        [options, length] int32 if they have, else [texts, options, length]
+        with bucketed sizes.
+        """
+        first = tuple(options[0]) if len(options) else ("",)
+        if all(tuple(own) == first for own in options):
+            targets = label_targets(self._vocabulary, first)
+            if targets.shape[1] > self._target_length:
+                raise InputError(
+                    "a label word is longer than a target may be",
+                    where="data.target_length", got=self._target_length,
+                    expected=f"at least {targets.shape[1]}",
+                )  # fmt: skip
+            return targets, True
+        flat = [text for own in options for text in own]
+        rows = tokenize(self._vocabulary, flat, self._target_length)
+        longest = int(rows.lengths(np.arange(len(flat))).max())
+        length = bucket_length(longest, self._target_length)
+        counts = np.array([len(own) for own in options])
+        most = int(counts.max())
+        targets = np.full((len(options), most, length), PAD_ID, np.int32)
+        filled = np.arange(most) < counts[:, np.newaxis]
+        targets[filled] = rows.padded(np.arange(len(flat)), length)
+        return targets, False
+
+    def _score_batch(self, tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        mask = _mask(tokens)
+        states = self.encode(tokens, mask)
+        return self._decoder.score_targets(targets, states, mask)
+
+    def _generate_batch(self, tokens: tf.Tensor, length: int) -> tf.Tensor:
+        import dataclasses
+
+        options = dataclasses.replace(self._search, max_output_length=length)
+        mask = _mask(tokens)
+        text_hash = tf.reduce_sum(tf.cast(tokens, tf.int64), axis=1)
+        answer, _ = search.generate(
+            self._decoder, options, self._vocabulary.size, text_hash,
+            self.encode(tokens, mask), mask,
+        )  # fmt: skip
+        return answer
+
+
+def _mask(tokens: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tokens != PAD_ID, tf.int32)
+
+
+def _take(targets: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
+    """Rows of targets, filled up with padding to `size`."""
+    chosen = np.full((size, *targets.shape[1:]), PAD_ID, np.int32)
+    chosen[: len(rows)] = targets[rows]
+    return chosen
+
+
+def predict(
+    predictor: Predictor,
+    task: Task,
+    examples: Sequence[Example],
+    method: str = "auto",
+) -> list[str]:
+    """Returns the model's answer to each example of a task.
+
+    Args:
+        predictor: of the model.
+        task: whose options are ranked.
+        examples: of the task, labelled or not.
+        method: "rank", "generate", or "auto": rank where there are options.
+
+    Raises:
+        InputError: "rank", and the task has no options.
+    """
+    texts = [example.inputs for example in examples]
+    options = [task.options(example) for example in examples]
+    if method != "generate" and all(options):
+        return predictor.rank(texts, options)
+    if method == "rank":
+        raise InputError(
+            "has no options to rank: its answers are free text",
+            where=f"--task={task.name}", remedy="Give --method=generate",
+        )  # fmt: skip
+    return predictor.generate(texts, _longest_label(predictor, task))
+
+
+def _longest_label(predictor: Predictor, task: Task) -> int | None:
+    """Tokens of the longest label word: any longer answer is wrong anyway."""
+    if not task.label_words:
+        return None
+    vocabulary = predictor._vocabulary
+    return int(label_targets(vocabulary, task.label_words).shape[1])
