@@ -40,7 +40,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     # `tests` is not installed: the name would collide with other projects'.
-    packages=["runkit", "spactor_tf", "al_tf", "export"],
+    packages=[
+        "runkit",
+        "spactor_tf",
+        "spactor_tf.tasks",
+        "al_tf",
+        "export",
+    ],
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "scann": ["scann>=1.4.2"],

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
 from runkit import InputError, closest
-from spactor_tf import docstrings
+from spactor_tf import docstrings, prepared_data
 
 BLANK_LINES = "blank_lines"
 _MAX_DOCUMENT_BYTES = 1 << 22
@@ -295,7 +295,7 @@ def _open_tfds(rest: str) -> tuple[Any, str, str]:
             "has too many parts", where="--dataset", got=f"tfds:{rest}",
             expected="tfds:NAME[:SPLIT][:FEATURE]",
         )  # fmt: skip
-    builder = _prepared_builder(name)
+    builder = prepared_data.prepared_builder(name)
     split = more[0] if more else "train"
     try:
         _ = builder.info.splits[split]
@@ -317,26 +317,3 @@ def _open_tfds(rest: str) -> tuple[Any, str, str]:
             remedy=closest(feature, texts) if texts else "",
         )  # fmt: skip
     return builder, split, feature
-
-
-def _prepared_builder(name: str) -> Any:
-    import tensorflow_datasets as tfds
-
-    where = "--dataset"
-    try:
-        builder = tfds.builder(name)
-    except Exception as error:  # TFDS has many classes for "unknown".
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"TFDS does not know it ({reason})", where=where, got=name,
-            remedy=closest(name, tfds.list_builders()),
-        ) from None  # fmt: skip
-    if not pathlib.Path(builder.data_dir).is_dir():
-        raise InputError(
-            "is not prepared", where=where, got=name,
-            expected=f"data in {builder.data_dir}",
-            remedy="Set TFDS_DATA_DIR to where it is, or prepare it with "
-            f"`tfds build {name}` (or tfds.builder({name!r})"
-            ".download_and_prepare())",
-        )  # fmt: skip
-    return builder
