@@ -69,6 +69,7 @@ setup(
             "al-score = export.score_main:run",
             "spactor-verify = export.verify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
+            "spactor-finetune = spactor_tf.finetune_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]
     },

@@ -127,7 +127,7 @@ class Pipeline(StepPipeline):
     seed: int
     masking: bool = True
 
-    def dataset(self, *steps: int, **replicas: Any) -> tf.data.Dataset:
+    def dataset(self, *steps: Any, **replicas: Any) -> tf.data.Dataset:
         """`StepPipeline.dataset`; refuses a corpus shorter than a window."""
         self.store.num_windows(self.lengths.raw_length)
         return super().dataset(*steps, **replicas)

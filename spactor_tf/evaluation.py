@@ -12,6 +12,7 @@ bucketed lengths: a handful of static shapes, each traced once.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from spactor_tf.tasks import Example, Task
 from spactor_tf.vocabulary import PAD_ID, Vocabulary
 
 _NO_OPTION = -np.inf
+_MOST_LOGITS = 1 << 28  # Of one call: 1 GiB.
 
 
 class Predictor:
@@ -89,22 +91,20 @@ class Predictor:
             options: of each text, at least one.
 
         Returns:
-            [texts, most options] float32, sums of log-probabilities; minus
-            infinity where a text has fewer options.
-
-        Raises:
-            InputError: options that the vocabulary cannot tell apart, or one
-                longer than `target_length`.
+            [texts, options] float32, sums of log-probabilities; minus infinity
+            where a text has fewer options than another.
         """
+        if not texts:
+            return np.zeros((0, 0), np.float32)
         targets, shared = self._targets(options)
-        scores = np.full((len(texts), targets.shape[-2]), np.nan, np.float32)
+        scores = np.zeros((len(texts), targets.shape[-2]), np.float32)
 
         def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
             chosen = targets if shared else _take(targets, rows, len(tokens))
             values = self._score(tokens, tf.constant(chosen))
             scores[rows] = values.numpy()[: len(rows)]
 
-        self._in_batches(texts, run)
+        self._in_batches(texts, run, self._rows_for(targets))
         counts = np.array([len(own) for own in options])
         missing = np.arange(scores.shape[1]) >= counts[:, np.newaxis]
         return np.where(missing, np.float32(_NO_OPTION), scores)
@@ -114,7 +114,7 @@ class Predictor:
     ) -> list[str]:
         """Returns the likeliest option of each text; of equals the first."""
         scores = self.log_likelihoods(texts, options)
-        best = np.argmax(scores, axis=1) if len(texts) else []
+        best = scores.argmax(axis=1) if len(texts) else []
         return [own[i] for own, i in zip(options, best, strict=True)]
 
     def generate(
@@ -134,27 +134,57 @@ class Predictor:
             for row, answer in zip(rows, ids[: len(rows)], strict=True):
                 answers[row] = self._vocabulary.decode(answer)
 
-        self._in_batches(texts, run)
+        self._in_batches(texts, run, self._batch_size)
         return answers
+
+    def predict(
+        self, task: Task, examples: Sequence[Example], method: str = "auto"
+    ) -> list[str]:
+        """Returns the model's answer to each example of a task.
+
+        Args:
+            task: whose options are ranked.
+            examples: of the task, labelled or not.
+            method: "rank", "generate", or "auto": rank where there are
+                options.
+
+        Raises:
+            InputError: "rank", and the task has no options.
+        """
+        texts = [example.inputs for example in examples]
+        if is_ranked(task, examples, method):
+            return self.rank(texts, [task.options(e) for e in examples])
+        longest = None
+        if task.label_words:
+            # Any longer answer is wrong anyway.
+            longest = label_targets(self._vocabulary, task.label_words).shape[1]
+        return self.generate(texts, longest)
 
     def _in_batches(
         self,
         texts: Sequence[str],
         run: Callable[[np.ndarray, tf.Tensor], None],
+        size: int,
     ) -> None:
-        """Calls `run(rows, tokens)`; tokens [batch_size, bucket] int32."""
+        """Calls `run(rows, tokens)`; tokens are [size, bucket] int32."""
         inputs = tokenize(self._vocabulary, texts, self._input_length)
         every = np.arange(len(texts))
         order = every[np.argsort(inputs.lengths(every), kind="stable")]
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            run(rows, tf.constant(self._padded(inputs, rows)))
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            run(rows, tf.constant(self._padded(inputs, rows, size)))
 
-    def _padded(self, inputs: Rows, rows: np.ndarray) -> np.ndarray:
+    def _rows_for(self, targets: np.ndarray) -> int:
+        """Inputs of one call, fewer where many options make many logits."""
+        places = targets.shape[-2] * targets.shape[-1]
+        room = _MOST_LOGITS // (places * self._vocabulary.size)
+        return max(1, min(self._batch_size, room))
+
+    def _padded(self, inputs: Rows, rows: np.ndarray, size: int) -> np.ndarray:
         longest = int(inputs.lengths(rows).max())
         length = bucket_length(longest, self._input_length)
         # Rows of padding fill the last batch up; their answers are dropped.
-        tokens = np.full((self._batch_size, length), PAD_ID, np.int32)
+        tokens = np.full((size, length), PAD_ID, np.int32)
         tokens[: len(rows)] = inputs.padded(rows, length)
         return tokens
 
@@ -163,29 +193,21 @@ class Predictor:
     ) -> tuple[np.ndarray, bool]:
         """Tokens of the options, and whether all texts have the same ones.
 
-        [options, length] int32 if they have, else [texts, options, length]
-        with bucketed sizes.
+        [options, length] int32 if they have, else [texts, options, length].
         """
-        first = tuple(options[0]) if len(options) else ("",)
-        if all(tuple(own) == first for own in options):
-            targets = label_targets(self._vocabulary, first)
-            if targets.shape[1] > self._target_length:
-                raise InputError(
-                    "a label word is longer than a target may be",
-                    where="data.target_length", got=self._target_length,
-                    expected=f"at least {targets.shape[1]}",
-                )  # fmt: skip
-            return targets, True
-        flat = [text for own in options for text in own]
+        distinct = {tuple(own) for own in options}
+        shared = len(distinct) == 1
+        sets = list(distinct) if shared else options
+        flat = [text for own in sets for text in own]
         rows = tokenize(self._vocabulary, flat, self._target_length)
-        longest = int(rows.lengths(np.arange(len(flat))).max())
-        length = bucket_length(longest, self._target_length)
-        counts = np.array([len(own) for own in options])
-        most = int(counts.max())
-        targets = np.full((len(options), most, length), PAD_ID, np.int32)
-        filled = np.arange(most) < counts[:, np.newaxis]
-        targets[filled] = rows.padded(np.arange(len(flat)), length)
-        return targets, False
+        every = np.arange(len(flat))
+        counts = np.array([len(own) for own in sets], np.int64)
+        width, length = int(counts.max()), int(rows.lengths(every).max())
+        targets = np.full((len(sets), width, length), PAD_ID, np.int32)
+        targets[np.arange(width) < counts[:, np.newaxis]] = rows.padded(
+            every, length
+        )
+        return (targets[0] if shared else targets), shared
 
     def _score_batch(self, tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         mask = _mask(tokens)
@@ -193,8 +215,6 @@ class Predictor:
         return self._decoder.score_targets(targets, states, mask)
 
     def _generate_batch(self, tokens: tf.Tensor, length: int) -> tf.Tensor:
-        import dataclasses
-
         options = dataclasses.replace(self._search, max_output_length=length)
         mask = _mask(tokens)
         text_hash = tf.reduce_sum(tf.cast(tokens, tf.int64), axis=1)
@@ -216,38 +236,23 @@ def _take(targets: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     return chosen
 
 
-def predict(
-    predictor: Predictor,
-    task: Task,
-    examples: Sequence[Example],
-    method: str = "auto",
-) -> list[str]:
-    """Returns the model's answer to each example of a task.
+def is_ranked(task: Task, examples: Sequence[Example], method: str) -> bool:
+    """Whether a task's examples are answered by ranking options.
 
     Args:
-        predictor: of the model.
-        task: whose options are ranked.
-        examples: of the task, labelled or not.
-        method: "rank", "generate", or "auto": rank where there are options.
+        task: whose options they would be.
+        examples: of the task.
+        method: "rank", "generate" or "auto".
 
     Raises:
-        InputError: "rank", and the task has no options.
+        InputError: "rank", and there are no options.
     """
-    texts = [example.inputs for example in examples]
-    options = [task.options(example) for example in examples]
-    if method != "generate" and all(options):
-        return predictor.rank(texts, options)
-    if method == "rank":
+    if method == "generate":
+        return False
+    has_options = all(task.options(example) for example in examples)
+    if method == "rank" and not has_options:
         raise InputError(
             "has no options to rank: its answers are free text",
             where=f"--task={task.name}", remedy="Give --method=generate",
         )  # fmt: skip
-    return predictor.generate(texts, _longest_label(predictor, task))
-
-
-def _longest_label(predictor: Predictor, task: Task) -> int | None:
-    """Tokens of the longest label word: any longer answer is wrong anyway."""
-    if not task.label_words:
-        return None
-    vocabulary = predictor._vocabulary
-    return int(label_targets(vocabulary, task.label_words).shape[1])
+    return has_options

@@ -73,6 +73,7 @@ class EvaluationConfig:
         batch_size: examples of one evaluation call.
         examples: of each validation split, used during training; None uses
             all. The final figures always use all.
+        test: predict the test splits too, at the end.
     """
 
     eval_every: int = 200
@@ -80,6 +81,7 @@ class EvaluationConfig:
     method: str = "auto"
     batch_size: int = 64
     examples: int | None = None
+    test: bool = True
 
     def validate(self) -> None:
         """Raises InputError for unknown methods and empty counts."""
@@ -176,7 +178,7 @@ class FinetuneConfig:
         require_fraction(self, "config", "dropout")
         check_choice(self.dtype, DTYPES, where="dtype")
         require(
-            0 <= self.train_steps, "is negative", "train_steps",
+            self.train_steps >= 0, "is negative", "train_steps",
             self.train_steps, expected=">= 0",
         )  # fmt: skip
         require(

@@ -71,9 +71,7 @@ class Rows:
         return tokens
 
 
-def tokenize(
-    vocabulary: Vocabulary, texts: Sequence[str], length: int
-) -> Rows:
+def tokenize(vocabulary: Vocabulary, texts: Sequence[str], length: int) -> Rows:
     """Returns the tokens of texts, each ended by EOS.
 
     Args:

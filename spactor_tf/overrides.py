@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from runkit import InputError, closest
@@ -78,6 +78,24 @@ def override(config: Config, fields: Mapping[str, Any]) -> Config:
             dataclasses.replace(whole, **{section: part}) if section else part
         )
     return config
+
+
+def assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Reads texts of the form "section.field=value", for `override`.
+
+    Raises:
+        InputError: one has no value.
+    """
+    fields = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(
+                "has no value", where="--set", got=text,
+                expected="--set=section.field=value",
+            )  # fmt: skip
+        fields[name] = value
+    return fields
 
 
 def diff(old: Any, new: Any) -> list[str]:

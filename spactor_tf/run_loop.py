@@ -49,7 +49,7 @@ class TrainingRun(abc.ABC):
     def __init__(self, config: Any, output_dir: str | os.PathLike):
         self.config = config
         self.folder = pathlib.Path(output_dir)
-        _check_same_config(config, self.folder)
+        check_same_config(config, self.folder)
         self.strategy = distribution.make_strategy(config.runtime.strategy)
         self._check_replicas()
         self.chief = distribution.is_chief(self.strategy)
@@ -243,8 +243,12 @@ class TrainingRun(abc.ABC):
             )  # fmt: skip
 
 
-def _check_same_config(config: Any, folder: pathlib.Path) -> None:
-    """Refuses to go on with a run under another configuration."""
+def check_same_config(config: Any, folder: pathlib.Path) -> None:
+    """Refuses to go on with a run under another configuration.
+
+    Raises:
+        InputError: the run in `folder` differs in more than `runtime`.
+    """
     path = folder / "config.json"
     if not path.is_file():
         return
