@@ -151,14 +151,31 @@ class Predictor:
         Raises:
             InputError: "rank", and the task has no options.
         """
+        ranked = ranked_examples(task, examples, method)
+        answers = [""] * len(examples)
+        for way, rows in (
+            (self._rank_examples, np.flatnonzero(ranked)),
+            (self._answer_freely, np.flatnonzero(~ranked)),
+        ):
+            texts = way(task, [examples[row] for row in rows])
+            for row, text in zip(rows, texts, strict=True):
+                answers[row] = text
+        return answers
+
+    def _rank_examples(
+        self, task: Task, examples: Sequence[Example]
+    ) -> list[str]:
         texts = [example.inputs for example in examples]
-        if is_ranked(task, examples, method):
-            return self.rank(texts, [task.options(e) for e in examples])
+        return self.rank(texts, [task.options(e) for e in examples])
+
+    def _answer_freely(
+        self, task: Task, examples: Sequence[Example]
+    ) -> list[str]:
         longest = None
         if task.label_words:
             # Any longer answer is wrong anyway.
             longest = label_targets(self._vocabulary, task.label_words).shape[1]
-        return self.generate(texts, longest)
+        return self.generate([example.inputs for example in examples], longest)
 
     def _in_batches(
         self,
@@ -236,21 +253,26 @@ def _take(targets: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     return chosen
 
 
-def is_ranked(task: Task, examples: Sequence[Example], method: str) -> bool:
-    """Whether a task's examples are answered by ranking options.
+def ranked_examples(
+    task: Task, examples: Sequence[Example], method: str
+) -> np.ndarray:
+    """Returns which examples are answered by ranking options.
 
     Args:
         task: whose options they would be.
         examples: of the task.
-        method: "rank", "generate" or "auto".
+        method: "rank", "generate", or "auto": those that have options.
+
+    Returns:
+        [examples] bool.
 
     Raises:
-        InputError: "rank", and there are no options.
+        InputError: "rank", and one has no options.
     """
     if method == "generate":
-        return False
-    has_options = all(task.options(example) for example in examples)
-    if method == "rank" and not has_options:
+        return np.zeros(len(examples), bool)
+    has_options = np.array([bool(task.options(e)) for e in examples], bool)
+    if method == "rank" and not has_options.all():
         raise InputError(
             "has no options to rank: its answers are free text",
             where=f"--task={task.name}", remedy="Give --method=generate",

@@ -28,7 +28,7 @@ from runkit.errors import check_choice
 from spactor_tf import t5
 from spactor_tf.curriculum import Stage
 from spactor_tf.decoding import label_targets
-from spactor_tf.evaluation import Predictor, is_ranked
+from spactor_tf.evaluation import Predictor, ranked_examples
 from spactor_tf.finetune_config import FinetuneConfig, model_objective
 from spactor_tf.metrics_log import MetricsLog
 from spactor_tf.mixture import Mixture, TokenizedTask, tokenize
@@ -134,7 +134,7 @@ class FinetuneRun(TrainingRun):
             if "validation" not in task.splits and not self.config.train_steps:
                 continue  # Evaluation only, on the test split.
             examples = task.load("validation", data_dir=self._data_dir)
-            is_ranked(task, examples, self.config.evaluation.method)
+            ranked_examples(task, examples, self.config.evaluation.method)
             shortened = examples[: self.config.evaluation.examples]
             for part in (examples, shortened):
                 # Undefined metrics are found before any step, not after.

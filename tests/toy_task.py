@@ -1,6 +1,7 @@
 """A task that a tiny model learns in seconds, and a preset to start from.
 
-python -m tests.toy_task --task=toy --data_dir=... (finetune_main's flags)
+Tests in this process use `TASKS`; other processes know published tasks only,
+and get files in the form of one (`write_anli`).
 """
 
 import json
@@ -12,6 +13,7 @@ from spactor_tf import tasks
 from spactor_tf.tasks import Example, Task
 
 WORDS = ("bad", "good")
+NOISE = ("ba", "de", "fi", "go")
 
 
 def _examples(record, row):
@@ -45,7 +47,7 @@ def write_data(folder, name="toy", sizes=(64, 24, 10), seed=0):
         lines = []
         for _ in range(size):
             label = int(rng.integers(2))
-            words = rng.choice(["ba", "de", "fi", "go"], rng.integers(1, 12))
+            words = rng.choice(NOISE, rng.integers(1, 12))
             text = " ".join([("nana", "zuzu")[label], *words])
             target = "" if split == "test" else WORDS[label]
             lines.append(json.dumps({"text": text, "target": target}))
@@ -67,8 +69,17 @@ def save_preset(folder):
     save_pretrained(folder, model.backbone, model.vocabulary, model.config)
 
 
-if __name__ == "__main__":
-    from spactor_tf import finetune_main
-
-    register()
-    finetune_main.run()
+def write_anli(folder):
+    """Made-up records in the files of Rainbow's anli."""
+    fields = ("obs1", "obs2", "hyp1", "hyp2")
+    rng = np.random.default_rng(0)
+    for name, size in (("train", 60), ("dev", 24), ("alphanli-test/anli", 9)):
+        lines = []
+        for _ in range(size):
+            record = {f: " ".join(rng.choice(NOISE, 3)) for f in fields}
+            if name in ("train", "dev"):
+                record["label"] = str(rng.integers(1, 3))
+            lines.append(json.dumps(record))
+        path = pathlib.Path(folder) / f"rainbow/anli/{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
