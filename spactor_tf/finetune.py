@@ -321,7 +321,8 @@ def _check_labels(
     """Refuses label words that the model could not tell apart or write."""
     if not task.label_words:
         return
-    longest = label_targets(vocabulary, task.label_words).shape[1]
+    targets = label_targets(vocabulary, task.label_words, f"task {task.name}")
+    longest = targets.shape[1]
     if longest > config.data.target_length:
         raise InputError(
             f"a label word of {task.name} is longer than a target may be",
