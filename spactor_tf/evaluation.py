@@ -101,7 +101,7 @@ class Predictor:
 
         def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
             chosen = targets if shared else _take(targets, rows, len(tokens))
-            values = self._score(tokens, tf.constant(chosen))
+            values = _call(self._score, tokens, tf.constant(chosen))
             scores[rows] = values.numpy()[: len(rows)]
 
         self._in_batches(texts, run, self._rows_for(targets))
@@ -130,7 +130,7 @@ class Predictor:
         answers = [""] * len(texts)
 
         def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
-            ids = self._generate(tokens, length).numpy()
+            ids = _call(self._generate, tokens, length=length).numpy()
             for row, answer in zip(rows, ids[: len(rows)], strict=True):
                 answers[row] = self._vocabulary.decode(answer)
 
@@ -240,6 +240,14 @@ class Predictor:
             self.encode(tokens, mask), mask,
         )  # fmt: skip
         return answer
+
+
+def _call(function: Any, *tensors: tf.Tensor, **constants: int) -> tf.Tensor:
+    """Calls a function traced once for each shape.
+
+    The function itself would warn of the few traces that bucketing intends.
+    """
+    return function.get_concrete_function(*tensors, **constants)(*tensors)
 
 
 def _mask(tokens: tf.Tensor) -> tf.Tensor:

@@ -45,7 +45,7 @@ def whole_model(text, target):
         {
             "encoder_token_ids": source,
             "encoder_padding_mask": np.ones_like(source),
-            "decoder_token_ids": t5.decoder_inputs(wanted),
+            "decoder_token_ids": np.asarray(t5.decoder_inputs(wanted)),
             "decoder_padding_mask": np.ones_like(wanted),
         },
         training=False,
