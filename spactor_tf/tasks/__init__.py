@@ -8,12 +8,19 @@ task.evaluate(["positive"] * len(examples), examples)
 from __future__ import annotations
 
 from runkit.errors import check_choice
-from spactor_tf.tasks import glue, sentiment
+from spactor_tf.tasks import (
+    generation,
+    glue,
+    prompted,
+    rainbow,
+    sentiment,
+    super_glue,
+)
 from spactor_tf.tasks.task import Example, Task
 
 __all__ = ["Example", "Task", "get_task", "task_names"]
 
-_MODULES = (glue, sentiment)
+_MODULES = (glue, super_glue, generation, sentiment, rainbow, prompted)
 _TASKS = {task.name: task for module in _MODULES for task in module.TASKS}
 
 

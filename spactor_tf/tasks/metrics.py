@@ -1,23 +1,20 @@
 """The benchmarks' metrics, in percent, by scikit-learn, scipy and rouge-score.
 
-Each works on texts: the predictions, and the examples with their targets. A
-text that is no label word counts as wrong, as T5 counts it. What labels of one
-class leave undefined is refused; a model that always answers the same is
-scored 0 where the formula divides by its variance.
+Each compares predictions with targets, example by example. A text that is no
+label word counts as wrong, as T5 counts it. What labels of one class leave
+undefined is refused; a model that always answers the same is scored 0 where
+the formula divides by its variance.
 """
 
 from __future__ import annotations
 
-import collections
-import re
-import string
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runkit import InputError
+from spactor_tf.tasks import answers as answers_lib
 
 if TYPE_CHECKING:
     from spactor_tf.tasks.task import Example
@@ -26,78 +23,116 @@ PERCENT = 100.0
 NO_SCORE = -1.0  # T5's value for a text that is no number.
 _INVALID = -1  # Class of a text that is no label word.
 
+Texts = Sequence[str]
+
 
 # --- labels -----------------------------------------------------------------
 
 
-def accuracy(targets: Sequence[str], predictions: Sequence[str]) -> float:
+def accuracy(targets: Texts, predictions: Texts) -> float:
     """Returns the share of equal texts."""
     from sklearn import metrics
 
-    return PERCENT * metrics.accuracy_score(list(targets), list(predictions))
+    score = metrics.accuracy_score(list(targets), list(predictions))
+    return PERCENT * float(score)
 
 
-def _class_ids(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
+def _class_ids(texts: Texts, words: Texts) -> np.ndarray:
     ids = {word: number for number, word in enumerate(words)}
     return np.array([ids.get(text, _INVALID) for text in texts])
 
 
-def binary_f1(
-    targets: Sequence[str], predictions: Sequence[str], words: Sequence[str]
-) -> float:
+def _refuse_one_class(metric: str, targets: Texts) -> None:
+    classes = set(targets)
+    if len(classes) == 1:
+        raise InputError(
+            f"{metric} is undefined: the labels are of one class only",
+            got=classes.pop(), expected="labels of two or more",
+            remedy="Evaluate on more examples",
+        )  # fmt: skip
+
+
+def binary_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
     """Returns F1 of the second of two words.
 
     A prediction that is neither counts as the wrong one of the two.
+
+    Raises:
+        InputError: the targets are of one class only.
     """
     from sklearn import metrics
 
+    _refuse_one_class("F1", targets)
     truth = _class_ids(targets, words)
     guesses = _class_ids(predictions, words)
     guesses = np.where(guesses == _INVALID, 1 - truth, guesses)
-    _refuse_one_class(truth, "F1", words)
-    return PERCENT * metrics.f1_score(truth, guesses, zero_division=0.0)
+    return PERCENT * float(metrics.f1_score(truth, guesses, zero_division=0))
 
 
-def macro_f1(
-    targets: Sequence[str], predictions: Sequence[str], words: Sequence[str]
-) -> float:
-    """Returns the unweighted mean of each word's F1."""
+def macro_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
+    """Returns the unweighted mean of each word's F1.
+
+    Raises:
+        InputError: the targets are of one class only.
+    """
     from sklearn import metrics
 
-    truth = _class_ids(targets, words)
-    _refuse_one_class(truth, "macro F1", words)
-    return PERCENT * metrics.f1_score(
-        truth,
+    _refuse_one_class("macro F1", targets)
+    score = metrics.f1_score(
+        _class_ids(targets, words),
         _class_ids(predictions, words),
         labels=range(len(words)),
         average="macro",
-        zero_division=0.0,
+        zero_division=0,
     )
+    return PERCENT * float(score)
 
 
 def matthews_corrcoef(
-    targets: Sequence[str], predictions: Sequence[str], words: Sequence[str]
+    targets: Texts, predictions: Texts, words: Texts
 ) -> float:
-    """Returns Matthews' correlation of the classes."""
+    """Returns Matthews' correlation of the classes.
+
+    Raises:
+        InputError: the targets are of one class only.
+    """
     from sklearn import metrics
 
+    _refuse_one_class("Matthews' correlation", targets)
     truth = _class_ids(targets, words)
-    _refuse_one_class(truth, "Matthews' correlation", words)
-    return PERCENT * metrics.matthews_corrcoef(
-        truth, _class_ids(predictions, words)
-    )
+    guesses = _class_ids(predictions, words)
+    return PERCENT * float(metrics.matthews_corrcoef(truth, guesses))
 
 
-def _refuse_one_class(
-    truth: np.ndarray, metric: str, words: Sequence[str]
-) -> None:
-    classes = np.unique(truth)
-    if len(classes) < 2:
-        raise InputError(
-            f"{metric} is undefined: the labels are of one class only",
-            got=words[int(classes[0])], expected="labels of two or more",
-            remedy="Evaluate on more examples",
-        )  # fmt: skip
+# --- groups -----------------------------------------------------------------
+
+
+def _by_group(
+    groups: Sequence[Hashable], targets: Texts, predictions: Texts
+) -> list[float]:
+    """Returns each group's accuracy."""
+    members: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    return [
+        accuracy([targets[r] for r in rows], [predictions[r] for r in rows])
+        for rows in members.values()
+    ]
+
+
+def group_accuracy(
+    groups: Sequence[Hashable], targets: Texts, predictions: Texts
+) -> float:
+    """Returns the mean over groups of their accuracies."""
+    return float(np.mean(_by_group(groups, targets, predictions)))
+
+
+def group_exact_match(
+    groups: Sequence[Hashable], targets: Texts, predictions: Texts
+) -> float:
+    """Returns the share of groups without a mistake (MultiRC's EM)."""
+    values = _by_group(groups, targets, predictions)
+    return PERCENT * float(np.mean([value == PERCENT for value in values]))
 
 
 # --- scores -----------------------------------------------------------------
@@ -113,7 +148,7 @@ def as_score(text: str) -> float:
 
 
 def _correlation(
-    name: str, targets: Sequence[float], predictions: Sequence[str]
+    name: str, targets: Sequence[float], predictions: Texts
 ) -> float:
     from scipy import stats
 
@@ -128,52 +163,111 @@ def _correlation(
     return PERCENT * float(getattr(stats, name)(targets, guesses)[0])
 
 
-def pearson_corrcoef(
-    targets: Sequence[float], predictions: Sequence[str]
-) -> float:
-    """Returns Pearson's correlation with the scores."""
+def pearson_corrcoef(targets: Sequence[float], predictions: Texts) -> float:
+    """Returns Pearson's correlation with the scores.
+
+    Raises:
+        InputError: all targets are the same.
+    """
     return _correlation("pearsonr", targets, predictions)
 
 
-def spearman_corrcoef(
-    targets: Sequence[float], predictions: Sequence[str]
-) -> float:
-    """Returns Spearman's rank correlation with the scores."""
+def spearman_corrcoef(targets: Sequence[float], predictions: Texts) -> float:
+    """Returns Spearman's rank correlation with the scores.
+
+    Raises:
+        InputError: all targets are the same.
+    """
     return _correlation("spearmanr", targets, predictions)
+
+
+# --- summaries --------------------------------------------------------------
+
+
+def rouge(name: str, targets: Texts, predictions: Texts) -> float:
+    """Returns the mean F-measure of rouge-score's `name`, without stemming.
+
+    As T5 does, " . " ends a line first: rougeLsum goes by lines. T5 reports
+    the median of a bootstrap of this mean, which depends on a seed.
+    """
+    from rouge_score import rouge_scorer
+
+    scorer = rouge_scorer.RougeScorer([name])
+    scores = [
+        scorer.score(_lines(target), _lines(prediction))[name].fmeasure
+        for target, prediction in zip(targets, predictions, strict=True)
+    ]
+    return PERCENT * float(np.mean(scores))
+
+
+def _lines(summary: str) -> str:
+    return summary.replace(" . ", " .\n")
 
 
 # --- all by name ------------------------------------------------------------
 
-
-def _target(example: Example) -> Any:
-    """What a prediction is compared with."""
-    return example.meta.get("label", example.targets)
-
-
-_BY_WORD: dict[str, Callable[..., float]] = {
+_OF_LABELS: Mapping[str, Callable[[Texts, Texts, Texts], float]] = {
     "f1": binary_f1,
     "macro_f1": macro_f1,
     "matthews_corrcoef": matthews_corrcoef,
 }
-_BY_SCORE: dict[str, Callable[..., float]] = {
+_OF_GROUPS: Mapping[
+    str, Callable[[Sequence[Hashable], Texts, Texts], float]
+] = {
+    "group_accuracy": group_accuracy,
+    "group_exact_match": group_exact_match,
+}
+_OF_SCORES: Mapping[str, Callable[[Sequence[float], Texts], float]] = {
     "pearson_corrcoef": pearson_corrcoef,
     "spearman_corrcoef": spearman_corrcoef,
 }
+_OF_ANSWERS: Mapping[str, Callable[[Sequence[Texts], Texts], float]] = {
+    "token_f1": answers_lib.token_f1,
+    "exact_match": answers_lib.exact_match,
+}
+_OF_SUMMARIES = ("rouge1", "rouge2", "rougeLsum")
+
+
+def _value(
+    name: str,
+    predictions: Texts,
+    examples: Sequence[Example],
+    label_words: Texts,
+) -> float:
+    # WSC is scored by whether a span is the referent, not by the span.
+    targets = [e.meta.get("label", e.targets) for e in examples]
+    if name == "accuracy":
+        return accuracy(targets, predictions)
+    if name in _OF_LABELS:
+        return _OF_LABELS[name](targets, predictions, label_words)
+    if name in _OF_GROUPS:
+        groups = [e.meta["group"] for e in examples]
+        return _OF_GROUPS[name](groups, targets, predictions)
+    if name in _OF_SCORES:
+        scores = [e.meta["score"] for e in examples]
+        return _OF_SCORES[name](scores, predictions)
+    if name in _OF_ANSWERS:
+        accepted = [e.meta["answers"] for e in examples]
+        return _OF_ANSWERS[name](accepted, predictions)
+    if name in _OF_SUMMARIES:
+        return rouge(name, targets, predictions)
+    raise KeyError(name)
 
 
 def evaluate(
     names: Sequence[str],
-    predictions: Sequence[str],
+    predictions: Texts,
     examples: Sequence[Example],
-    label_words: Sequence[str],
+    label_words: Texts,
     where: str = "metrics",
 ) -> dict[str, float]:
     """Returns {name: percent}.
 
     Args:
-        names: keys of `METRICS`.
+        names: the metrics.
         predictions: one text an example.
-        examples: at least one, all of them labelled.
+        examples: at least one, all of them labelled; their `meta` holds
+            "group", "score", "answers" or "label" where the metric needs it.
         label_words: the task's words by class.
         where: named in messages.
 
@@ -182,21 +276,12 @@ def evaluate(
     """
     if not examples:
         raise InputError("there are no examples to evaluate", where=where)
-    missing = [e.key for e in examples if not _target(e)]
+    missing = [example.key for example in examples if not example.targets]
     if missing:
         raise InputError(
             "has no label", where=f"{where}, example {missing[0]}",
             expected="a labelled split: benchmarks keep their test labels",
         )  # fmt: skip
-    targets = [_target(example) for example in examples]
-    values = {}
-    for name in names:
-        if name in _BY_WORD:
-            value = _BY_WORD[name](targets, predictions, label_words)
-        elif name in _BY_SCORE:
-            scores = [example.meta["score"] for example in examples]
-            value = _BY_SCORE[name](scores, predictions)
-        else:
-            value = accuracy(targets, predictions)
-        values[name] = float(value)
-    return values
+    return {
+        name: _value(name, predictions, examples, label_words) for name in names
+    }

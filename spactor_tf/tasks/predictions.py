@@ -96,10 +96,12 @@ class JsonLines:
     Attributes:
         labels: the server's labels in the order of the label words.
         names: the fields' names.
+        empty: written for a text without words.
     """
 
     labels: tuple[Any, ...] = ()
     names: tuple[str, str] = ("idx", "label")
+    empty: str = ""
 
     def write(
         self,
@@ -111,7 +113,9 @@ class JsonLines:
         """Writes the lines."""
         index, label = self.names
         by_key = {
-            _index(e.key): server_label(p, label_words, self.labels)
+            _index(e.key): server_label(
+                p or self.empty, label_words, self.labels
+            )
             for p, e in zip(predictions, examples, strict=True)
         }
         _write_lines(
