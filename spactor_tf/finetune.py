@@ -6,7 +6,7 @@
         tensorboard/
         checkpoints/        the newest and the best
         preset/             the best weights, a KerasHub preset
-        predictions/        TASK.SPLIT, as the benchmark wants them
+        predictions/        TASK.SPLIT.*, as the benchmark wants them
         results.json        metrics of the best weights
         report.html, *.png
 
@@ -286,7 +286,8 @@ def prediction_path(
     folder: pathlib.Path, task: Task, split: str
 ) -> pathlib.Path:
     """Returns the file of a split's predictions."""
-    return folder / "predictions" / f"{task.name}.{split}"
+    name = f"{task.name}.{split}{task.file_format.suffix}"
+    return folder / "predictions" / name
 
 
 def tokenized_task(

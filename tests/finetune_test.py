@@ -113,7 +113,7 @@ class RunTest(Base):
         for name, value in whole.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
         for split in ("validation", "test"):
-            name = f"predictions/toy.{split}"
+            name = f"predictions/toy.{split}.jsonl"
             self.assertEqual(
                 (folder / name).read_bytes(), (self.whole / name).read_bytes()
             )
@@ -174,7 +174,7 @@ class RunTest(Base):
         self.assertEqual(evaluated["steps"], 0)
         self.assertEqual(evaluated["tasks"], self.results["tasks"])
         for split, size in (("validation", 24), ("test", 10)):
-            name = f"predictions/toy.{split}"
+            name = f"predictions/toy.{split}.jsonl"
             lines = (self.whole / name).read_text().splitlines()
             self.assertLen(lines, size)
             self.assertIn(json.loads(lines[0])["label"], toy_task.WORDS)

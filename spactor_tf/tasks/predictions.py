@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from runkit import atomic_write
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class FileFormat(Protocol):
-    """How a benchmark wants its predictions."""
+    """How a benchmark wants its predictions.
+
+    Attributes:
+        suffix: of the file's name.
+    """
+
+    suffix: ClassVar[str]
 
     def write(
         self,
@@ -69,6 +75,7 @@ class Tsv:
         labels: the server's labels in the order of the label words.
     """
 
+    suffix: ClassVar[str] = ".tsv"
     labels: tuple[Any, ...] = ()
 
     def write(
@@ -99,6 +106,7 @@ class JsonLines:
         empty: written for a text without words.
     """
 
+    suffix: ClassVar[str] = ".jsonl"
     labels: tuple[Any, ...] = ()
     names: tuple[str, str] = ("idx", "label")
     empty: str = ""
@@ -129,6 +137,8 @@ class MultiRc:
 
     The examples carry "paragraph", "question" and "answer", the three indices.
     """
+
+    suffix: ClassVar[str] = ".jsonl"
 
     def write(
         self,
@@ -169,6 +179,8 @@ def _passage(
 class JsonObject:
     """SQuAD: one object, question id -> answer."""
 
+    suffix: ClassVar[str] = ".json"
+
     def write(
         self,
         path: str | os.PathLike,
@@ -193,6 +205,7 @@ class Lines:
         labels: the leaderboard's labels in the order of the label words.
     """
 
+    suffix: ClassVar[str] = ".lst"
     labels: tuple[Any, ...] = ()
 
     def write(
