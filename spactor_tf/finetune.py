@@ -102,6 +102,7 @@ class FinetuneRun(TrainingRun):
     """One fine-tuning run; the constructor is the door for bad input."""
 
     config: FinetuneConfig
+    unlogged = ("sc_loss",)  # It is the loss.
 
     def __init__(
         self,

@@ -45,6 +45,8 @@ class TrainingRun(abc.ABC):
 
     vocabulary: Vocabulary
     model: SpactorPretrainer
+    # Metrics of a step that say nothing new in this kind of run.
+    unlogged: tuple[str, ...] = ()
 
     def __init__(self, config: Any, output_dir: str | os.PathLike):
         self.config = config
@@ -146,7 +148,10 @@ class TrainingRun(abc.ABC):
             if stage is not traced:
                 batches, traced = self._batches(stage), stage
                 self.model.make_train_function()
-            log.add(self.model.train_function(batches))
+            metrics = self.model.train_function(batches)
+            for name in self.unlogged:
+                metrics.pop(name, None)
+            log.add(metrics)
             self.step += 1
             meter.count(self.step, stage)
             if self._is_log_due():

@@ -142,6 +142,7 @@ class RunTest(Base):
         self.assertEqual([r["step"] for r in records], [3, 4, 6, 8, 9, 12])
         for record in records:
             self.assertEqual(record["stage"], "finetune")
+            self.assertNotIn("sc_loss", record)
             self.assertEqual(
                 "validation_toy_accuracy" in record, record["step"] % 4 == 0
             )

@@ -47,7 +47,8 @@ def write_data(folder, name="toy", sizes=(64, 24, 10), seed=0):
         lines = []
         for _ in range(size):
             label = int(rng.integers(2))
-            words = rng.choice(NOISE, rng.integers(1, 12))
+            # Of nearly one length: each bucket costs a trace.
+            words = rng.choice(NOISE, 2)
             text = " ".join([("nana", "zuzu")[label], *words])
             target = "" if split == "test" else WORDS[label]
             lines.append(json.dumps({"text": text, "target": target}))
@@ -61,12 +62,14 @@ def register():
 
 
 def save_preset(folder):
-    """Saves the random T5 of the serving tests as a preset."""
+    """Saves a random T5 of one layer as a preset."""
     from spactor_tf.pretrained import save_pretrained
-    from tests import serving_models
+    from spactor_tf.pretrainer import SpactorPretrainer
+    from tests import testing
 
-    model = serving_models.pretrained()
-    save_pretrained(folder, model.backbone, model.vocabulary, model.config)
+    config = testing.tiny_config(**{"objective.name": "span_corruption"})
+    model = SpactorPretrainer(config, testing.vocabulary())
+    save_pretrained(folder, model.backbone, testing.vocabulary(), config)
 
 
 def write_anli(folder):
