@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import sys
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -187,6 +189,13 @@ class UndefinedTest(parameterized.TestCase):
     @parameterized.parameters("", "n/a", "nan", "inf", "3,5")
     def test_text_that_is_no_number_counts_as_minus_one(self, text):
         self.assertEqual(metrics.as_score(text), -1.0)
+
+    def test_an_extra_that_is_not_installed(self):
+        with (
+            mock.patch.dict(sys.modules, {"sklearn.metrics": None}),
+            self.assertRaisesRegex(InputError, r"sklearn.*spactor-al\[tasks"),
+        ):
+            get_task("sst2").evaluate(["positive"], labelled(["positive"]))
 
     def test_nothing_to_evaluate(self):
         with self.assertRaisesRegex(InputError, "sst2: there are no examples"):

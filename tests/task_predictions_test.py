@@ -96,7 +96,9 @@ class FileTest(parameterized.TestCase):
         self.assertEqual(text, "3\n1\n")
 
     def test_a_text_that_is_no_label_becomes_the_first_one(self):
-        text = self.write("sst2", ["great"], ["4"])
+        with self.assertLogs(level="WARNING") as logs:
+            text = self.write("sst2", ["great"], ["4"])
+        self.assertRegex(logs.output[0], "sst2: 1 of 1 .*'negative'")
         self.assertEqual(text, "index\tprediction\n4\t0\n")
 
 
