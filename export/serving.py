@@ -14,18 +14,14 @@ the one that no signature reads ("Could not find variable").
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
-from export import search
-from export.decoding import CachedDecoder
 from export.options import ServingOptions
-from runkit import InputError
-from spactor_tf import t5
+from spactor_tf import search, t5
+from spactor_tf.decoding import CachedDecoder, label_targets
 
 _TEXT = tf.TensorSpec([None], tf.string, name="text")
 _EXAMPLES = tf.TensorSpec([None], tf.string, name="inputs")
@@ -223,27 +219,6 @@ class ServingModule(tf.Module):
     def _detokenize(self, tokens: tf.Tensor) -> tf.Tensor:
         kept = (tokens != 0) & (tokens != self._eos_id)
         return self._tokenizer.detokenize(tf.ragged.boolean_mask(tokens, kept))
-
-
-def label_targets(vocabulary: Any, labels: Sequence[str]) -> np.ndarray:
-    """Returns [labels, length] int32: tokens of each label, EOS, padding.
-
-    Raises:
-        InputError: a label word that has no tokens, or two with the same.
-    """
-    rows = [
-        np.append(ids, vocabulary.eos_id) for ids in vocabulary.encode(labels)
-    ]
-    targets = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for target, ids in zip(targets, rows, strict=True):
-        target[: len(ids)] = ids
-    bare = [la for la, ids in zip(labels, rows, strict=True) if len(ids) < 2]
-    if bare or len(np.unique(targets, axis=0)) < len(rows):
-        raise InputError(
-            "the vocabulary cannot tell the label words apart",
-            where="options.labels", got=bare or list(labels),
-        )  # fmt: skip
-    return targets
 
 
 def _rows(

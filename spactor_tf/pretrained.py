@@ -23,6 +23,7 @@ from spactor_tf.vocabulary import Vocabulary
 
 _TOKENIZER = "assets/tokenizer/vocabulary.spm"
 _OUR_CONFIG = "spactor_config.json"
+_OUR_FINGERPRINT = "spactor_vocabulary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,9 @@ def save_pretrained(
         model.language_model(length).save_to_preset(str(folder))
         if config is not None:
             write_json(folder / _OUR_CONFIG, overrides.to_dict(config))
+        # Of another vocabulary with as many pieces, only this tells.
+        written = Vocabulary.load(folder / _TOKENIZER)
+        write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
 
 
 def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
@@ -129,12 +133,14 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
         dtype: Keras dtype policy; None is that of the preset.
 
     Raises:
-        InputError: not such a directory, or an unfinished run.
+        InputError: not such a directory, an unfinished run, or a vocabulary
+            that the model was not trained with.
     """
     import keras_hub
 
     folder = preset_dir(path)
     vocabulary = Vocabulary.load(folder / _TOKENIZER)
+    _check_fingerprint(folder, vocabulary)
     options = {} if dtype is None else {"dtype": dtype}
     with contextlib.redirect_stderr(None):
         backbone = keras_hub.models.T5Backbone.from_preset(
@@ -144,6 +150,21 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
     ours = folder / _OUR_CONFIG
     config = overrides.from_dict(read_json(ours)) if ours.is_file() else None
     return Pretrained(backbone, vocabulary, config)
+
+
+def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
+    """Refuses a swapped vocabulary; presets from elsewhere do not say."""
+    path = folder / _OUR_FINGERPRINT
+    if not path.is_file():
+        return
+    expected = read_json(path).get("sha256")
+    if vocabulary.fingerprint != expected:
+        raise InputError(
+            "is not the vocabulary that the model was trained with",
+            where=str(folder / _TOKENIZER), got=vocabulary.fingerprint[:16],
+            expected=str(expected)[:16],
+            remedy="Put back the vocabulary that was saved with the preset",
+        )  # fmt: skip
 
 
 def preset_dir(path: str | os.PathLike) -> pathlib.Path:

@@ -12,11 +12,11 @@ import tensorflow as tf
 import testing
 from absl.testing import absltest, parameterized
 
-from export import search
 from export.options import ServingOptions
-from export.serving import ServingModule, label_targets
+from export.serving import ServingModule
 from runkit import InputError
-from spactor_tf import t5
+from spactor_tf import search, t5
+from spactor_tf.decoding import label_targets
 from spactor_tf.pretrained import Pretrained
 
 LABELS = ("bad", "very good", "so so")

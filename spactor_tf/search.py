@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from export.decoding import CachedDecoder
-from export.options import ServingOptions
 from spactor_tf import counter_random
+from spactor_tf.decoding import CachedDecoder
+from spactor_tf.search_options import SearchOptions
 from spactor_tf.vocabulary import EOS_ID, PAD_ID
 
 _NEVER = -1e9
@@ -21,7 +21,7 @@ _NEVER = -1e9
 
 def generate(
     decoder: CachedDecoder,
-    options: ServingOptions,
+    options: SearchOptions,
     vocabulary_size: int,
     text_hash: tf.Tensor,
     states: tf.Tensor,
@@ -54,7 +54,7 @@ def generate(
 
 def _one_path(
     decoder: CachedDecoder,
-    options: ServingOptions,
+    options: SearchOptions,
     vocabulary_size: int,
     cross: list[tf.Tensor],
     mask: tf.Tensor,
@@ -96,7 +96,7 @@ def _one_path(
 
 def _beam(
     decoder: CachedDecoder,
-    options: ServingOptions,
+    options: SearchOptions,
     vocabulary_size: int,
     cross: list[tf.Tensor],
     mask: tf.Tensor,
@@ -152,7 +152,10 @@ def _beam(
 
 
 def _best_beam(
-    tokens: tf.Tensor, score: tf.Tensor, batch: tf.Tensor, options: Any
+    tokens: tf.Tensor,
+    score: tf.Tensor,
+    batch: tf.Tensor,
+    options: SearchOptions,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     shape = [batch, options.num_beams]
     tokens = tf.reshape(tokens, [*shape, options.max_output_length])

@@ -1,4 +1,4 @@
-"""T5's decoder at serving time: keys and values are computed once.
+"""T5's decoder without training: keys and values are computed once.
 
 Cross-attention keys and values come from the encoder's states once per text,
 self-attention's are kept from step to step. The layers are KerasHub's own;
@@ -12,10 +12,13 @@ Shapes: `rows` is batch, or batch x beams; `caches` are lists over layers of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from runkit import InputError
 from spactor_tf import t5
 
 _MASKED = -1e9
@@ -90,24 +93,29 @@ class CachedDecoder:
     def score_targets(
         self, targets: tf.Tensor, states: tf.Tensor, mask: tf.Tensor
     ) -> tf.Tensor:
-        """Log-likelihood of each of the same few targets for every text.
+        """Log-likelihood of a few targets for every text.
 
-        All targets are one decoder sequence in which each sees only itself,
-        so that the encoder's states are neither repeated nor read twice.
+        A text's targets are one decoder sequence in which each sees only
+        itself, so that the encoder's states are neither repeated nor read
+        twice.
 
         Args:
-            targets: [targets, length] int32, EOS at the end, then padding.
+            targets: int32, EOS at the end, then padding: [targets, length]
+                for all texts, or [batch, targets, length] for each its own.
             states: [batch, input length, hidden_dim].
             mask: [batch, input length] int32.
 
         Returns:
-            [batch, targets] float32, the sum over a target's tokens.
+            [batch, targets] float32, the sum over a target's tokens; 0 for
+            one that is nothing but padding.
         """
-        count, length = targets.shape
+        count, length = targets.shape[-2:]
         batch = tf.shape(states)[0]
-        tokens = tf.reshape(t5.decoder_inputs(targets), [1, -1])
+        targets = tf.broadcast_to(targets, [batch, count, length])
+        wanted = tf.reshape(targets, [batch, count * length])
+        tokens = t5.decoder_inputs(tf.reshape(targets, [-1, length]))
         x = self._backbone.token_embedding(
-            tf.tile(tokens, [batch, 1])  # Every text reads all targets.
+            tf.reshape(tokens, [batch, count * length])
         )
         bias = self._separate_targets_bias(count, length)
         for layer, memory in zip(
@@ -115,7 +123,6 @@ class CachedDecoder:
         ):
             x = _call(layer, x, bias, memory, mask)
         logits = self._logits(x)
-        wanted = tf.tile(tf.reshape(targets, [1, -1]), [batch, 1])
         token_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=wanted, logits=logits
         )
@@ -184,3 +191,24 @@ def _call(
         cross_attention_cache=memory,
         training=False,
     )[0]
+
+
+def label_targets(vocabulary: Any, labels: Sequence[str]) -> np.ndarray:
+    """Returns [labels, length] int32: tokens of each label, EOS, padding.
+
+    Raises:
+        InputError: a label word that has no tokens, or two with the same.
+    """
+    rows = [
+        np.append(ids, vocabulary.eos_id) for ids in vocabulary.encode(labels)
+    ]
+    targets = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for target, ids in zip(targets, rows, strict=True):
+        target[: len(ids)] = ids
+    bare = [la for la, ids in zip(labels, rows, strict=True) if len(ids) < 2]
+    if bare or len(np.unique(targets, axis=0)) < len(rows):
+        raise InputError(
+            "the vocabulary cannot tell the label words apart",
+            where="options.labels", got=bare or list(labels),
+        )  # fmt: skip
+    return targets
