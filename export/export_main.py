@@ -108,12 +108,12 @@ def main(argv: Sequence[str]) -> None:
 
     metrics = last_metrics(FLAGS.run_dir)
     model = load_model(FLAGS.run_dir)
-    is_classifier = isinstance(model, TextClassifier)
-    if is_classifier:
+    length, takes_labels = None, True
+    if isinstance(model, TextClassifier):
         refuse_labels(FLAGS.labels, model.classes)
-        length = model.length
-    else:
-        length = model.config and model.config.corruption.input_length
+        length, takes_labels = model.length, False
+    elif model.config is not None:
+        length = model.config.corruption.input_length
     options = serving_options(FLAGS, length)
     path = export_saved_model(
         model,
@@ -126,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
     card = read_json(path / "model_card.json")
     print(f"version:    {path}")
     print(f"signatures: {', '.join(sorted(card['signatures']))}")
-    if FLAGS.labels is None and not is_classifier:
+    if FLAGS.labels is None and takes_labels:
         words = ", ".join(DEFAULT_LABELS)
         print(f"classify ranks the default label words {words}: set --labels")
 

@@ -181,13 +181,13 @@ def _model_card(
     model_name: str,
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    is_classifier = isinstance(model, TextClassifier)
-    body = model.pretrained if is_classifier else model
+    if isinstance(model, TextClassifier):
+        body, kind = model.pretrained, "T5 encoder with a classification head"
+    else:
+        body, kind = model, "text-to-text T5"
     return {
         "model_name": model_name,
-        "kind": "T5 encoder with a classification head"
-        if is_classifier
-        else "text-to-text T5",
+        "kind": kind,
         "labels": list(module.labels),
         "options": vars(module.options),
         "config": overrides.to_dict(body.config) if body.config else None,
