@@ -157,7 +157,7 @@ class Predictor:
             (self._rank_examples, np.flatnonzero(ranked)),
             (self._answer_freely, np.flatnonzero(~ranked)),
         ):
-            texts = way(task, [examples[row] for row in rows])
+            texts = way(task, [examples[int(row)] for row in rows])
             for row, text in zip(rows, texts, strict=True):
                 answers[row] = text
         return answers

@@ -105,7 +105,9 @@ class ConfigFromFlagsTest(parameterized.TestCase):
         self.assertFalse(config.evaluation.test)
 
     def test_every_flag_names_a_field(self):
-        for name, _, _ in finetune_main._FIELD_FLAGS:
+        texts = {"task", "init_from"}  # Any text will do at first.
+        names = {name for name, _, _ in finetune_main._FIELD_FLAGS}
+        for name in names - texts:
             with self.assertRaises(InputError):
                 self.config(**{name: "\0"})
 

@@ -67,7 +67,9 @@ def save_preset(folder):
     from spactor_tf.pretrainer import SpactorPretrainer
     from tests import testing
 
-    config = testing.tiny_config(**{"objective.name": "span_corruption"})
+    config = testing.tiny_config(
+        **{"objective.name": "span_corruption", "seed": 5}
+    )
     model = SpactorPretrainer(config, testing.vocabulary())
     save_pretrained(folder, model.backbone, testing.vocabulary(), config)
 
