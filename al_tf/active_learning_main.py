@@ -205,9 +205,9 @@ def _default_test(spec: str) -> str:
     name = _tfds_name(spec)
     splits = prepared_builder(name).info.splits
     # GLUE's and SuperGLUE's test splits have no labels.
-    order = ("validation", "validation_matched", "test")
+    order = ["validation", "validation_matched", "test"]
     if not name.startswith(("glue", "super_glue")):
-        order = ("test", "validation")
+        order = ["test", "validation"]
     return next((split for split in order if split in splits), "0.2")
 
 

@@ -67,7 +67,7 @@ class HeadLearner:
             if self._head == "mlp" or not self._multilabel:
                 self._fit(0, rows, labels, seed)
                 return
-            for number in self._classes:
+            for number in range(len(self._classes)):
                 self._fit(number, rows, labels[:, number], seed)
 
     def _fit(
@@ -110,8 +110,12 @@ class HeadLearner:
     def score(self, example_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities and embeddings; see `Learner.score`."""
         rows = self._rows[example_ids]
+        if not len(rows):
+            return np.zeros((0, len(self._classes)), np.float32), rows
         if self._multilabel and self._head == "linear":
-            columns = [self._positive(i, rows) for i in self._classes]
+            columns = [
+                self._positive(i, rows) for i in range(len(self._classes))
+            ]
             return np.stack(columns, 1).astype(np.float32), self._embed(
                 example_ids
             )

@@ -69,7 +69,8 @@ class ImageLearner:
             images.shape[1:], num_classes, options.width
         )
         self._fresh = True
-        self._step = self._score = None
+        self._step: Any = None
+        self._score: Any = None
 
     def reset(self) -> None:
         """Forgets all that was learnt."""
@@ -109,7 +110,8 @@ class ImageLearner:
             self._score = self._make_score()
         size = self._options.score_batch_size
         parts = []
-        for start in range(0, len(example_ids), size):
+        # At least one batch, though it be empty.
+        for start in range(0, max(1, len(example_ids)), size):
             images = self._images[example_ids[start : start + size]]
             # Padded to one shape: one trace, whatever the number of images.
             short = size - len(images)

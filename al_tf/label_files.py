@@ -14,8 +14,8 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -78,55 +78,68 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
         InputError: unknown example ids, unknown classes, two labels for one
             example, or examples without a label; all of them are named.
     """
-    answers: dict[int, Any] = {}
-    problems: dict[str, list[str]] = {}
-    known = set(batch.rows.tolist())
-    numbers = {name: i for i, name in enumerate(batch.classes)}
-    for raw_id, raw in _records(path):
-        example = _whole_number(raw_id)
-        if example not in known:
-            problems.setdefault("example ids that were not asked for", [])
-            problems["example ids that were not asked for"].append(str(raw_id))
-            continue
-        names = _names(raw, batch.multilabel)
+    wanted = batch.rows.tolist()
+    found = _Answers(wanted)
+    for example_id, value in _records(path):
+        found.add(example_id, value, batch)
+    found.refuse(path, batch.classes)
+    return _as_labels([found.answers[row] for row in wanted], batch)
+
+
+class _Answers:
+    """Answers so far, and all that is wrong with them."""
+
+    def __init__(self, wanted: list[int]):
+        self.answers: dict[int, list[int]] = {}
+        self._missing = dict.fromkeys(wanted)
+        self._wanted = set(wanted)
+        self._foreign: list[str] = []
+        self._unknown: list[tuple[int, str]] = []
+        self._disagree: list[int] = []
+
+    def add(self, example_id: Any, value: Any, batch: Examples) -> None:
+        """Takes one record; an empty label counts as none."""
+        example = _whole_number(example_id)
+        if example is None or example not in self._wanted:
+            self._foreign.append(str(example_id))
+            return
+        names = _names(value, batch.multilabel)
         if names is None:
-            continue
-        unknown = [name for name in names if name not in numbers]
-        if unknown or (len(names) != 1 and not batch.multilabel):
-            line = f"{example} is {_AND.join(names)!r}"
-            problems.setdefault("unknown classes", []).append(line)
-            continue
-        chosen = sorted({numbers[name] for name in names})
-        if answers.setdefault(example, chosen) != chosen:
-            problems.setdefault("labels that disagree", []).append(str(example))
-    bad = {text.split(" ")[0] for text in problems.get("unknown classes", [])}
-    missing = [
-        str(row)
-        for row in batch.rows.tolist()
-        if row not in answers and str(row) not in bad
-    ]
-    if missing:
-        problems["examples without a label"] = missing
-    _refuse(path, problems, batch)
-    return _as_labels([answers[row] for row in batch.rows.tolist()], batch)
+            return
+        self._missing.pop(example, None)
+        strange = [name for name in names if name not in batch.classes]
+        if strange or (len(names) != 1 and not batch.multilabel):
+            self._unknown.append((example, _AND.join(strange or names)))
+            return
+        chosen = sorted({batch.classes.index(name) for name in names})
+        if self.answers.setdefault(example, chosen) != chosen:
+            self._disagree.append(example)
+
+    def refuse(self, path: pathlib.Path, classes: tuple[str, ...]) -> None:
+        """Names all that is wrong at once, if anything is."""
+        problems = {
+            "example ids that were not asked for": self._foreign,
+            "unknown classes": [f"{i} is {n!r}" for i, n in self._unknown],
+            "labels that disagree": self._disagree,
+            "examples without a label": list(self._missing),
+        }
+        parts = [
+            f"{what}: {_shortened(named)}"
+            for what, named in problems.items()
+            if named
+        ]
+        if not parts:
+            return
+        remedy = "Correct the file and run the same command again"
+        if self._unknown:
+            remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
+        raise InputError("; ".join(parts), where=str(path), remedy=remedy)
 
 
-def _refuse(
-    path: pathlib.Path, problems: dict[str, list[str]], batch: Examples
-) -> None:
-    if not problems:
-        return
-    parts = []
-    for what, named in problems.items():
-        shown = ", ".join(named[:_MOST_NAMED])
-        rest = len(named) - _MOST_NAMED
-        more = f" and {rest} more" if rest > 0 else ""
-        parts.append(f"{what}: {shown}{more}")
-    remedy = "Correct the file and run the same command again"
-    if "unknown classes" in problems:
-        wrong = problems["unknown classes"][0].split("'")[1]
-        remedy = f"{closest(wrong, batch.classes)}. {remedy}"
-    raise InputError("; ".join(parts), where=str(path), remedy=remedy)
+def _shortened(named: Sequence[Any]) -> str:
+    rest = len(named) - _MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return ", ".join(map(str, named[:_MOST_NAMED])) + more
 
 
 def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
@@ -212,5 +225,7 @@ def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
         if not path.exists():
             with atomic_write(path, "wb") as handle:
                 plain = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
-                images.imsave(handle, plain, format="png", cmap="gray")
+                images.imsave(
+                    cast(BinaryIO, handle), plain, format="png", cmap="gray"
+                )
     return names

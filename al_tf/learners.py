@@ -41,7 +41,7 @@ class Learner(Protocol):
         """Judges examples with the model of the last `fit`.
 
         Args:
-            example_ids: `[m]` int64.
+            example_ids: `[m]` int64; there may be none.
 
         Returns:
             (probabilities `[m, classes]` float32, embeddings `[m, d]`

@@ -21,7 +21,12 @@ from typing import Any
 import numpy as np
 
 from al_tf import cluster_margin, quality
-from al_tf.baselines import STRATEGIES, Pool, Strategy
+from al_tf.baselines import (
+    STRATEGIES,
+    Pool,
+    Strategy,
+    cluster_margin_batch,
+)
 from al_tf.build_clustering import cluster_embeddings
 from al_tf.clustering import Clustering, checksum
 from al_tf.clustering_store import is_clustering, load_clustering
@@ -294,7 +299,7 @@ class Loop:
     def _strategy(self, name: str) -> Strategy:
         if name == "cluster_margin":
             return functools.partial(
-                STRATEGIES[name],
+                cluster_margin_batch,
                 margin_batch_size=self.config.margin_batch_size,
             )
         return STRATEGIES[name]

@@ -177,7 +177,8 @@ def read_tfds(rest: str, classes: tuple[str, ...], where: str) -> Examples:
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
     )
-    inputs, labels = [], []
+    inputs: list[Any] = []
+    labels: list[Any] = []
     for row in rows:
         labels.append(row[label])
         inputs.append(

@@ -69,7 +69,8 @@ class TextClassifier:
             *self._head.trainable_variables,
         ]
         self._initial = [variable.numpy() for variable in self._trained]
-        self._step = self._score = None
+        self._step: Any = None
+        self._score: Any = None
 
     def fit(
         self, texts: Sequence[str], labels: np.ndarray, **options: Any
@@ -144,18 +145,15 @@ class TextClassifier:
         if self._score is None:
             self._score = self._make_score()
         pad = self.pretrained.vocabulary.pad_id
-        parts: list[list[np.ndarray]] = []
-        for start in range(0, len(tokens), _SCORE_ROWS):
+        parts = []
+        # At least one batch, though it be empty.
+        for start in range(0, max(1, len(tokens)), _SCORE_ROWS):
             rows = tokens[start : start + _SCORE_ROWS]
             # Padded to one shape: one trace, whatever the number of texts.
             short = _SCORE_ROWS - len(rows)
             rows = np.pad(rows, ((0, short), (0, 0)), constant_values=pad)
             answer = self._score(tf.constant(rows))
             parts.append([part.numpy()[: len(rows) - short] for part in answer])
-        if not parts:
-            hidden = self.pretrained.backbone.hidden_dim
-            shapes = (0, len(self.classes)), (0, hidden)
-            return np.zeros(shapes[0], "f"), np.zeros(shapes[1], "f")
         probabilities, embeddings = zip(*parts, strict=True)
         return np.concatenate(probabilities), np.concatenate(embeddings)
 
