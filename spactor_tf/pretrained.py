@@ -58,7 +58,7 @@ class Pretrained:
             backbone=self.backbone, preprocessor=preprocessor
         )
 
-    def fill(self, texts: Sequence[str], max_span: int = 16) -> list[str]:
+    def fill(self, texts: Sequence[str], max_span: int = 6) -> list[str]:
         """Searches for what stands behind the sentinels of each text.
 
         Args:
