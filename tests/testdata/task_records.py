@@ -208,8 +208,8 @@ FILES = {
     "mmlu/test/us_foreign_policy_test.csv": "Who?,a,b,c,d,D\nWhy?,a,b,c,d,C\n",
 }  # fmt: skip
 
-# Tasks that are tested on real data: published sizes of train, validation and test, and of each label word in
-# validation, where they are known.
+# Tasks that are tested on real data: published sizes of train, validation and
+# test, and of each label word in validation, where they are known.
 REAL = {
     "cola": ((8551, 1043, 1063), (322, 721)),
     "sst2": ((67349, 872, 1821), (428, 444)),
