@@ -66,13 +66,19 @@ class GoldenTest(parameterized.TestCase):
 
     def test_multirc(self):
         golden = GOLDEN["questions"]
-        metas = [
-            {"group": f"{g['paragraph']}-{g['question']}"}
-            for g in golden["groups"]
+        task = get_task("multirc")
+        text = {"question": "", "answer": "", "paragraph": ""}
+        examples = [
+            example
+            for index, word in zip(
+                golden["groups"], golden["targets"], strict=True
+            )
+            for example in task.to_examples(
+                {**text, "idx": index, "label": task.label_words.index(word)},
+                0,
+            )
         ]
-        ours = get_task("multirc").evaluate(
-            golden["predictions"], labelled(golden["targets"], metas)
-        )
+        ours = task.evaluate(golden["predictions"], examples)
         renamed = {"f1": ours["f1"], "exact_match": ours["group_exact_match"]}
         self.assert_equal(renamed, golden["t5"])
         official = golden["official"]

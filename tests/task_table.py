@@ -2,7 +2,7 @@
 
 import pathlib
 
-import tasks_real_test
+from testdata.task_records import REAL
 
 from spactor_tf import tasks
 
@@ -32,7 +32,7 @@ def _words(task: tasks.Task) -> str:
 
 
 def _row(task: tasks.Task) -> tuple[str, ...]:
-    real = task.name in tasks_real_test.REAL
+    real = task.name in REAL
     name = f"`{task.name}`"
     if task.name in _PARTS:
         prefix = f"{task.name}_"

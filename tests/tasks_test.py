@@ -131,6 +131,16 @@ class TextTest(parameterized.TestCase):
             self.assertEqual(glue.stsb_word(number / 5 + 0.08), word)
             self.assertEqual(glue.stsb_word(abs(number / 5 - 0.08)), word)
 
+    def test_stsb_is_scored_against_the_unrounded_score(self):
+        record = {"sentence1": "a", "sentence2": "b", "label": 3.75, "idx": 0}
+        (example,) = tasks.get_task("stsb").to_examples(record, 0)
+        self.assertEqual(example.targets, "3.8")
+        self.assertEqual(example.meta["score"], 3.75)
+        (hidden,) = tasks.get_task("stsb").to_examples(
+            {**record, "label": -1.0}, 0
+        )
+        self.assertEqual(hidden.targets, "")
+
     @parameterized.parameters(
         ("24 - 10", "won 24-10 (home)", "24-10"),
         ("Dr . O ' Neil", "by Dr. O'Neil", "Dr. O'Neil"),
@@ -140,6 +150,16 @@ class TextTest(parameterized.TestCase):
     )
     def test_answers_get_the_passage_s_own_spaces(self, said, passage, text):
         self.assertEqual(generation.as_in_passage(said, passage), text)
+
+    def test_a_word_that_only_begins_like_the_pronoun_is_not_it(self):
+        record = {
+            "text": "Ann helped Bo . Now he rests",
+            "span2_text": "he",
+            "span2_index": 2,
+        }
+        self.assertEqual(
+            super_glue.marked_pronoun(record), "Ann helped Bo . Now *he* rests"
+        )
 
     def test_a_pronoun_that_is_not_there(self):
         record = {"text": "Ann ran.", "span2_text": "he", "span2_index": 1}
