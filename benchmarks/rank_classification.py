@@ -30,7 +30,7 @@ from benchmarks.harness import Arm, compare, record, row
 EXAMPLES = 1000
 LABELS = ("entailment", "neutral", "contradiction")
 SIZES = {
-    "vocabulary_size": 1024, "num_layers": 2, "num_heads": 4,
+    "vocabulary_size": 512, "num_layers": 2, "num_heads": 4,
     "hidden_dim": 128, "intermediate_dim": 512,
 }  # fmt: skip
 LENGTH = 96
@@ -63,7 +63,7 @@ def prepare(folder: pathlib.Path) -> None:
     from spactor_tf.vocabulary import train_vocabulary
 
     texts = [" ".join(pair) for pair in made_up(2000, 2)]
-    vocabulary = train_vocabulary(texts, 512)
+    vocabulary = train_vocabulary(texts, 416)
     config = FinetuneConfig(task="made_up", init_from="none", dropout=0.0)
     objective = model_objective(config, ModelConfig(**SIZES))
     model = SpactorPretrainer(objective, vocabulary)
