@@ -117,7 +117,7 @@ class _Answers:
 
     def refuse(self, path: pathlib.Path, classes: tuple[str, ...]) -> None:
         """Names all that is wrong at once, if anything is."""
-        problems = {
+        problems: dict[str, Sequence[Any]] = {
             "example ids that were not asked for": self._foreign,
             "unknown classes": [f"{i} is {n!r}" for i, n in self._unknown],
             "labels that disagree": self._disagree,

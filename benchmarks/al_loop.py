@@ -24,7 +24,7 @@ import numpy as np
 from absl import app, flags
 
 from al_tf import curves
-from benchmarks import harness
+from benchmarks import al_pools, harness
 from runkit import read_json, write_json
 
 _EXPERIMENTS = flags.DEFINE_list("experiments", None, "Names; default: all.")
@@ -54,6 +54,13 @@ class Experiment:
     targets: tuple[float, ...]
     note: str
 
+
+_FAMILIES = (
+    "Families of 10 to 100 near-copies (Zipf) of {}: {} examples, batches of "
+    "1 %; tested on {} originals that are not in the pool. Clusters of the "
+    "mean family size; the margin batch is a quarter of the pool, since ten "
+    "batches would hold the families of a third of a batch only."
+)
 
 EXPERIMENTS = {
     "cifar10": Experiment(
@@ -85,17 +92,39 @@ EXPERIMENTS = {
         "A pre-trained `tiny` encoder, fine-tuned anew in every round; tested "
         "on 5,000 reviews.",
     ),
-    "near_copies": Experiment(
+    "near_copies_imdb": Experiment(
         {
-            "dataset": "npz:{imdb_embeddings}",
+            "dataset": "npz:{imdb}",
+            "test": "npz:{imdb_test}",
             "learner": "linear",
             "near_copies": 10,
             "strategies": SIX,
             "seeds": "0,1,2,3,4",
+            "seed_size": 340,
+            "batch_size": 340,
             "rounds": 6,
+            "target_cluster_size": 34,
+            "margin_batch_size": 8450,
         },
-        (0.8,),
-        "Families of 10 to 100 near-copies.",
+        (0.79, 0.8, 0.81),
+        _FAMILIES.format("1,000 reviews (TF-IDF/SVD-128)", "33,810", "5,000"),
+    ),
+    "near_copies_digits": Experiment(
+        {
+            "dataset": "npz:{digits}",
+            "test": "npz:{digits_test}",
+            "learner": "linear",
+            "near_copies": 10,
+            "strategies": SIX,
+            "seeds": "0,1,2,3,4",
+            "seed_size": 430,
+            "batch_size": 430,
+            "rounds": 6,
+            "target_cluster_size": 33,
+            "margin_batch_size": 10750,
+        },
+        (0.95, 0.96),
+        _FAMILIES.format("1,297 digits (pixels)", "43,360", "500"),
     ),
 }
 
@@ -119,7 +148,7 @@ def main(argv) -> None:
             table(rows, experiment.targets),
             notes=[
                 experiment.note,
-                f"`{command(options)}`",
+                f"`{shown(options)}`",
                 "Labels until the test accuracy first reached the target: mean "
                 "and standard error over seeds (how many of them, if not all "
                 "did).",
@@ -134,6 +163,14 @@ def command(options: Mapping[str, Any]) -> str:
     return " ".join(["python", "-m", MAIN, *given])
 
 
+def shown(options: Mapping[str, Any]) -> str:
+    """The command without the folders of this machine."""
+    line = command(options).replace("{", "").replace("}", ".npz")
+    if "init_from" in options:
+        line = line.replace(options["init_from"], "RUN")
+    return line
+
+
 def run(
     name: str, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], float]:
@@ -141,7 +178,12 @@ def run(
     import resource
 
     folder = pathlib.Path(_OUTPUT_ROOT.value) / name
-    arguments = [*command(options).split()[1:], f"--output_dir={folder}"]
+    line = command(options)
+    files = {key: make() for key, make in al_pools.FILES.items() if key in line}
+    arguments = [
+        *line.format(**files).split()[1:],
+        f"--output_dir={folder}",
+    ]
     print(" ".join(["python", *arguments]), flush=True)
     spent = folder.with_suffix(".seconds.json")
     before = read_json(spent) if spent.exists() else 0.0
