@@ -68,6 +68,7 @@ setup(
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",
             "al-score = export.score_main:run",
+            "spactor-neighbors = export.neighbors_main:run",
             "spactor-verify = export.verify_main:run",
             "spactor-classify = spactor_tf.classify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
