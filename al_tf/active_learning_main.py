@@ -67,6 +67,7 @@ def _define_flags() -> None:
     text("output_dir", None, "Folder of the run. Required.")
     number("near_copies", 0, "Least size of planted families; 0: none.")
     number("train_steps", None, "Steps of one training (image, text).")
+    flags.DEFINE_float("learning_rate", None, "Largest (image, text).")
     number("text_length", 128, "Tokens that are read of a text.")
     flags.DEFINE_bool("warm_start", False, "Train on from the last weights.")
     for name, explanation in _CONFIG_FLAGS:
@@ -250,9 +251,11 @@ def make_learner(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     inputs = np.concatenate([pool.inputs, test.inputs])
     common = {"multilabel": pool.multilabel, "warm_start": values.warm_start}
-    steps = {}
-    if values.train_steps is not None:
-        steps = {"train_steps": values.train_steps}
+    training = {
+        name: getattr(values, name)
+        for name in ("train_steps", "learning_rate")
+        if getattr(values, name) is not None
+    }
     if kind in HEADS:
         rows = _features(values, pool.kind, inputs, folder)
         return HeadLearner(rows, len(pool.classes), head=kind, **common)
@@ -263,14 +266,14 @@ def make_learner(
     if kind == "image":
         return image_learner.ImageLearner(
             inputs, len(pool.classes), **common,
-            options=image_learner.ImageOptions(**steps),
+            options=image_learner.ImageOptions(**training),
         )  # fmt: skip
     from spactor_tf.pretrained import load_pretrained
     from spactor_tf.text_learner import TextLearner, TextOptions
 
     return TextLearner(
         inputs.tolist(), pool.classes, load_pretrained(values.init_from),
-        **common, options=TextOptions(length=values.text_length, **steps),
+        **common, options=TextOptions(length=values.text_length, **training),
     )  # fmt: skip
 
 
@@ -304,14 +307,21 @@ def _settings(
 ) -> dict[str, Any]:
     """What config.json holds: all that a round depends on."""
     fields = dataclasses.asdict(config)
-    names = ("dataset", "init_from", "oracle", "near_copies", "train_steps")
+    names = (
+        "dataset",
+        "init_from",
+        "oracle",
+        "near_copies",
+        "train_steps",
+        "learning_rate",
+        "text_length",
+        "warm_start",
+    )
     return {
         **{
             k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()
         },
         **{name: getattr(FLAGS, name) for name in names},
-        "text_length": FLAGS.text_length,
-        "warm_start": FLAGS.warm_start,
         "learner": kind,
         "pool": {"examples": len(pool), "fingerprint": pool.fingerprint},
         "test": {"examples": len(test), "fingerprint": test.fingerprint},

@@ -32,7 +32,7 @@ class ImageOptions:
     width: int = 16
     train_steps: int = 400
     batch_size: int = 128
-    learning_rate: float = 0.01
+    learning_rate: float = 0.05
     weight_decay: float = 1e-4
     shift: int = 4
     score_batch_size: int = 500

@@ -87,7 +87,7 @@ class TextClassifier:
         seed: int = 0,
         train_steps: int = 300,
         batch_size: int = 32,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         warm_start: bool = False,
     ) -> None:
         """Trains encoder and head with Adam.

@@ -29,7 +29,7 @@ class TextOptions:
     length: int = 128
     train_steps: int = 300
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
 
 
 class TextLearner:
