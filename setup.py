@@ -40,7 +40,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     # `tests` is not installed: the name would collide with other projects'.
-    packages=["runkit", "spactor_tf", "al_tf", "export"],
+    packages=[
+        "runkit",
+        "spactor_tf",
+        "spactor_tf.tasks",
+        "al_tf",
+        "export",
+    ],
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "scann": ["scann>=1.4.2"],
@@ -62,8 +68,11 @@ setup(
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",
             "al-score = export.score_main:run",
+            "spactor-neighbors = export.neighbors_main:run",
             "spactor-verify = export.verify_main:run",
+            "spactor-classify = spactor_tf.classify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
+            "spactor-finetune = spactor_tf.finetune_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]
     },

@@ -110,11 +110,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _report(loop: Loop, settings: dict[str, Any], folder: pathlib.Path) -> None:
+    from al_tf.labelled_texts import write_labelled
     from al_tf.loop_report import write_report
 
     rows = curves.collect(loop)
     if not rows:
         return
+    write_labelled(loop)
     curves.write_curves(folder / "curves.csv", rows)
     page = write_report(loop, rows, settings, folder)
     print(f"curves: {folder / 'curves.csv'}\nreport: {page}", flush=True)

@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 import zipfile
 from typing import Any
 
 import numpy as np
 
 from al_tf.pools import Examples, encode_labels, make_examples
-from runkit import InputError, closest
+from runkit import InputError
+from runkit.json_lines import (
+    field,
+    read_json_lines,
+    split_json_spec,
+    text_field,
+)
 from runkit.prepared_data import check_split, prepared_builder, split_spec
 
 
 def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     """Reads `PATH:TEXT_FIELD:LABEL_FIELD`."""
-    path, text_field, label_field = ["", "", *rest.rsplit(":", 2)][-3:]
-    if not path or not text_field or not label_field:
-        raise InputError(
-            "names no text field and label field",
-            where=where,
-            got=f"jsonl:{rest}",
-            expected="jsonl:PATH:TEXT_FIELD:LABEL_FIELD",
-        )
+    path, text_name, label_name = split_json_spec(rest, where)
     texts, labels = [], []
-    for number, row in enumerate(_json_rows(pathlib.Path(path)), 1):
+    for number, row in enumerate(read_json_lines(path), 1):
         place = f"{path}, line {number}"
-        text = _field(row, text_field, place)
-        if not isinstance(text, str):
-            raise InputError(
-                "is not text", where=f"{place}, field {text_field}", got=text
-            )
-        texts.append(text)
-        labels.append(_label(_field(row, label_field, place), place))
+        texts.append(text_field(row, text_name, place))
+        labels.append(_label(field(row, label_name, place), place))
     numbers, names, multilabel = encode_labels(labels, classes, where)
     return make_examples("text", _text_array(texts), numbers, names, multilabel)
-
-
-def _json_rows(path: pathlib.Path) -> list[Any]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", where=str(path)
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 ({error})", where=str(path)) from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"is not JSON ({error})", where=f"{path}, line {number}"
-            ) from None
-        rows.append(row)
-    return rows
-
-
-def _field(row: Any, field: str, place: str) -> Any:
-    if not isinstance(row, dict) or field not in row:
-        raise InputError(
-            "has no such field",
-            where=place,
-            got=field,
-            remedy=closest(field, row if isinstance(row, dict) else ()),
-        )
-    return row[field]
 
 
 def _label(value: Any, place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import Any
@@ -21,12 +22,17 @@ def split_spec(rest: str) -> list[str]:
     return [name, *more]
 
 
-def prepared_builder(name: str, where: str = "--dataset") -> Any:
+def prepared_builder(
+    name: str,
+    where: str = "--dataset",
+    data_dir: str | os.PathLike | None = None,
+) -> Any:
     """Returns the TFDS builder of a data set that is prepared.
 
     Args:
         name: as TFDS writes it: `imdb_reviews`, `glue/sst2`, `name:1.0.0`.
         where: shown in the message.
+        data_dir: folder of prepared data sets; None takes TFDS's default.
 
     Raises:
         InputError: an unknown name, or no prepared data.
@@ -34,7 +40,7 @@ def prepared_builder(name: str, where: str = "--dataset") -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name)
+        builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # TFDS has many classes for "unknown".
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(

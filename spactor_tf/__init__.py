@@ -13,7 +13,9 @@ from runkit.version import __version__
 
 _HOME = {
     "Adafactor": "spactor_tf.adafactor",
+    "FinetuneConfig": "spactor_tf.finetune_config",
     "PRESETS": "spactor_tf.presets",
+    "Predictor": "spactor_tf.evaluation",
     "PretrainConfig": "spactor_tf.config",
     "SpactorPretrainer": "spactor_tf.pretrainer",
     "Vocabulary": "spactor_tf.vocabulary",

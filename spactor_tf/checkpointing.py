@@ -123,11 +123,14 @@ class CheckpointStore:
                 scored.append((score, step))
         return min(scored)[1] if scored else None
 
-    def restore(self, variables: dict[str, list]) -> dict[str, Any] | None:
+    def restore(
+        self, variables: dict[str, list], step: int | None = None
+    ) -> dict[str, Any] | None:
         """Restores the newest checkpoint that is whole.
 
         Args:
             variables: as for `save`, built already.
+            step: takes the checkpoint of this step and no other.
 
         Returns:
             Its state, or None where there is no checkpoint at all.
@@ -135,9 +138,9 @@ class CheckpointStore:
         Raises:
             InputError: there are checkpoints, and none can be read.
         """
-        steps = self.steps()
-        for step in reversed(steps):
-            path = self.path(step)
+        steps = self.steps() if step is None else [step]
+        for number in reversed(steps):
+            path = self.path(number)
             try:
                 state = read_json(path / "state.json")
                 arrays = _read_arrays(path / "variables.npz", variables)

@@ -20,6 +20,7 @@ from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.minibatches import positions, rate_factor
 from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
 
+HEAD = "head.npz"  # A directory with this file holds a classifier.
 _SCORE_ROWS = 256
 
 
@@ -63,6 +64,9 @@ class TextClassifier:
             len(classes), kernel_initializer="zeros", name="head"
         )
         self._head.build((None, pretrained.backbone.hidden_dim))
+        hidden = pretrained.backbone.hidden_dim
+        self._center = keras.Variable(np.zeros(hidden, np.float32))
+        self._scale = keras.Variable(np.ones(hidden, np.float32))
         self._trained = [
             *self._encoder.trainable_variables,
             *self._head.trainable_variables,
@@ -91,6 +95,11 @@ class TextClassifier:
     ) -> None:
         """Trains encoder and head with Adam.
 
+        The head reads pooled states that are standardised by their mean and
+        deviation over these texts before training. All texts of a barely
+        trained encoder share one large direction, and what tells them apart
+        is small beside it (`docs/decisions.md`).
+
         Args:
             tokens: `[m, length]` int32 from `Pretrained.tokens`.
             labels: `[m]` int class numbers, or `[m, classes]` of 0 and 1.
@@ -113,6 +122,8 @@ class TextClassifier:
                 self._trained, self._initial, strict=True
             ):
                 variable.assign(value)
+            self._read_plain_states()
+            self._standardize(tokens)
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable))
         seed_dropout(self._encoder.variables, seed)
@@ -164,7 +175,7 @@ class TextClassifier:
             replace: an existing directory is replaced, otherwise refused.
         """
         model = self.pretrained
-        kernel, bias = (v.numpy() for v in self._head.trainable_variables)
+        kernel, bias = self.head_weights()
         with atomic_directory(path, replace=replace) as folder:
             save_pretrained(
                 folder / "preset",
@@ -172,7 +183,7 @@ class TextClassifier:
                 model.vocabulary,
                 model.config,
             )
-            np.savez(folder / "head.npz", kernel=kernel, bias=bias)
+            np.savez(folder / HEAD, kernel=kernel, bias=bias)
             write_json(
                 folder / "labels.json",
                 {
@@ -183,12 +194,22 @@ class TextClassifier:
                 },
             )
 
+    def head_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns kernel `[hidden_dim, classes]` and bias `[classes]`.
+
+        They read plain pooled states: the standardisation is folded in.
+        """
+        kernel = self._head.kernel.numpy() * self._scale.numpy()[:, np.newaxis]
+        bias = self._head.bias.numpy() - self._center.numpy() @ kernel
+        return kernel, bias
+
     def set_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
         """Takes the weights of the head, `[hidden_dim, classes]` and so on.
 
         They and the encoder's present weights become those that a `fit`
         without `warm_start` begins with.
         """
+        self._read_plain_states()
         self._head.kernel.assign(kernel)
         self._head.bias.assign(bias)
         self._initial = [variable.numpy() for variable in self._trained]
@@ -217,6 +238,25 @@ class TextClassifier:
                 expected=f"whole numbers from 0 to {highest}, shape {shape}",
             )
 
+    def _read_plain_states(self) -> None:
+        self._center.assign(np.zeros_like(self._center))
+        self._scale.assign(np.ones_like(self._scale))
+
+    def _standardize(self, tokens: np.ndarray) -> None:
+        kernel, bias = self.head_weights()
+        pooled = self.score_tokens(tokens)[1]
+        center, deviation = pooled.mean(0), pooled.std(0)
+        # What hardly varies is noise: it must not be blown up.
+        deviation = np.maximum(deviation, 0.1 * deviation.mean() or 1.0)
+        self._center.assign(center)
+        self._scale.assign(1 / deviation)
+        # A head that was trained before goes on saying what it said.
+        self._head.kernel.assign(kernel * deviation[:, np.newaxis])
+        self._head.bias.assign(bias + center @ kernel)
+
+    def _standardized(self, pooled: Any) -> Any:
+        return (pooled - self._center) * self._scale
+
     def _pooled(self, tokens: Any, training: bool) -> Any:
         import tensorflow as tf
 
@@ -243,10 +283,10 @@ class TextClassifier:
         def step(tokens, labels, seed):
             with tf.GradientTape() as tape:
                 pooled = self._pooled(tokens, training=True)
-                pooled = tf.nn.experimental.stateless_dropout(
-                    pooled, self.dropout, seed
+                inputs = tf.nn.experimental.stateless_dropout(
+                    self._standardized(pooled), self.dropout, seed
                 )
-                loss = self._loss(self._head(pooled), labels)
+                loss = self._loss(self._head(inputs), labels)
             gradients = tape.gradient(loss, self._trained)
             # Keras applies repeated rows of a sparse gradient wrongly.
             dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -276,7 +316,8 @@ class TextClassifier:
         @tf.function
         def score(tokens):
             pooled = self._pooled(tokens, training=False)
-            return activation(self._head(pooled)), pooled
+            logits = self._head(self._standardized(pooled))
+            return activation(logits), pooled
 
         return score
 
@@ -290,7 +331,7 @@ def load_classifier(path: str | os.PathLike) -> TextClassifier:
     folder = pathlib.Path(path)
     facts = read_json(folder / "labels.json")
     try:
-        with np.load(folder / "head.npz", allow_pickle=False) as stored:
+        with np.load(folder / HEAD, allow_pickle=False) as stored:
             head = [stored["kernel"], stored["bias"]]
         classes = facts.pop("classes")
         pretrained = load_pretrained(folder / "preset")

@@ -9,6 +9,7 @@ reads only its own rows.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -49,25 +50,18 @@ def feature_specs(
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Pipeline:
-    """Everything that a batch is a function of.
+class StepPipeline(abc.ABC):
+    """Batches that are a function of the step alone.
 
-    Args:
-        store: tokens of the corpus.
-        vocabulary: names the special ids.
-        lengths: static sizes.
-        batch_size: examples per step over all replicas.
-        seed: of order and noise.
-        masking: whether batches carry what the generator needs.
+    A subclass says what the examples with given numbers are; step i holds the
+    numbers i * batch_size .. (i + 1) * batch_size - 1.
     """
 
-    store: TokenStore
-    vocabulary: Vocabulary
-    lengths: CorruptionLengths
     batch_size: int
-    seed: int
-    masking: bool = True
+
+    @abc.abstractmethod
+    def examples(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Makes the examples with the numbers `index`, [n] int64."""
 
     def dataset(
         self,
@@ -99,7 +93,6 @@ class Pipeline:
             )  # fmt: skip
         local = replicas if local_replicas is None else local_replicas
         rows = self.batch_size // replicas
-        self.store.num_windows(self.lengths.raw_length)  # Checks the size.
 
         def examples(number: tf.Tensor) -> dict[str, tf.Tensor]:
             step, replica = number // local, number % local + first_replica
@@ -112,6 +105,32 @@ class Pipeline:
             examples, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline(StepPipeline):
+    """Everything that a batch is a function of.
+
+    Args:
+        store: tokens of the corpus.
+        vocabulary: names the special ids.
+        lengths: static sizes.
+        batch_size: examples per step over all replicas.
+        seed: of order and noise.
+        masking: whether batches carry what the generator needs.
+    """
+
+    store: TokenStore
+    vocabulary: Vocabulary
+    lengths: CorruptionLengths
+    batch_size: int
+    seed: int
+    masking: bool = True
+
+    def dataset(self, *steps: Any, **replicas: Any) -> tf.data.Dataset:
+        """`StepPipeline.dataset`; refuses a corpus shorter than a window."""
+        self.store.num_windows(self.lengths.raw_length)
+        return super().dataset(*steps, **replicas)
 
     def examples(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Makes the examples with the given numbers.

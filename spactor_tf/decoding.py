@@ -193,7 +193,9 @@ def _call(
     )[0]
 
 
-def label_targets(vocabulary: Any, labels: Sequence[str]) -> np.ndarray:
+def label_targets(
+    vocabulary: Any, labels: Sequence[str], where: str = "options.labels"
+) -> np.ndarray:
     """Returns [labels, length] int32: tokens of each label, EOS, padding.
 
     Raises:
@@ -209,6 +211,6 @@ def label_targets(vocabulary: Any, labels: Sequence[str]) -> np.ndarray:
     if bare or len(np.unique(targets, axis=0)) < len(rows):
         raise InputError(
             "the vocabulary cannot tell the label words apart",
-            where="options.labels", got=bare or list(labels),
+            where=where, got=bare or list(labels),
         )  # fmt: skip
     return targets

@@ -11,7 +11,7 @@ import tensorflow as tf
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.config import STRATEGIES
-from spactor_tf.dataset import Pipeline
+from spactor_tf.dataset import StepPipeline
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -81,7 +81,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def distribute(
-    pipeline: Pipeline,
+    pipeline: StepPipeline,
     strategy: tf.distribute.Strategy,
     start_step: int,
     end_step: int,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
-from spactor_tf import flops
-from spactor_tf.config import PretrainConfig
-from spactor_tf.corruption import corruption_lengths
 from spactor_tf.curriculum import Stage
+
+_WATCHED = ("loss", "sc_loss", "mlm_loss", "rtd_loss")
 
 
 class TerminationFlag:
@@ -34,13 +34,22 @@ class TerminationFlag:
 
 
 class Throughput:
-    """Rates since the last reading and FLOPs so far."""
+    """Rates since the last reading and FLOPs so far.
 
-    def __init__(self, config: PretrainConfig):
-        lengths = corruption_lengths(config.corruption)
-        per_example = lengths.input_length + lengths.target_length
-        self._config = config
-        self._tokens = per_example * config.batch_size
+    Args:
+        unit: what is counted, plural.
+        units_per_step: how many of it a step works on.
+        flops_until: returns the FLOPs of so many steps; None reports none.
+    """
+
+    def __init__(
+        self,
+        unit: str,
+        units_per_step: int,
+        flops_until: Callable[[int], int] | None = None,
+    ):
+        self._unit, self._units = unit, units_per_step
+        self._flops_until = flops_until
         self._step = self._read = 0
         self._stage: Stage | None = None
         self._since = time.monotonic()
@@ -58,23 +67,27 @@ class Throughput:
             self._read, self._since = self._step, time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Returns steps/s, tokens/s (encoder and decoder), FLOPs, rate."""
+        """Returns FLOPs, steps per second and units per second."""
         now = time.monotonic()
         steps, seconds = self._step - self._read, now - self._since
         self._read, self._since = self._step, now
-        figures = {"flops": float(flops.flops_until(self._config, self._step))}
+        figures = {}
+        if self._flops_until is not None:
+            figures["flops"] = float(self._flops_until(self._step))
         if steps and seconds > 0:
             figures["steps_per_second"] = steps / seconds
-            figures["tokens_per_second"] = steps * self._tokens / seconds
+            rate = steps * self._units / seconds
+            figures[f"{self._unit}_per_second"] = rate
         return figures
 
 
 def progress_note(record: dict[str, Any]) -> str:
     """Returns the figures of a metrics line that a person watches."""
     parts = [record["stage"]]
-    for name in ("loss", "sc_loss", "mlm_loss", "rtd_loss", "heldout_sc_loss"):
+    for name in (*_WATCHED, "heldout_sc_loss", "validation_score"):
         if name in record:
             parts.append(f"{name}={record[name]:.3f}")
-    if "tokens_per_second" in record:
-        parts.append(f"{record['tokens_per_second']:,.0f} tokens/s")
+    for unit in ("tokens", "examples"):
+        if f"{unit}_per_second" in record:
+            parts.append(f"{record[f'{unit}_per_second']:,.0f} {unit}/s")
     return " ".join(parts)

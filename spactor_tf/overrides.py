@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from runkit import InputError, closest
 from spactor_tf.config import PretrainConfig
 
+# Any frozen dataclass of fields and of sections, which are such themselves.
+Config = TypeVar("Config")
 
-def to_dict(config: PretrainConfig) -> dict[str, Any]:
+
+def to_dict(config: Any) -> dict[str, Any]:
     """Returns the configuration as plain nested dictionaries."""
     return dataclasses.asdict(config)
 
 
-def from_dict(values: Mapping[str, Any]) -> PretrainConfig:
+def from_dict(
+    values: Mapping[str, Any], kind: type[Config] | None = None
+) -> Config:
     """Builds a configuration from what `to_dict` gave.
+
+    Args:
+        values: nested dictionaries.
+        kind: class of the configuration; None is `PretrainConfig`.
 
     Raises:
         InputError: an unknown field (with the closest known one), or a value
@@ -27,7 +36,8 @@ def from_dict(values: Mapping[str, Any]) -> PretrainConfig:
             "is not a configuration", where="config", got=values,
             expected="an object of fields",
         )  # fmt: skip
-    return override(PretrainConfig(), flatten(values))
+    default: Any = (kind or PretrainConfig)()
+    return override(default, flatten(values))
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,9 +51,7 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def override(
-    config: PretrainConfig, fields: Mapping[str, Any]
-) -> PretrainConfig:
+def override(config: Config, fields: Mapping[str, Any]) -> Config:
     """Returns `config` with single fields replaced.
 
     Args:
@@ -65,12 +73,32 @@ def override(
         part: Any = getattr(config, section) if section else config
         value = _read(value, part, field, where=name)
         part = dataclasses.replace(part, **{field: value})
-        whole: Any = {section: part}
-        config = dataclasses.replace(config, **whole) if section else part
+        whole: Any = config
+        config = (
+            dataclasses.replace(whole, **{section: part}) if section else part
+        )
     return config
 
 
-def diff(old: PretrainConfig, new: PretrainConfig) -> list[str]:
+def assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Reads texts of the form "section.field=value", for `override`.
+
+    Raises:
+        InputError: one has no value.
+    """
+    fields = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(
+                "has no value", where="--set", got=text,
+                expected="--set=section.field=value",
+            )  # fmt: skip
+        fields[name] = value
+    return fields
+
+
+def diff(old: Any, new: Any) -> list[str]:
     """Lists fields that differ, but for `runtime`, as "name: old -> new"."""
     before, after = flatten(to_dict(old)), flatten(to_dict(new))
     return [

@@ -70,14 +70,7 @@ def config_from_flags(values: Any) -> config_lib.PretrainConfig:
         for name, field, _ in _FIELD_FLAGS
         if getattr(values, name) is not None
     }
-    for assignment in values.set:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise InputError(
-                "has no value", where="--set", got=assignment,
-                expected="--set=section.field=value",
-            )  # fmt: skip
-        fields[name] = value
+    fields |= overrides.assignments(values.set)
     config = overrides.override(get_preset(values.preset), fields)
     config.validate()
     return config

@@ -58,19 +58,36 @@ class Pretrained:
             backbone=self.backbone, preprocessor=preprocessor
         )
 
-    def fill(self, texts: Sequence[str], max_length: int = 32) -> list[str]:
-        """Generates what stands behind the sentinels `<extra_id_0>`, ...
+    def fill(self, texts: Sequence[str], max_span: int = 6) -> list[str]:
+        """Searches for what stands behind the sentinels of each text.
 
         Args:
-            texts: with sentinels where text is missing.
-            max_length: tokens of the answer, at most.
+            texts: with sentinels `<extra_id_0>`, ... where text is missing.
+            max_span: tokens of each missing piece, at most; at least one.
 
         Returns:
-            For each text the generated target, sentinels included.
+            For each text the target, "<extra_id_0> span <extra_id_1> ...".
         """
-        model = self.language_model()
-        model.compile(sampler="greedy")
-        return list(model.generate(list(texts), max_length=max_length))
+        from spactor_tf.filling import GapFiller
+
+        filler = GapFiller(self.backbone, self.vocabulary)
+        eos = self.vocabulary.eos_id
+        inputs = [np.append(i, eos) for i in self.vocabulary.encode(texts)]
+        return [
+            " ".join(self._target_text(filler.target(ids, max_span)))
+            for ids in inputs
+        ]
+
+    def _target_text(self, target: np.ndarray) -> list[str]:
+        """Sentinels and the texts between them."""
+        is_gap = np.isin(target, self.vocabulary.sentinel_ids)
+        parts = np.split(target[:-1], np.flatnonzero(is_gap[:-1])[1:])
+        return [
+            f"{self.vocabulary.decode(part[:1]).strip()} "
+            f"{self.vocabulary.decode(part[1:]).strip()}"
+            for part in parts
+            if len(part)
+        ]
 
     def tokens(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
         """Ids of each text, cut to `length` with EOS, padded.

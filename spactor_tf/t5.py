@@ -72,6 +72,19 @@ def backbone_config(backbone: Any) -> ModelConfig:
     )
 
 
+def copy_backbone(backbone: Any, config: ModelConfig, dtype: Any = None) -> Any:
+    """Returns a new backbone with the weights of an existing one.
+
+    Args:
+        backbone: whose weights are taken.
+        config: of the new one, of the same sizes; dropout may differ.
+        dtype: Keras dtype policy or its name.
+    """
+    copy = build_backbone(config, dtype)
+    copy.set_weights(backbone.get_weights())
+    return copy
+
+
 def build_encoder(backbone: Any) -> keras.Model:
     """Returns the encoder alone, sharing the backbone's weights.
 

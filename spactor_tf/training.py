@@ -19,21 +19,16 @@ import dataclasses
 import fcntl
 import os
 import pathlib
-from typing import Any
 
-from runkit import InputError, Progress, read_json, write_json
-from runkit.errors import InterruptedRun
-from spactor_tf import corpus, distribution, overrides, t5
-from spactor_tf.checkpointing import CheckpointStore
+from spactor_tf import corpus, distribution, flops, t5
 from spactor_tf.config import PretrainConfig
 from spactor_tf.corruption import corruption_lengths
 from spactor_tf.curriculum import Stage
-from spactor_tf.dataset import evaluation_pipeline, train_pipeline
-from spactor_tf.metrics_log import MetricsLog
-from spactor_tf.monitoring import TerminationFlag, Throughput, progress_note
-from spactor_tf.optimizers import build_optimizer
+from spactor_tf.dataset import Pipeline, evaluation_pipeline, train_pipeline
+from spactor_tf.monitoring import Throughput
 from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
 from spactor_tf.pretrainer import SpactorPretrainer
+from spactor_tf.run_loop import TrainingRun
 from spactor_tf.train_step import metrics_from_sums
 
 
@@ -59,8 +54,10 @@ def pretrain(
     return Run(config, output_dir, cache_dir).execute()
 
 
-class Run:
-    """One run: model, data, checkpoints and log, wired together."""
+class Run(TrainingRun):
+    """A pre-training run."""
+
+    config: PretrainConfig
 
     def __init__(
         self,
@@ -69,132 +66,54 @@ class Run:
         cache_dir: str | os.PathLike | None = None,
     ):
         config.validate()
-        self.folder = pathlib.Path(output_dir)
         start = load_pretrained(config.init_from) if config.init_from else None
         if start is not None:
             config = _adopt_model(config, start)
-        self.config = config
-        corruption_lengths(config.corruption)  # Refuses what does not fit.
-        _check_same_config(config, self.folder)
-        self.strategy = distribution.make_strategy(config.runtime.strategy)
-        self._check_replicas()
+        lengths = corruption_lengths(config.corruption)  # Or refuses it.
+        super().__init__(config, output_dir)
         self.corpus = _prepare_corpus(config, cache_dir, start)
         for store in (self.corpus.train, self.corpus.heldout):
-            store.num_windows(corruption_lengths(config.corruption).raw_length)
-        self.chief = distribution.is_chief(self.strategy)
+            store.num_windows(lengths.raw_length)
+        self.vocabulary = self.corpus.vocabulary
         self.model = self._build_model(start)
-        self.checkpoints = CheckpointStore(
-            self.folder, config.runtime.keep_last
-        )
-        self.step = 0
-        self._score: float | None = None
-
-    def _check_replicas(self) -> None:
-        replicas = self.strategy.num_replicas_in_sync
-        slices = replicas * self.config.accumulation_steps
-        if self.config.batch_size % slices:
-            raise InputError(
-                "is not divisible by replicas times accumulation_steps",
-                where="batch_size", got=self.config.batch_size,
-                expected=f"a multiple of {replicas} x "
-                f"{self.config.accumulation_steps}",
-            )  # fmt: skip
 
     def _build_model(self, start: Pretrained | None) -> SpactorPretrainer:
         with self.strategy.scope():
             backbone = None
             if start is not None:
-                backbone = t5.build_backbone(
-                    self.config.model, self.config.dtype
+                backbone = t5.copy_backbone(
+                    start.backbone, self.config.model, self.config.dtype
                 )
-                backbone.set_weights(start.backbone.get_weights())
-            model = SpactorPretrainer(
-                self.config, self.corpus.vocabulary, backbone
+            return self.compile(
+                SpactorPretrainer(self.config, self.vocabulary, backbone)
             )
-            optimizer = build_optimizer(
-                self.config.optimizer, self.config.train_steps
-            )
-            model.compile(
-                optimizer=optimizer,
-                jit_compile=self.config.runtime.jit_compile,
-            )
-        return model
 
-    def execute(self) -> pathlib.Path:
-        """Trains to the last step, saves the preset and writes the report."""
-        if self.chief:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(
-                self.folder / "config.json", overrides.to_dict(self.config)
-            )
-        log = MetricsLog(self.folder if self.chief else None)
-        self._resume(log)
-        with TerminationFlag() as terminated:
-            self._train(log, terminated)
-        if self.chief:
-            self._finish()
-        return self.folder
+    @property
+    def eval_every(self) -> int:
+        """Steps between evaluations on held-out text."""
+        return self.config.runtime.eval_every
 
-    # --- Training -----------------------------------------------------------
-
-    def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
-        config, runtime = self.config, self.config.runtime
-        progress = Progress(config.train_steps, start=self.step)
-        meter = Throughput(config)
-        batches: Any = None
-        traced = None
-        while self.step < config.train_steps:
-            stage = self.model.stage
-            if stage is not traced:
-                batches, traced = self._batches(stage), stage
-                self.model.make_train_function()
-            log.add(self.model.train_function(batches))
-            self.step += 1
-            meter.count(self.step, stage)
-            if self._is_log_due():
-                figures = meter.read()
-                if self._is_due(runtime.eval_every):
-                    figures |= self.evaluate(stage)
-                record = log.write(self.step, stage.value, **figures)
-                progress.update(self.step, progress_note(record), force=True)
-            self._save_if_due(log, terminated.is_set)
-            meter.restart_after_pause(self._is_log_due())
-            if terminated.is_set and self.step < config.train_steps:
-                raise InterruptedRun(
-                    f"saved at step {self.step}; the same command goes on"
-                )
-
-    def _batches(self, stage: Stage) -> Any:
-        config = self.config
-        pipeline = train_pipeline(
-            config, self.corpus.train, self.corpus.vocabulary,
+    def pipeline(self, stage: Stage) -> Pipeline:
+        """Training batches of a stage."""
+        return train_pipeline(
+            self.config, self.corpus.train, self.vocabulary,
             masking=stage.has_generator,
         )  # fmt: skip
-        dataset = distribution.distribute(
-            pipeline, self.strategy, self.step, config.train_steps
-        )
-        return iter(dataset)
 
-    def _is_due(self, every: int) -> bool:
-        last = self.step == self.config.train_steps
-        return last or self.step % every == 0
-
-    def _is_log_due(self) -> bool:
-        """A line also ends at the transition, so that none mixes stages."""
-        runtime = self.config.runtime
-        return (
-            self._is_due(runtime.log_every)
-            or self._is_due(runtime.eval_every)
-            or self.step == self.config.transition_step
-        )
+    def throughput(self) -> Throughput:
+        """Counts tokens of encoder and decoder."""
+        config = self.config
+        lengths = corruption_lengths(config.corruption)
+        tokens = lengths.input_length + lengths.target_length
+        return Throughput(
+            "tokens", tokens * config.batch_size,
+            lambda step: flops.flops_until(config, step),
+        )  # fmt: skip
 
     def evaluate(self, stage: Stage) -> dict[str, float]:
         """Held-out figures of the current weights, as the stage sees them."""
-        pipeline = evaluation_pipeline(
-            self.config, self.corpus.heldout, self.corpus.vocabulary
-        )
         batches = distribution.distribute(
-            pipeline, self.strategy, 0, self.config.runtime.eval_batches
+            self._heldout(), self.strategy, 0, self.config.runtime.eval_batches
         )
         function = self.model.make_test_function(stage=stage)
         totals: dict[str, float] = {}
@@ -209,67 +128,25 @@ class Run:
         }
         metrics = metrics_from_sums(totals, weights)
         watched = "sc_loss" if "sc_loss" in metrics else "rtd_loss"
-        self._score = float(metrics[watched])
+        self.score = float(metrics[watched])
         return {f"heldout_{k}": float(v) for k, v in metrics.items()}
 
-    # --- State --------------------------------------------------------------
+    def _heldout(self) -> Pipeline:
+        return evaluation_pipeline(
+            self.config, self.corpus.heldout, self.vocabulary
+        )
 
-    def _variables(self) -> dict[str, list]:
-        return {
-            "model": self.model.variables,
-            "optimizer": self.model.optimizer.variables,
-        }
-
-    def _resume(self, log: MetricsLog) -> None:
-        state = self.checkpoints.restore(self._variables())
-        if state is None:
-            log.resume(0, [])
-            return
-        if state["vocabulary"] != self.corpus.vocabulary.fingerprint:
-            raise InputError(
-                "was trained with another vocabulary",
-                where=str(self.checkpoints.path(state["step"])),
-                got=self.corpus.vocabulary.fingerprint[:16],
-                expected=state["vocabulary"][:16],
-                remedy="Give the run's own vocabulary.model as "
-                "--vocabulary, or start a new run",
-            )  # fmt: skip
-        self.step = state["step"]
-        log.resume(self.step, state["pending"])
-        if self.chief:
-            print(f"resuming at step {self.step}", flush=True)
-
-    def _save_if_due(self, log: MetricsLog, terminated: bool) -> None:
-        due = self._is_due(self.config.runtime.checkpoint_every)
-        if not (due or terminated) or not self.chief:
-            return
-        # A score belongs to the step that it was measured at.
-        evaluated = self._is_due(self.config.runtime.eval_every)
-        state = {
-            "stage": self.model.stage.value,
-            "score": self._score if evaluated else None,
-            "pending": log.pending(),
-            "vocabulary": self.corpus.vocabulary.fingerprint,
-        }
-        files = {
-            "config.json": (self.folder / "config.json").read_bytes(),
-            "vocabulary.model": self.corpus.vocabulary.proto,
-        }
-        self.checkpoints.save(self.step, self._variables(), state, files)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Saves the preset and writes the report."""
         from spactor_tf.report import write_report
 
         save_pretrained(
             self.folder / "preset",
             self.model.backbone,
-            self.corpus.vocabulary,
+            self.vocabulary,
             self.config,
         )
-        pipeline = evaluation_pipeline(
-            self.config, self.corpus.heldout, self.corpus.vocabulary
-        )
-        write_report(self.folder, self.config, self.model, pipeline)
+        write_report(self.folder, self.config, self.model, self._heldout())
 
 
 def _adopt_model(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
@@ -278,20 +155,6 @@ def _adopt_model(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
         t5.backbone_config(start.backbone), dropout=config.model.dropout
     )
     return dataclasses.replace(config, model=model)
-
-
-def _check_same_config(config: PretrainConfig, folder: pathlib.Path) -> None:
-    """Refuses to go on with a run under another configuration."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return
-    changes = overrides.diff(overrides.from_dict(read_json(path)), config)
-    if changes:
-        raise InputError(
-            "holds a run with another configuration: " + ", ".join(changes),
-            where=str(folder),
-            remedy="Give the same flags to resume it, or another --output_dir",
-        )
 
 
 def _prepare_corpus(

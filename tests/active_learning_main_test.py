@@ -97,11 +97,22 @@ class MainTest(MainTestCase):
         }  # fmt: skip
         self.main(**options)
         self.assertLen(self.curves(), 4)
+        self.check_labelled(loop_data.texts(60), 12 + 6)
         self.run_dir = self.folder / "linear"
         self.main(**options, learner="linear", output_dir=str(self.run_dir))
         self.assertLen(self.curves(), 4)
         features = np.load(self.run_dir / "features.npy")
         self.assertEqual(features.shape, (90, 32))
+
+    def check_labelled(self, pool, count):
+        path = self.run_dir / "runs/random/seed-0/labelled.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        self.assertLen({row["example_id"] for row in rows}, count)
+        for row in rows:
+            number = row["example_id"]
+            self.assertEqual(row["text"], pool.inputs[number])
+            label = pool.classes[pool.labels[number]]
+            self.assertEqual(row["label"], label)
 
     def test_images(self):
         images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3))

@@ -331,7 +331,7 @@ class TfdsSpecTest(parameterized.TestCase):
 
         builder = tfds.builder("imdb_reviews/plain_text", data_dir=empty)
         self.enter_context(
-            mock.patch.object(tfds, "builder", lambda name: builder)
+            mock.patch.object(tfds, "builder", lambda name, **_: builder)
         )
         with self.assertRaisesRegex(
             InputError, "'imdb_reviews/plain_text'.*TFDS_DATA_DIR.*tfds build"

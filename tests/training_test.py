@@ -181,7 +181,7 @@ class RunTest(absltest.TestCase):
         vectors = model.embed(["some text", "some text", "another one"])
         self.assertEqual(vectors.shape, (3, self.config.model.hidden_dim))
         np.testing.assert_array_equal(vectors[0], vectors[1])
-        self.assertLen(model.fill(["dan <extra_id_0> me"], max_length=8), 1)
+        self.assertLen(model.fill(["dan <extra_id_0> me"], max_span=8), 1)
 
     def test_a_swapped_vocabulary_is_refused(self):
         folder = self.base / "swapped"

@@ -1,0 +1,370 @@
+"""Fine-tuning runs: exact resume, early stopping, results, refusals."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+from absl.testing import absltest, parameterized
+
+from runkit import InputError, read_json
+from runkit.errors import InterruptedRun
+from spactor_tf import finetune, overrides, pretrained
+from spactor_tf.finetune_config import FinetuneConfig
+from spactor_tf.finetune_seeds import finetune_seeds, summarize
+from spactor_tf.metrics_log import MetricsLog, read_metrics
+from tests import testing, toy_task
+
+FIELDS = {
+    "task": "toy",
+    "train_steps": 12,
+    "batch_size": 8,
+    "optimizer.learning_rate": 0.02,
+    "evaluation.eval_every": 4,
+    "evaluation.batch_size": 8,
+    "runtime.checkpoint_every": 3,
+    "runtime.log_every": 3,
+    "data.input_length": 32,
+    "data.target_length": 8,
+}
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+def at_step(number, what):
+    """Patches the log so that something happens in the n-th step."""
+    add, count = MetricsLog.add, iter(range(1, 1000))
+
+    def dying(self, metrics):
+        if next(count) == number:
+            what()
+        add(self, metrics)
+
+    return mock.patch.object(MetricsLog, "add", dying)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def crash():
+    raise Crash
+
+
+class Base(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.base = pathlib.Path(folder.name)
+        toy_task.register()
+        toy_task.write_data(cls.base)
+        toy_task.write_data(cls.base, "other", (10, 12, 5), seed=1)
+        toy_task.write_data(cls.base, "words", (12, 6, 3), seed=2)
+        toy_task.save_preset(cls.base / "start")
+
+    @classmethod
+    def config(cls, **fields):
+        fields = {"init_from": str(cls.base / "start"), **FIELDS, **fields}
+        return overrides.override(FinetuneConfig(), fields)
+
+    @classmethod
+    def run_once(cls, name, config=None):
+        return finetune.finetune(
+            config or cls.config(), cls.base / name, cls.base
+        )
+
+
+class RunTest(Base):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.results = cls.run_once("whole")
+        cls.whole = cls.base / "whole"
+
+    def test_interrupted_runs_compute_the_same_bits(self):
+        with at_step(2, terminate), self.assertRaises(InterruptedRun):
+            self.run_once("broken")
+        with at_step(6, crash), self.assertRaises(Crash):
+            self.run_once("broken")  # Dies in step 8, behind the save at 6.
+        self.assertEqual(self.run_once("broken"), self.results)
+        folder = self.base / "broken"
+        drop = ("examples_per_second", "steps_per_second")
+        lines = [
+            [
+                {k: v for k, v in line.items() if k not in drop}
+                for line in read_metrics(path / "metrics.jsonl")
+            ]
+            for path in (folder, self.whole)
+        ]
+        self.assertEqual(*lines)
+        mine, whole = map(testing.final_arrays, (folder, self.whole))
+        self.assertEqual(set(mine), set(whole))
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+        for split in ("validation", "test"):
+            name = f"predictions/toy.{split}.jsonl"
+            self.assertEqual(
+                (folder / name).read_bytes(), (self.whole / name).read_bytes()
+            )
+
+    def test_run_directory_is_complete(self):
+        names = {path.name for path in self.whole.iterdir()}
+        self.assertContainsSubset(
+            {
+                "config.json", "metrics.jsonl", "checkpoints", "preset",
+                "report.html", "tensorboard", "loss.png", "results.json",
+                "validation_toy_accuracy.png", "predictions",
+            },
+            names,
+        )  # fmt: skip
+        again = overrides.from_dict(
+            read_json(self.whole / "config.json"), FinetuneConfig
+        )
+        self.assertEqual(again, self.config())
+        page = (self.whole / "report.html").read_text(encoding="utf-8")
+        self.assertIn("data:image/png;base64,", page)
+        for link in ("http://", "https://", 'src="/'):
+            self.assertNotIn(link, page)
+
+    def test_lines_of_metrics(self):
+        records = read_metrics(self.whole / "metrics.jsonl")
+        self.assertEqual([r["step"] for r in records], [3, 4, 6, 8, 9, 12])
+        for record in records:
+            self.assertEqual(record["stage"], "finetune")
+            self.assertNotIn("sc_loss", record)
+            self.assertEqual(
+                "validation_toy_accuracy" in record, record["step"] % 4 == 0
+            )
+
+    def test_preset_and_results_are_those_of_the_best_step(self):
+        records = read_metrics(self.whole / "metrics.jsonl")
+        scores = {
+            r["step"]: r["validation_score"]
+            for r in records
+            if "validation_score" in r
+        }
+        best = min(s for s, v in scores.items() if v == max(scores.values()))
+        self.assertEqual(self.results["best_step"], best)
+        metrics = self.results["tasks"]["toy"]
+        self.assertEqual(metrics["validation"], {"accuracy": scores[best]})
+        self.assertNotIn("test", metrics)
+        stored = np.load(
+            self.whole / f"checkpoints/step-{best:08d}/variables.npz"
+        )
+        model = pretrained.load_pretrained(self.whole)
+        np.testing.assert_array_equal(
+            model.backbone.token_embedding.embeddings, stored["model/00000"]
+        )
+
+    def test_predictions_are_those_of_the_preset(self):
+        evaluated = self.run_once(
+            "again",
+            self.config(init_from=str(self.whole), train_steps=0),
+        )
+        self.assertEqual(evaluated["steps"], 0)
+        self.assertEqual(evaluated["tasks"], self.results["tasks"])
+        for split, size in (("validation", 24), ("test", 10)):
+            name = f"predictions/toy.{split}.jsonl"
+            lines = (self.whole / name).read_text().splitlines()
+            self.assertLen(lines, size)
+            self.assertIn(json.loads(lines[0])["label"], toy_task.WORDS)
+            self.assertEqual(
+                (self.base / "again" / name).read_text().splitlines(), lines
+            )
+
+    def test_a_finished_run_is_only_read(self):
+        with mock.patch.object(finetune, "FinetuneRun", crash):
+            self.assertEqual(self.run_once("whole"), self.results)
+
+    @parameterized.parameters(
+        ({"seed": 1}, "seed: 0 -> 1"), ({"dropout": 0.2}, "dropout: 0.1 -> 0.2")
+    )
+    def test_another_configuration_is_refused(self, fields, message):
+        shutil.copytree(self.whole, self.base / "other", dirs_exist_ok=True)
+        (self.base / "other" / "results.json").unlink(missing_ok=True)
+        for name in ("whole", "other"):
+            with self.assertRaisesRegex(InputError, message):
+                self.run_once(name, self.config(**fields))
+
+
+class LearningTest(Base):
+    def test_it_learns_and_stops_early(self):
+        config = self.config(
+            **{"train_steps": 400, "evaluation.patience": 3, "dropout": 0.0}
+        )
+        results = self.run_once("learnt", config)
+        self.assertTrue(results["stopped_early"])
+        self.assertLess(results["steps"], 400)
+        self.assertEqual(results["steps"], results["best_step"] + 3 * 4)
+        accuracy = results["tasks"]["toy"]["validation"]["accuracy"]
+        self.assertGreater(accuracy, 90)
+        steps = {p.name for p in (self.base / "learnt/checkpoints").iterdir()}
+        self.assertIn(f"step-{results['best_step']:08d}", steps)
+
+    def test_from_scratch_draws_other_weights_of_the_same_sizes(self):
+        config = self.config(from_scratch=True, train_steps=1)
+        started = finetune.FinetuneRun(
+            self.config(train_steps=1), self.base / "none", self.base
+        )
+        scratch = finetune.FinetuneRun(config, self.base / "none", self.base)
+        weights = pretrained.load_pretrained(self.base / "start").backbone
+        changed = 0
+        for a, b, c in zip(
+            weights.get_weights(),
+            started.model.backbone.get_weights(),
+            scratch.model.backbone.get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+            self.assertEqual(a.shape, c.shape)
+            changed += not np.array_equal(a, c)
+        self.assertGreater(changed, 10)
+        self.assertFalse((self.base / "none").exists())
+
+    def test_mixture_with_a_cap_and_free_text(self):
+        config = self.config(
+            **{"task": "toy, words", "data.examples_cap": 16, "train_steps": 4}
+        )
+        results = self.run_once("mixture", config)
+        shares = {r["task"]: r["share"] for r in results["mixture"]}
+        self.assertEqual(shares, {"toy": 16 / 28, "words": 12 / 28})
+        self.assertEqual(list(results["tasks"]), ["toy", "words"])
+        record = read_metrics(self.base / "mixture/metrics.jsonl")[-1]
+        self.assertAlmostEqual(
+            record["validation_score"],
+            (
+                record["validation_toy_accuracy"]
+                + record["validation_words_accuracy"]
+            )
+            / 2,
+        )
+
+
+class SeedsTest(Base):
+    @pytest.mark.slow
+    def test_means_and_errors_over_seeds(self):
+        config = self.config(train_steps=4)
+        summary = finetune_seeds(config, [3, 1], self.base / "seeds", self.base)
+        values = [
+            read_json(self.base / f"seeds/seed-{seed}/results.json")["tasks"][
+                "toy"
+            ]["validation"]["accuracy"]
+            for seed in (3, 1)
+        ]
+        found = summary["tasks"]["toy"]["validation"]["accuracy"]
+        self.assertEqual(found["values"], values)
+        self.assertEqual(summary["seeds"], [3, 1])
+        self.assertEqual(summary, read_json(self.base / "seeds/results.json"))
+        self.assertTrue((self.base / "seeds/report.html").is_file())
+        arrays = [
+            testing.final_arrays(self.base / f"seeds/seed-{seed}")
+            for seed in (3, 1)
+        ]
+        self.assertFalse(np.array_equal(*(a["model/00000"] for a in arrays)))
+
+    def test_summary_by_hand(self):
+        runs = [
+            {"seed": i, "tasks": {"a": {"primary": "m", "test": {"m": v}}}}
+            for i, v in enumerate([1.0, 2.0, 6.0])
+        ]
+        found = summarize(runs)["tasks"]["a"]["test"]["m"]
+        self.assertEqual(found["mean"], 3.0)
+        # Variance (4 + 1 + 9) / 2 = 7; error sqrt(7 / 3).
+        self.assertAlmostEqual(found["standard_error"], (7 / 3) ** 0.5)
+        one = summarize(runs[:1])["tasks"]["a"]["test"]["m"]
+        self.assertIsNone(one["standard_error"])
+
+    @parameterized.parameters(([],), ([1, 1],))
+    def test_bad_seeds(self, seeds):
+        with self.assertRaisesRegex(InputError, "different numbers"):
+            finetune_seeds(self.config(), seeds, self.base / "no")
+
+
+class StoppingTest(absltest.TestCase):
+    def test_equal_scores_are_no_improvement(self):
+        stopping = finetune.EarlyStopping(2)
+        for step, score in enumerate([1.0, 3.0, 3.0]):
+            stopping.update(score, step)
+            self.assertFalse(stopping.is_over)
+        stopping.update(2.0, 3)
+        self.assertTrue(stopping.is_over)
+        self.assertEqual((stopping.best, stopping.best_step), (3.0, 1))
+        again = finetune.EarlyStopping(**dataclasses.asdict(stopping))
+        self.assertEqual(again, stopping)
+
+    def test_without_patience(self):
+        stopping = finetune.EarlyStopping(None)
+        for step in range(50):
+            stopping.update(0.0, step)
+        self.assertFalse(stopping.is_over)
+
+
+class DoorTest(Base):
+    @parameterized.named_parameters(
+        ("task", {"task": "toi"}, "task: unknown name; got 'toi'.*'toy'"),
+        ("twice", {"task": "toy,toy"}, "--task: names no task, or one twice"),
+        ("no_task", {"task": ""}, "--task: is missing"),
+        ("no_start", {"init_from": ""}, "--init_from: is missing"),
+        ("start", {"init_from": "/nope"}, "/nope: is neither a run"),
+        ("batch", {"batch_size": 9, "accumulation_steps": 2},
+         "divisible by accumulation"),
+        ("method", {"evaluation.method": "rang"}, "Did you mean 'rank'"),
+        ("short", {"data.target_length": 2}, "label word of toy is longer"),
+        ("patience", {"evaluation.patience": 0}, "patience: must be positive"),
+        ("steps", {"train_steps": -1}, "train_steps: is negative"),
+        ("strategy", {"runtime.strategy": "tpuu"}, "Did you mean 'tpu'"),
+        ("rank", {"task": "words", "evaluation.method": "rank"},
+         "--task=words: has no options to rank"),
+    )  # fmt: skip
+    def test_refused_and_nothing_written(self, fields, message):
+        with self.assertRaisesRegex(InputError, f"(?s){message}"):
+            self.run_once("refused", self.config(**fields))
+        self.assertFalse((self.base / "refused").exists())
+
+    def test_data_that_cannot_be_used(self):
+        cases = {
+            "missing": (lambda path: path.unlink(), "no such file"),
+            "empty": (lambda path: path.write_text(""), "is empty"),
+            "unlabelled": (
+                lambda path: path.write_text('{"text": "a", "target": ""}'),
+                "without a target",
+            ),
+        }
+        for name, (spoil, message) in cases.items():
+            with self.subTest(name):
+                data = pathlib.Path(self.create_tempdir().full_path)
+                toy_task.write_data(data)
+                spoil(data / "toy-train.jsonl")
+                with self.assertRaisesRegex(InputError, message):
+                    finetune.finetune(self.config(), self.base / "bad", data)
+                self.assertFalse((self.base / "bad").exists())
+
+    def test_an_undefined_metric_is_found_before_any_step(self):
+        one_class = toy_task.task("toy", metrics=("matthews_corrcoef",))
+        data = pathlib.Path(self.create_tempdir().full_path)
+        toy_task.write_data(data)
+        (data / "toy-validation.jsonl").write_text(
+            '{"text": "a", "target": "bad"}\n' * 3
+        )
+        with (
+            mock.patch.object(finetune, "get_task", lambda name: one_class),
+            self.assertRaisesRegex(InputError, "undefined"),
+        ):
+            finetune.finetune(self.config(), self.base / "bad", data)
+        self.assertFalse((self.base / "bad").exists())
+
+
+if __name__ == "__main__":
+    absltest.main()
