@@ -14,6 +14,7 @@ output directory.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -56,8 +57,14 @@ _CONFIG_FLAGS = (
 )
 
 
-def _define_flags() -> None:
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
+def _define_flags(values: flags.FlagValues = FLAGS) -> None:
+    text, number, real, switch = (
+        functools.partial(define, flag_values=values)
+        for define in (
+            flags.DEFINE_string, flags.DEFINE_integer,
+            flags.DEFINE_float, flags.DEFINE_bool,
+        )
+    )  # fmt: skip
     text("dataset", None, "Pool; see --help. Required.")
     text("test", "", "Test set: a split, a pool, or the fraction held out.")
     text("classes", "", "Class names, separated by commas, of a jsonl or npz.")
@@ -67,15 +74,15 @@ def _define_flags() -> None:
     text("output_dir", None, "Folder of the run. Required.")
     number("near_copies", 0, "Least size of planted families; 0: none.")
     number("train_steps", None, "Steps of one training (image, text).")
-    flags.DEFINE_float("learning_rate", None, "Largest (image, text).")
+    real("learning_rate", None, "Largest (image, text).")
     number("text_length", 128, "Tokens that are read of a text.")
-    flags.DEFINE_bool("warm_start", False, "Train on from the last weights.")
+    switch("warm_start", False, "Train on from the last weights.")
     for name, explanation in _CONFIG_FLAGS:
         default = getattr(_DEFAULTS, name)
         if isinstance(default, tuple):
             text(name, ",".join(map(str, default)), explanation)
         elif name in ("target_accuracy", "target_cluster_size"):
-            flags.DEFINE_float(name, default, explanation)
+            real(name, default, explanation)
         elif isinstance(default, str):
             text(name, default, explanation)
         else:

@@ -11,6 +11,7 @@ set. Nothing is written before training has ended.
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import time
@@ -32,15 +33,20 @@ from runkit.json_lines import (
 FLAGS = flags.FLAGS
 
 
-def _define_flags() -> None:
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
+def _define_flags(values: flags.FlagValues = FLAGS) -> None:
+    text, number, real = (
+        functools.partial(define, flag_values=values)
+        for define in (
+            flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float,
+        )
+    )  # fmt: skip
     text("init_from", None, "Run or KerasHub T5 preset. Required.")
     text("train", None, "jsonl:PATH:TEXT_FIELD:LABEL_FIELD. Required.")
     text("test", "", "Labelled texts of the same form.")
     text("output_dir", None, "Directory to write. Required.")
     number("train_steps", 300, "Optimiser steps.")
     number("batch_size", 32, "Texts a step.")
-    flags.DEFINE_float("learning_rate", 1e-3, "The largest of the run.")
+    real("learning_rate", 1e-3, "The largest of the run.")
     number("text_length", 128, "Tokens that are read of a text.")
     number("seed", 0, "Of order and dropout.")
 

@@ -11,23 +11,15 @@ import time
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import absltest, flagsaver, parameterized
+from absl.testing import absltest, parameterized
 
 from al_tf import active_learning_main
 from runkit import InputError
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
 from spactor_tf.pretrained import save_pretrained
-from tests import classifier_test, loop_data
+from tests import classifier_test, loop_data, testing
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
-
-
-def setUpModule():  # noqa: N802 (unittest's name)
-    if "near_copies" not in flags.FLAGS:
-        active_learning_main._define_flags()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 class MainTestCase(parameterized.TestCase):
@@ -49,7 +41,7 @@ class MainTestCase(parameterized.TestCase):
             "strategies": "cluster_margin,random", "target_cluster_size": 3.0,
             **change,
         }  # fmt: skip
-        with flagsaver.flagsaver(**values):
+        with testing.main_flags(active_learning_main, **values):
             active_learning_main.main(["main"])
 
     def curves(self):

@@ -2,24 +2,15 @@
 
 import json
 import pathlib
-import sys
 
 import numpy as np
-from absl import flags
-from absl.testing import absltest, flagsaver, parameterized
+from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classify_main
 from spactor_tf.classifier import load_classifier
 from spactor_tf.pretrained import save_pretrained
-from tests import classifier_test, loop_data
-
-
-def setUpModule():  # noqa: N802 (unittest's name)
-    if "train" not in flags.FLAGS:
-        classify_main._define_flags()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+from tests import classifier_test, loop_data, testing
 
 
 class ClassifyMainTest(parameterized.TestCase):
@@ -45,7 +36,7 @@ class ClassifyMainTest(parameterized.TestCase):
             "output_dir": str(self.output), "train_steps": 60,
             "batch_size": 8, "learning_rate": 0.01, **change,
         }  # fmt: skip
-        with flagsaver.flagsaver(**values):
+        with testing.main_flags(classify_main, **values):
             classify_main.main(["main"])
 
     def test_learns_and_the_directory_says_the_same(self):

@@ -68,7 +68,7 @@ class Base(parameterized.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.base = pathlib.Path(folder.name)
-        toy_task.register()
+        cls.enterClassContext(toy_task.registered())
         toy_task.write_data(cls.base)
         toy_task.write_data(cls.base, "other", (10, 12, 5), seed=1)
         toy_task.write_data(cls.base, "words", (12, 6, 3), seed=2)

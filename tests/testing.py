@@ -1,10 +1,13 @@
 """What several tests share: text, a vocabulary, a small configuration."""
 
+import contextlib
 import functools
 import pathlib
 from typing import Any
+from unittest import mock
 
 import numpy as np
+from absl import flags
 
 from spactor_tf import config as config_lib
 from spactor_tf import metrics_log, overrides, presets, token_store
@@ -100,3 +103,18 @@ def final_arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
     steps = sorted((folder / "checkpoints").iterdir())
     with np.load(steps[-1] / "variables.npz") as stored:
         return {name: stored[name] for name in stored.files}
+
+
+@contextlib.contextmanager
+def main_flags(module, **values):
+    """Gives a binary flags of its own with these values.
+
+    Several binaries are tested in one process, and define the same names.
+    """
+    own = flags.FlagValues()
+    module._define_flags(own)
+    own(["main"])
+    for name, value in values.items():
+        setattr(own, name, value)
+    with mock.patch.object(module, "FLAGS", own):
+        yield own

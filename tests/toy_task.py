@@ -6,6 +6,7 @@ and get files in the form of one (`write_anli`).
 
 import json
 import pathlib
+from unittest import mock
 
 import numpy as np
 
@@ -56,9 +57,9 @@ def write_data(folder, name="toy", sizes=(64, 24, 10), seed=0):
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def register():
-    """Makes the toy tasks known by name."""
-    tasks._TASKS.update(TASKS)
+def registered():
+    """Makes the toy tasks known by name, as long as the context lasts."""
+    return mock.patch.dict(tasks._TASKS, TASKS)
 
 
 def save_preset(folder):
