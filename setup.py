@@ -63,11 +63,14 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "al-loop = al_tf.active_learning_main:run",
             "al-select = al_tf.select_main:run",
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",
             "al-score = export.score_main:run",
+            "spactor-neighbors = export.neighbors_main:run",
             "spactor-verify = export.verify_main:run",
+            "spactor-classify = spactor_tf.classify_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
             "spactor-finetune = spactor_tf.finetune_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",

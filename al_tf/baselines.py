@@ -97,13 +97,24 @@ def entropy_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
 
 
 def cluster_margin_batch(
-    pool: Pool, *, batch_size: int, seed: int = 0
+    pool: Pool,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    margin_batch_size: int | None = None,
 ) -> np.ndarray:
-    """Cluster-Margin with its default margin batch; see `select_batch`."""
+    """Cluster-Margin; see `select_batch`.
+
+    A margin batch larger than what is left of the pool is all that is left.
+    """
+    if margin_batch_size is not None:
+        left = len(pool.candidates(batch_size))
+        margin_batch_size = min(margin_batch_size, left)
     return cluster_margin.select_batch(
         pool.need("margins"),
         pool.need("cluster_ids"),
         batch_size=batch_size,
+        margin_batch_size=margin_batch_size,
         unlabeled=pool.unlabeled,
         seed=seed,
     )

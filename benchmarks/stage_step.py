@@ -18,6 +18,7 @@ from spactor_tf.presets import get_preset
 
 # Rows of a batch that two CPU cores take in a second or less.
 BATCH_SIZES = {"tiny": 16, "small": 4}
+ROUNDS = {"tiny": 25, "small": 9}
 BASELINE = "span_corruption"
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     timings: dict[str, Timing] = {}
     for preset, batch_size in BATCH_SIZES.items():
         config = dataclasses.replace(get_preset(preset), batch_size=batch_size)
-        timings = compare(arms(config), rounds=25, warm_up=4)
+        timings = compare(arms(config), ROUNDS[preset], warm_up=3)
         plain = step_flops(config, Stage.SPAN_CORRUPTION)
         hybrid = step_flops(config, Stage.HYBRID) / plain
         for name, timing in timings.items():

@@ -1,4 +1,4 @@
-"""Exports a finished run as a SavedModel for TF Serving.
+"""Exports a finished run or a classifier as a SavedModel for TF Serving.
 
 Example:
     python -m export.export_main --run_dir=runs/imdb --output_dir=served/t5 \
@@ -36,7 +36,9 @@ _OPTIONS = (
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("run_dir", None, "Finished run or preset. Required.")
+    flags.DEFINE_string(
+        "run_dir", None, "Finished run, preset or classifier. Required."
+    )
     flags.DEFINE_string("output_dir", None, "Base path to serve. Required.")
     flags.DEFINE_integer("version", None, "Default: one after the newest.")
     flags.DEFINE_string("model_name", "t5", "Name under which it is served.")
@@ -47,12 +49,14 @@ def _define_flags() -> None:
         define(name, None, text)
 
 
-def serving_options(values: Any, config: Any) -> ServingOptions:
-    """Returns the options of the flags; lengths default to the run's.
+def serving_options(
+    values: Any, input_length: int | None = None
+) -> ServingOptions:
+    """Returns the options of the flags.
 
     Args:
         values: absl flags.
-        config: `PretrainConfig` of the run, or None.
+        input_length: what the model was trained on, if that is known.
     """
     given = {
         name: getattr(values, name)
@@ -62,9 +66,8 @@ def serving_options(values: Any, config: Any) -> ServingOptions:
     if values.labels is not None:
         given["labels"] = tuple(values.labels)
     options = ServingOptions()
-    if config is not None:
-        length = config.corruption.input_length
-        options = dataclasses.replace(options, input_length=length)
+    if input_length is not None:
+        options = dataclasses.replace(options, input_length=input_length)
     options = dataclasses.replace(options, **given)
     options.validate()
     return options
@@ -82,21 +85,36 @@ def last_metrics(run_dir: str) -> dict[str, Any]:
         raise InputError("ends with a broken line", where=str(path)) from None
 
 
+def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
+    """A classifier has its classes from its training."""
+    if given is not None and tuple(given) != tuple(classes):
+        raise InputError(
+            "are not the classes of this classifier", where="--labels",
+            got=",".join(given), expected=",".join(classes),
+            remedy="Leave the flag out",
+        )  # fmt: skip
+
+
 def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints what was verified."""
     del argv
     for name in ("run_dir", "output_dir"):
         if not getattr(FLAGS, name):
             raise InputError("is missing", where=f"--{name}")
-    serving_options(FLAGS, None)
+    serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.saved_model import export_saved_model
-    from spactor_tf.pretrained import load_pretrained, preset_dir
+    from export.saved_model import export_saved_model, load_model
+    from spactor_tf.classifier import TextClassifier
 
-    preset_dir(FLAGS.run_dir)
     metrics = last_metrics(FLAGS.run_dir)
-    model = load_pretrained(FLAGS.run_dir)
-    options = serving_options(FLAGS, model.config)
+    model = load_model(FLAGS.run_dir)
+    length, takes_labels = None, True
+    if isinstance(model, TextClassifier):
+        refuse_labels(FLAGS.labels, model.classes)
+        length, takes_labels = model.length, False
+    elif model.config is not None:
+        length = model.config.corruption.input_length
+    options = serving_options(FLAGS, length)
     path = export_saved_model(
         model,
         FLAGS.output_dir,
@@ -108,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
     card = read_json(path / "model_card.json")
     print(f"version:    {path}")
     print(f"signatures: {', '.join(sorted(card['signatures']))}")
-    if FLAGS.labels is None:
+    if FLAGS.labels is None and takes_labels:
         words = ", ".join(DEFAULT_LABELS)
         print(f"classify ranks the default label words {words}: set --labels")
 

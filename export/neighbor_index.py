@@ -20,8 +20,13 @@ import numpy as np
 import tensorflow as tf
 
 from export.options import ServingOptions
-from export.saved_model import check_target, write_version
-from export.serving import ServingModule
+from export.saved_model import (
+    check_target,
+    load_model,
+    serving_module,
+    write_version,
+)
+from export.text_module import TextModule
 from export.versions import next_version
 from runkit import InputError
 from spactor_tf.model_config import require
@@ -51,7 +56,7 @@ class NeighborModule(tf.Module):
         embeddings: np.ndarray,
         cluster_ids: np.ndarray,
         num_neighbors: int,
-        text_module: ServingModule | None = None,
+        text_module: TextModule | None = None,
         searcher: Any = None,
     ):
         super().__init__(name="neighbors")
@@ -144,7 +149,7 @@ def export_neighbor_index(
         output_dir: base path of the served model.
         version: above 0; None is one more than the newest.
         num_neighbors: returned for each query.
-        model: from `spactor_tf.load_pretrained`, the one that made the
+        model: what `export_saved_model` takes, the one that made the
             embeddings; with it, texts can be asked for.
         options: of the text model.
         use_scann: approximate search for a TF Serving with ScaNN's ops.
@@ -163,14 +168,14 @@ def export_neighbor_index(
     check_target(output_dir, version, model_name)
     text_module = None
     if model is not None:
+        if isinstance(model, str | os.PathLike):
+            model = load_model(model)
+        text_module = serving_module(model, options)
         require(
-            model.backbone.hidden_dim == embeddings.shape[1],
+            text_module.hidden_dim == embeddings.shape[1],
             "are not of this model", "embeddings", embeddings.shape,
-            expected=f"[rows, {model.backbone.hidden_dim}]",
+            expected=f"[rows, {text_module.hidden_dim}]",
         )  # fmt: skip
-        text_module = ServingModule(
-            model.backbone, model.vocabulary, options or ServingOptions()
-        )
     searcher = _scann_searcher(embeddings, num_neighbors) if use_scann else None
     module = NeighborModule(
         embeddings, cluster_ids, num_neighbors, text_module, searcher
@@ -252,7 +257,7 @@ def _scann_searcher(embeddings: np.ndarray, num_neighbors: int) -> Any:
 
 def _all_variables(module: tf.Module) -> list[Any]:
     text_module = module._text_module
-    hidden = [] if text_module is None else text_module._weights
+    hidden = [] if text_module is None else text_module.weights
     seen = {id(v): v for v in [*module.variables, *hidden]}
     return list(seen.values())
 

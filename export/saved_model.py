@@ -13,12 +13,16 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export import records, server_config
+from export.classifier_module import ClassifierModule
 from export.options import ServingOptions
 from export.serving import ServingModule
+from export.text_module import TextModule
 from export.verify import MODEL_CARD, verify_saved_model
 from export.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
-from spactor_tf import load_pretrained, overrides
+from spactor_tf import overrides
+from spactor_tf.classifier import HEAD, TextClassifier, load_classifier
+from spactor_tf.pretrained import Pretrained, load_pretrained
 
 _CLASSIFY_METHOD = "tensorflow/serving/classify"
 DEFAULT_SIGNATURE = "embed"
@@ -39,8 +43,9 @@ def export_saved_model(
     server polling `output_dir` never sees a part of it.
 
     Args:
-        model: from `spactor_tf.load_pretrained`, or the path of a run or
-            preset.
+        model: from `spactor_tf.load_pretrained`, a trained
+            `spactor_tf.classifier.TextClassifier`, or the path of a run, a
+            preset or a classifier.
         output_dir: base path of the served model.
         version: above 0; None is one more than the newest.
         options: None takes the defaults.
@@ -60,11 +65,32 @@ def export_saved_model(
     check_target(output_dir, version, model_name)
     records.serving_apis()
     if isinstance(model, str | os.PathLike):
-        model = load_pretrained(model)
-    options = options or ServingOptions()
-    module = ServingModule(model.backbone, model.vocabulary, options)
-    card = _model_card(model, options, model_name, metrics or {})
+        model = load_model(model)
+    module = serving_module(model, options)
+    card = _model_card(module, model, model_name, metrics or {})
     return write_version(module, module.signatures(), output_dir, version, card)
+
+
+def load_model(path: str | os.PathLike) -> Pretrained | TextClassifier:
+    """Opens a run, a preset or a classifier.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if (pathlib.Path(path) / HEAD).is_file():
+        return load_classifier(path)
+    return load_pretrained(path)
+
+
+def serving_module(
+    model: Pretrained | TextClassifier, options: ServingOptions | None = None
+) -> TextModule:
+    """Returns the module that serves a model; lengths default to its own."""
+    if isinstance(model, TextClassifier):
+        options = options or ServingOptions(input_length=model.length)
+        return ClassifierModule(model, options)
+    options = options or ServingOptions()
+    return ServingModule(model.backbone, model.vocabulary, options)
 
 
 def write_version(
@@ -150,20 +176,24 @@ def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
 
 
 def _model_card(
-    model: Any,
-    options: ServingOptions,
+    module: TextModule,
+    model: Pretrained | TextClassifier,
     model_name: str,
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    weights = model.backbone.variables
+    if isinstance(model, TextClassifier):
+        body, kind = model.pretrained, "T5 encoder with a classification head"
+    else:
+        body, kind = model, "text-to-text T5"
     return {
         "model_name": model_name,
-        "kind": "text-to-text T5",
-        "options": vars(options),
-        "config": overrides.to_dict(model.config) if model.config else None,
+        "kind": kind,
+        "labels": list(module.labels),
+        "options": vars(module.options),
+        "config": overrides.to_dict(body.config) if body.config else None,
         "metrics": dict(metrics),
-        "parameters": sum(int(tf.size(v.value)) for v in weights),
-        "vocabulary_sha256": model.vocabulary.fingerprint,
+        "parameters": module.num_parameters,
+        "vocabulary_sha256": body.vocabulary.fingerprint,
         "custom_ops": [],
     }
 

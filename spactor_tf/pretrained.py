@@ -23,6 +23,7 @@ from spactor_tf.vocabulary import Vocabulary
 
 _TOKENIZER = "assets/tokenizer/vocabulary.spm"
 _OUR_CONFIG = "spactor_config.json"
+_OUR_FINGERPRINT = "spactor_vocabulary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,19 +58,53 @@ class Pretrained:
             backbone=self.backbone, preprocessor=preprocessor
         )
 
-    def fill(self, texts: Sequence[str], max_length: int = 32) -> list[str]:
-        """Generates what stands behind the sentinels `<extra_id_0>`, ...
+    def fill(self, texts: Sequence[str], max_span: int = 6) -> list[str]:
+        """Searches for what stands behind the sentinels of each text.
 
         Args:
-            texts: with sentinels where text is missing.
-            max_length: tokens of the answer, at most.
+            texts: with sentinels `<extra_id_0>`, ... where text is missing.
+            max_span: tokens of each missing piece, at most; at least one.
 
         Returns:
-            For each text the generated target, sentinels included.
+            For each text the target, "<extra_id_0> span <extra_id_1> ...".
         """
-        model = self.language_model()
-        model.compile(sampler="greedy")
-        return list(model.generate(list(texts), max_length=max_length))
+        from spactor_tf.filling import GapFiller
+
+        filler = GapFiller(self.backbone, self.vocabulary)
+        eos = self.vocabulary.eos_id
+        inputs = [np.append(i, eos) for i in self.vocabulary.encode(texts)]
+        return [
+            " ".join(self._target_text(filler.target(ids, max_span)))
+            for ids in inputs
+        ]
+
+    def _target_text(self, target: np.ndarray) -> list[str]:
+        """Sentinels and the texts between them."""
+        is_gap = np.isin(target, self.vocabulary.sentinel_ids)
+        parts = np.split(target[:-1], np.flatnonzero(is_gap[:-1])[1:])
+        return [
+            f"{self.vocabulary.decode(part[:1]).strip()} "
+            f"{self.vocabulary.decode(part[1:]).strip()}"
+            for part in parts
+            if len(part)
+        ]
+
+    def tokens(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
+        """Ids of each text, cut to `length` with EOS, padded.
+
+        Args:
+            texts: any text.
+            length: tokens that are read of each.
+
+        Returns:
+            [texts, length] int32.
+        """
+        eos, pad = self.vocabulary.eos_id, self.vocabulary.pad_id
+        tokens = np.full((len(texts), length), pad, np.int32)
+        for row, ids in zip(tokens, self.vocabulary.encode(texts), strict=True):
+            ids = np.append(ids[: length - 1], eos)
+            row[: len(ids)] = ids
+        return tokens
 
     def embed(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
         """Mean of the encoder's states over the tokens of each text.
@@ -83,12 +118,8 @@ class Pretrained:
         """
         from spactor_tf.t5 import build_encoder
 
-        eos, pad = self.vocabulary.eos_id, self.vocabulary.pad_id
-        tokens = np.full((len(texts), length), pad, np.int32)
-        for row, ids in zip(tokens, self.vocabulary.encode(texts), strict=True):
-            ids = np.append(ids[: length - 1], eos)
-            row[: len(ids)] = ids
-        mask = (tokens != pad).astype(np.int32)
+        tokens = self.tokens(texts, length)
+        mask = (tokens != self.vocabulary.pad_id).astype(np.int32)
         states = build_encoder(self.backbone).predict(
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             verbose=0,
@@ -119,6 +150,9 @@ def save_pretrained(
         model.language_model(length).save_to_preset(str(folder))
         if config is not None:
             write_json(folder / _OUR_CONFIG, overrides.to_dict(config))
+        # Of another vocabulary with as many pieces, only this tells.
+        written = Vocabulary.load(folder / _TOKENIZER)
+        write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
 
 
 def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
@@ -129,12 +163,14 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
         dtype: Keras dtype policy; None is that of the preset.
 
     Raises:
-        InputError: not such a directory, or an unfinished run.
+        InputError: not such a directory, an unfinished run, or a vocabulary
+            that the model was not trained with.
     """
     import keras_hub
 
     folder = preset_dir(path)
     vocabulary = Vocabulary.load(folder / _TOKENIZER)
+    _check_fingerprint(folder, vocabulary)
     options = {} if dtype is None else {"dtype": dtype}
     with contextlib.redirect_stderr(None):
         backbone = keras_hub.models.T5Backbone.from_preset(
@@ -144,6 +180,21 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
     ours = folder / _OUR_CONFIG
     config = overrides.from_dict(read_json(ours)) if ours.is_file() else None
     return Pretrained(backbone, vocabulary, config)
+
+
+def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
+    """Refuses a swapped vocabulary; presets from elsewhere do not say."""
+    path = folder / _OUR_FINGERPRINT
+    if not path.is_file():
+        return
+    expected = read_json(path).get("sha256")
+    if vocabulary.fingerprint != expected:
+        raise InputError(
+            "is not the vocabulary that the model was trained with",
+            where=str(folder / _TOKENIZER), got=vocabulary.fingerprint[:16],
+            expected=str(expected)[:16],
+            remedy="Put back the vocabulary that was saved with the preset",
+        )  # fmt: skip
 
 
 def preset_dir(path: str | os.PathLike) -> pathlib.Path:

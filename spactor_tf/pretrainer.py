@@ -78,7 +78,7 @@ class SpactorPretrainer(keras.Model):
         self._forbidden = forbidden
         policy = keras.dtype_policies.get(config.dtype)
         self._build_parts(config, policy, backbone)
-        self._seed_dropout(config.seed)
+        t5.seed_dropout(self.variables, config.seed)
         self.built = True
 
     def _build_parts(
@@ -113,13 +113,6 @@ class SpactorPretrainer(keras.Model):
         )
         bias = self.generator.output_bias
         bias.assign(ops.zeros_like(bias))
-
-    def _seed_dropout(self, seed: int) -> None:
-        """Keras seeds its dropout from the process's global generator."""
-        states = [v for v in self.variables if "seed_generator" in v.path]
-        for index, state in enumerate(states):
-            words = np.random.SeedSequence((seed, index)).generate_state(1)
-            state.assign(np.array([words[0], 0], np.uint32))
 
     def _needs_generator(self) -> bool:
         first = stage_at(0, self.config.objective, self.config.transition_step)

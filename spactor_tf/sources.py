@@ -20,13 +20,13 @@ import hashlib
 import itertools
 import json
 import pathlib
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
 from runkit import InputError, closest
-from spactor_tf import docstrings, prepared_data
+from runkit.prepared_data import check_split, prepared_builder, split_spec
+from spactor_tf import docstrings
 
 BLANK_LINES = "blank_lines"
 _MAX_DOCUMENT_BYTES = 1 << 22
@@ -286,24 +286,14 @@ def _json_lines(
 
 def _open_tfds(rest: str) -> tuple[Any, str, str]:
     """Returns (builder, split, text feature) of "NAME[:SPLIT][:FEATURE]"."""
-    # A colon inside brackets belongs to the split: train[:10%].
-    name, *more = re.split(r":(?![^\[]*\])", rest)
-    if more and re.fullmatch(r"\d+\.\d+\.\d+", more[0]):
-        name = f"{name}:{more.pop(0)}"
+    name, *more = split_spec(rest)
     if len(more) > 2:
         raise InputError(
             "has too many parts", where="--dataset", got=f"tfds:{rest}",
             expected="tfds:NAME[:SPLIT][:FEATURE]",
         )  # fmt: skip
-    builder = prepared_data.prepared_builder(name)
-    split = more[0] if more else "train"
-    try:
-        _ = builder.info.splits[split]
-    except Exception:  # KeyError, ValueError or TFDS's own.
-        raise InputError(
-            "has no such split", where="--dataset", got=split,
-            remedy=closest(split, builder.info.splits),
-        ) from None  # fmt: skip
+    builder = prepared_builder(name)
+    split = check_split(builder, more[0] if more else "train")
     texts = [
         key
         for key, feature in builder.info.features.items()

@@ -162,6 +162,21 @@ def reinitialize(
         variable.assign(value.astype(np.float32))
 
 
+def seed_dropout(variables: Any, seed: int) -> None:
+    """Sets the state of every dropout, a pure function of seed and place.
+
+    Keras seeds its dropout from the process's global generator.
+
+    Args:
+        variables: of a model; those that are no such state stay as they are.
+        seed: not negative.
+    """
+    states = [v for v in variables if "seed_generator" in v.path]
+    for index, state in enumerate(states):
+        words = np.random.SeedSequence((seed, index)).generate_state(1)
+        state.assign(np.array([words[0], 0], np.uint32))
+
+
 def _deviation(
     path: str, shape: tuple[int, ...], head_dim: int, hidden_dim: int
 ) -> float:

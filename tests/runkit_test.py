@@ -15,7 +15,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from runkit import errors, files, progress, report
+from runkit import errors, files, minibatches, progress, report
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 
@@ -483,6 +483,34 @@ class ReportTest(FolderTestCase):
         self.assertEqual(sources, ["data:image/png;base64,"])
         self.assertNotIn("url(", text)
         self.assertNotIn("@import", text)
+
+
+class MinibatchesTest(parameterized.TestCase):
+    @parameterized.parameters((10, 4, 9), (3, 8, 5), (1, 1, 2))
+    def test_every_example_once_a_pass(self, count, size, steps):
+        found = list(minibatches.positions(count, size, steps, seed=1))
+        self.assertEqual([len(rows) for rows in found], [size] * steps)
+        stream = [int(i) for rows in found for i in rows]
+        passes = [stream[i : i + count] for i in range(0, len(stream), count)]
+        for order in passes[:-1]:
+            self.assertCountEqual(order, range(count))
+        self.assertLen(set(passes[-1]), len(passes[-1]))
+
+    def test_order_is_a_function_of_the_seed(self):
+        orders = [
+            [rows.tolist() for rows in minibatches.positions(50, 7, 9, seed)]
+            for seed in (1, 1, 2)
+        ]
+        self.assertEqual(orders[0], orders[1])
+        self.assertNotEqual(orders[0], orders[2])
+
+    def test_rate_rises_and_falls(self):
+        rates = [minibatches.rate_factor(i, 20) for i in range(20)]
+        self.assertEqual(rates[:2], [0.5, 1.0])
+        self.assertEqual(rates[2], 1.0)
+        self.assertAlmostEqual(rates[11], 0.5)
+        self.assertEqual(rates[2:], sorted(rates[2:], reverse=True))
+        self.assertGreater(rates[-1], 0)
 
 
 if __name__ == "__main__":

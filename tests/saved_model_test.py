@@ -385,8 +385,7 @@ class ExportMainTest(absltest.TestCase):
         names = [name for name, _, _ in export_main._OPTIONS]
         values = mock.Mock(labels=["a", "b"], **dict.fromkeys(names))
         values.num_beams = 3
-        config = serving_models.pretrained().config
-        options = export_main.serving_options(values, config)
+        options = export_main.serving_options(values, input_length=32)
         self.assertEqual(
             options,
             ServingOptions(labels=("a", "b"), num_beams=3, input_length=32),

@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
+from sentencepiece import sentencepiece_model_pb2
 
 from runkit import InputError
 from runkit.errors import InterruptedRun
@@ -180,7 +181,18 @@ class RunTest(absltest.TestCase):
         vectors = model.embed(["some text", "some text", "another one"])
         self.assertEqual(vectors.shape, (3, self.config.model.hidden_dim))
         np.testing.assert_array_equal(vectors[0], vectors[1])
-        self.assertLen(model.fill(["dan <extra_id_0> me"], max_length=8), 1)
+        self.assertLen(model.fill(["dan <extra_id_0> me"], max_span=8), 1)
+
+    def test_a_swapped_vocabulary_is_refused(self):
+        folder = self.base / "swapped"
+        shutil.copytree(self.whole / "preset", folder)
+        path = folder / "assets" / "tokenizer" / "vocabulary.spm"
+        proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+        first, second = proto.pieces[300], proto.pieces[301]
+        first.piece, second.piece = second.piece, first.piece
+        path.write_bytes(proto.SerializeToString())
+        with self.assertRaisesRegex(InputError, "trained with"):
+            pretrained.load_pretrained(folder)
 
     def test_a_run_starts_from_a_preset(self):
         config = overrides.override(

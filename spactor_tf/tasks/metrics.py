@@ -8,8 +8,9 @@ the formula divides by its variance.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,13 +27,23 @@ _INVALID = -1  # Class of a text that is no label word.
 Texts = Sequence[str]
 
 
+def _extra(module: str) -> Any:
+    """Imports what only the tasks need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(
+            f"{module.partition('.')[0]} is not installed", where="metrics",
+            remedy="pip install 'spactor-al[tasks]'",
+        ) from None  # fmt: skip
+
+
 # --- labels -----------------------------------------------------------------
 
 
 def accuracy(targets: Texts, predictions: Texts) -> float:
     """Returns the share of equal texts."""
-    from sklearn import metrics
-
+    metrics = _extra("sklearn.metrics")
     score = metrics.accuracy_score(list(targets), list(predictions))
     return PERCENT * float(score)
 
@@ -60,8 +71,7 @@ def binary_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
     Raises:
         InputError: the targets are of one class only.
     """
-    from sklearn import metrics
-
+    metrics = _extra("sklearn.metrics")
     _refuse_one_class("F1", targets)
     truth = _class_ids(targets, words)
     guesses = _class_ids(predictions, words)
@@ -75,8 +85,7 @@ def macro_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
     Raises:
         InputError: the targets are of one class only.
     """
-    from sklearn import metrics
-
+    metrics = _extra("sklearn.metrics")
     _refuse_one_class("macro F1", targets)
     score = metrics.f1_score(
         _class_ids(targets, words),
@@ -96,8 +105,7 @@ def matthews_corrcoef(
     Raises:
         InputError: the targets are of one class only.
     """
-    from sklearn import metrics
-
+    metrics = _extra("sklearn.metrics")
     _refuse_one_class("Matthews' correlation", targets)
     truth = _class_ids(targets, words)
     guesses = _class_ids(predictions, words)
@@ -190,9 +198,7 @@ def rouge(name: str, targets: Texts, predictions: Texts) -> float:
     As T5 does, " . " ends a line first: rougeLsum goes by lines. T5 reports
     the median of a bootstrap of this mean, which depends on a seed.
     """
-    from rouge_score import rouge_scorer
-
-    scorer = rouge_scorer.RougeScorer([name])
+    scorer = _extra("rouge_score.rouge_scorer").RougeScorer([name])
     scores = [
         scorer.score(_lines(target), _lines(prediction))[name].fmeasure
         for target, prediction in zip(targets, predictions, strict=True)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.tasks.task import Example, Task
 
@@ -150,6 +151,11 @@ _LETTERS = ("A", "B", "C", "D")
 def _mmlu_examples(record: Mapping[str, Any], row: int) -> list[Example]:
     stem = pathlib.PurePath(record["file"]).stem
     subject = stem.rpartition("_")[0]
+    if len(record["row"]) != len(_LETTERS) + 2:
+        raise InputError(
+            f"has a row of {len(record['row'])} columns", where=record["file"],
+            expected="question, four choices, letter",
+        )  # fmt: skip
     question, *choices, letter = record["row"]
     instruction = (
         "The following are multiple choice questions (with answers) about "

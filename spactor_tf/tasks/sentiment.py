@@ -15,7 +15,7 @@ from spactor_tf.tasks import predictions, text
 from spactor_tf.tasks.task import Example, Task
 
 _WORDS = ("negative", "positive")
-_LINE_BREAK = re.compile(r"\s*<br\s*/?>\s*")
+_LINE_BREAK = re.compile(r"(?:\s*<br\s*/?>\s*)+")
 
 
 def _examples(record: Mapping[str, Any], row: int) -> list[Example]:

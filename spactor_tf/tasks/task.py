@@ -13,6 +13,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from absl import logging
+
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.tasks import metrics as metrics_lib
@@ -144,8 +146,8 @@ class Task:
     ) -> None:
         """Writes predictions as the benchmark's server wants them.
 
-        A text that is no label word is written as the first one: a server
-        takes labels only.
+        A text that is no label word is written as the first one, with a
+        warning: a server takes labels only.
 
         Args:
             path: the file.
@@ -156,6 +158,14 @@ class Task:
             InputError: another number of predictions than of examples.
         """
         texts = self._processed(predictions, examples)
+        if self.label_words:
+            strange = sum(text not in self.label_words for text in texts)
+            if strange:
+                logging.warning(
+                    "%s: %d of %d predictions are no label words and are "
+                    "written as %r",
+                    self.name, strange, len(texts), self.label_words[0],
+                )  # fmt: skip
         self.file_format.write(path, texts, examples, self.label_words)
 
     def _processed(

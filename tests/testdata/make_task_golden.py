@@ -1,10 +1,11 @@
 """Writes tasks.json: what published code makes of records and predictions.
 
-`make -C benchmarks golden EVALUATE=...` runs this in the peers' environment.
-Inputs and targets come from T5's own preprocessors (the package `t5`), numbers
-from `t5.evaluation.metrics`, and, where a benchmark published a script, from
-that too: `metrics/squad/compute_score.py`, the same of ReCoRD, and MultiRC's
-function in a checkout of github.com/huggingface/evaluate, the argument.
+`make -C benchmarks golden-tasks EVALUATE=...` runs this in the environment of
+the peers. Inputs and targets come from T5's own preprocessors (the package
+`t5`), numbers from `t5.evaluation.metrics`, and, where a benchmark published a
+script, from that too: `metrics/squad/compute_score.py`, the same of ReCoRD,
+and MultiRC's function in a checkout of github.com/huggingface/evaluate, the
+argument.
 """
 
 import ast

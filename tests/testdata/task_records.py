@@ -207,3 +207,18 @@ FILES = {
         '"Where is the ""anvil"", a bone?",Ear,"Arm, upper",Leg,Back,A\n',
     "mmlu/test/us_foreign_policy_test.csv": "Who?,a,b,c,d,D\nWhy?,a,b,c,d,C\n",
 }  # fmt: skip
+
+# Tasks that are tested on real data: published sizes of train, validation and
+# test, and of each label word in validation, where they are known.
+REAL = {
+    "cola": ((8551, 1043, 1063), (322, 721)),
+    "sst2": ((67349, 872, 1821), (428, 444)),
+    "mrpc": ((3668, 408, 1725), (129, 279)),
+    "stsb": ((5749, 1500, 1379), ()),
+    "rte": ((2490, 277, 3000), (146, 131)),
+    "wnli": ((635, 71, 146), (40, 31)),
+    "cb": ((250, 56, 250), (23, 28, 5)),
+    "copa": ((400, 100, 500), (55, 45)),
+    # Nine tenths of the training split, and the tenth left.
+    "imdb": ((22500, 2500, 25000), ()),
+}

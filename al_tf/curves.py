@@ -1,0 +1,146 @@
+"""Learning curves of a comparison: the table behind every figure."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from al_tf.loop import Loop
+from runkit import atomic_write
+
+COLUMNS = (
+    "strategy",
+    "seed",
+    "round",
+    "labels",
+    "accuracy",
+    "selection_seconds",
+    "average_precision",
+    "clusters_covered",
+    "batch_clusters",
+    "selection_cpu_seconds",
+)
+
+
+def collect(loop: Loop) -> list[dict[str, Any]]:
+    """Returns a row for every round that is finished, in order.
+
+    `selection_seconds` are those of choosing the round's own batch, 0 for the
+    seed set; `clusters_covered` counts the clusters of all labelled examples,
+    `batch_clusters` those of the batch.
+    """
+    rows = []
+    for name in loop.config.strategies:
+        for seed in loop.config.seeds:
+            store = loop.store(name, seed)
+            for number in range(loop.config.rounds + 1):
+                result = store.result(number)
+                if result is None:
+                    break
+                row = {"strategy": name, "seed": seed, "round": number}
+                row |= {"selection_seconds": 0.0, "selection_cpu_seconds": 0.0}
+                row |= {**result, **store.batch_facts(number)}
+                rows.append({key: row.get(key) for key in COLUMNS})
+    return rows
+
+
+def write_curves(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes `curves.csv`; what was not measured stays empty."""
+    with atomic_write(path) as handle:
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def select(
+    rows: Iterable[dict[str, Any]], **wanted: Any
+) -> list[dict[str, Any]]:
+    """Rows whose columns have the wanted values."""
+    return [
+        row
+        for row in rows
+        if all(row[key] == value for key, value in wanted.items())
+    ]
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and its standard error; the error of one value is 0."""
+    if len(values) < 2:
+        return float(values[0]), 0.0
+    return statistics.mean(values), statistics.stdev(values) / len(
+        values
+    ) ** 0.5
+
+
+def target(
+    rows: Sequence[dict[str, Any]], metric: str, asked: float | None
+) -> float | None:
+    """The value that strategies are to reach.
+
+    Args:
+        rows: from `collect`.
+        metric: column.
+        asked: by the user; None: the mean that `random`, or else the first
+            strategy, ends with.
+    """
+    if asked is not None:
+        return asked
+    names = list(dict.fromkeys(row["strategy"] for row in rows))
+    if not names:
+        return None
+    own = select(rows, strategy="random" if "random" in names else names[0])
+    last = select(own, round=max(row["round"] for row in own))
+    values = [row[metric] for row in last if row[metric] is not None]
+    return mean_and_error(values)[0] if values else None
+
+
+def labels_needed(
+    rows: Iterable[dict[str, Any]], metric: str, goal: float
+) -> dict[str, list[int | None]]:
+    """Labels until the metric first reached the goal, for every seed.
+
+    Returns:
+        {strategy: [labels, or None where it never did]}.
+    """
+    needed: dict[str, dict[int, int | None]] = {}
+    for row in rows:
+        seeds = needed.setdefault(row["strategy"], {})
+        seeds.setdefault(row["seed"], None)
+        value = row[metric]
+        reached = value is not None and value >= goal
+        if reached and seeds[row["seed"]] is None:
+            seeds[row["seed"]] = row["labels"]
+    return {name: list(seeds.values()) for name, seeds in needed.items()}
+
+
+def summary(needed: Sequence[int | None]) -> str:
+    """Mean and standard error in words: "140 +- 12 (4/5)", "never"."""
+    reached = [n for n in needed if n is not None]
+    if not reached:
+        return "never"
+    mean, error = mean_and_error(reached)
+    text = f"{mean:.0f}"
+    if len(reached) > 1:
+        text += f" +- {error:.0f}"
+    if len(reached) < len(needed):
+        text += f" ({len(reached)}/{len(needed)})"
+    return text
+
+
+def ratio(
+    needed: dict[str, list[int | None]], name: str, other: str
+) -> float | None:
+    """Labels of a strategy over those of another; None if one never got there.
+
+    A mean over the seeds in which both did would leave out the hard seeds.
+    """
+    means = []
+    for strategy in (name, other):
+        labels = needed.get(strategy, [None])
+        if None in labels:
+            return None
+        means.append(statistics.mean(n for n in labels if n is not None))
+    return means[0] / means[1]

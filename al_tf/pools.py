@@ -1,0 +1,242 @@
+"""Pools to learn from: texts, images or fixed embeddings, and their labels.
+
+tfds:NAME[:SPLIT]                    TensorFlow Datasets, prepared already
+jsonl:PATH:TEXT_FIELD:LABEL_FIELD    one object a line; a label is a text, a
+                                     number, a list (multi-label), or null
+npz:PATH                             arrays `embeddings` [n, d] or `images`
+                                     [n, height, width, channels] uint8, and
+                                     `labels` [n] or [n, classes] of 0 and 1
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from runkit import InputError, closest
+
+UNKNOWN = -1
+KINDS = ("tfds", "jsonl", "npz")
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Inputs and labels of a pool or a test set.
+
+    Attributes:
+        name: the specification that it was read from.
+        kind: "text", "image" or "embedding".
+        inputs: `[n]` object array of str; `[n, height, width, channels]`
+            uint8; or `[n, d]` float32.
+        labels: `[n]` int64 class numbers; multi-label: `[n, classes]` int8 of
+            0 and 1. `UNKNOWN` (in the whole row) where there is none.
+        classes: names of the classes, by number.
+        multilabel: an example may have any number of classes.
+        rows: `[n]` int64, the row of each example in its source; what files
+            call `example_id`.
+    """
+
+    name: str
+    kind: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    multilabel: bool
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """`[n]` bool: examples whose label is known."""
+        known = self.labels != UNKNOWN
+        return known.all(1) if self.multilabel else known
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when inputs, labels or classes do."""
+        if self.kind == "text":
+            lines = "\0".join(self.inputs).encode("utf-8", "surrogatepass")
+            value = zlib.crc32(lines)
+        else:
+            value = zlib.crc32(np.ascontiguousarray(self.inputs).data)
+        value = zlib.crc32(np.ascontiguousarray(self.labels).data, value)
+        return f"{zlib.crc32(repr(self.classes).encode(), value):08x}"
+
+    def take(self, positions: np.ndarray) -> Examples:
+        """Returns the examples at `positions`, which keep their rows."""
+        return dataclasses.replace(
+            self,
+            inputs=self.inputs[positions],
+            labels=self.labels[positions],
+            rows=self.rows[positions],
+        )
+
+
+def open_pool(
+    spec: str, classes: Sequence[str] = (), *, where: str = "--dataset"
+) -> Examples:
+    """Reads a pool.
+
+    Args:
+        spec: see the module docstring.
+        classes: names of the classes; empty: those that the source names, or
+            that its labels hold, in order. A `jsonl` label must be one of
+            them.
+        where: shown in messages.
+
+    Raises:
+        InputError: an unknown kind, a missing file, data set, field or array,
+            labels of an unknown class, images of different shapes, nothing
+            in it.
+    """
+    from al_tf import pool_sources
+
+    kind, _, rest = spec.partition(":")
+    if kind not in KINDS or not rest:
+        raise InputError(
+            "unknown kind of pool" if kind not in KINDS else "names nothing",
+            where=where,
+            got=spec,
+            expected="tfds:NAME[:SPLIT], jsonl:PATH:TEXT_FIELD:LABEL_FIELD "
+            "or npz:PATH",
+            remedy=closest(kind, KINDS),
+        )
+    read = {
+        "tfds": pool_sources.read_tfds,
+        "jsonl": pool_sources.read_jsonl,
+        "npz": pool_sources.read_npz,
+    }[kind]
+    examples = read(rest, tuple(classes), where)
+    if not len(examples):
+        raise InputError("holds no examples", where=where, got=spec)
+    return dataclasses.replace(examples, name=spec)
+
+
+def make_examples(
+    kind: str,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    multilabel: bool = False,
+) -> Examples:
+    """Examples in memory, as `open_pool` would read them."""
+    return Examples(
+        name="memory",
+        kind=kind,
+        inputs=inputs,
+        labels=labels,
+        classes=tuple(str(name) for name in classes),
+        multilabel=multilabel,
+        rows=np.arange(len(inputs)),
+    )
+
+
+def hold_out(
+    pool: Examples, fraction: float, seed: int = 0
+) -> tuple[Examples, Examples]:
+    """Splits a pool at random into (rest, test).
+
+    Only labelled examples are held out: the others can test nothing. The
+    choice depends on `seed` alone, so that every run over the same pool tests
+    on the same examples.
+
+    Args:
+        pool: all examples.
+        fraction: of the labelled examples that become the test set.
+        seed: of the choice.
+    """
+    known = np.flatnonzero(pool.labelled)
+    count = round(fraction * len(known))
+    held = np.random.default_rng(seed).choice(known, count, replace=False)
+    is_test = np.zeros(len(pool), bool)
+    is_test[held] = True
+    return pool.take(np.flatnonzero(~is_test)), pool.take(
+        np.flatnonzero(is_test)
+    )
+
+
+def check_same_frame(pool: Examples, test: Examples) -> None:
+    """Refuses a test set that the pool's model could not judge."""
+    same_kind = pool.kind == test.kind
+    if not same_kind or pool.inputs.shape[1:] != test.inputs.shape[1:]:
+        raise InputError(
+            "examples of another shape than those of the pool",
+            where="--test",
+            got=_shape(test),
+            expected=_shape(pool),
+        )
+    if pool.classes != test.classes or pool.multilabel != test.multilabel:
+        raise InputError(
+            "other classes than those of the pool",
+            where="--test",
+            got=test.classes,
+            expected=", ".join(pool.classes),
+        )
+
+
+def _shape(examples: Examples) -> str:
+    return f"{examples.kind} of shape {list(examples.inputs.shape[1:])}"
+
+
+def encode_labels(
+    values: Sequence[Any], classes: tuple[str, ...], where: str
+) -> tuple[np.ndarray, tuple[str, ...], bool]:
+    """Turns labels as they stand in a file into numbers.
+
+    Args:
+        values: texts, numbers, None (unknown), or lists of texts (then the
+            pool is multi-label).
+        classes: allowed names; empty: those that occur, numbers in their
+            order and texts in alphabetical order.
+        where: shown in messages.
+
+    Returns:
+        (labels as `Examples` has them, class names, multilabel).
+
+    Raises:
+        InputError: a label that is not among `classes`.
+    """
+    multilabel = any(isinstance(value, list) for value in values)
+    lists = [_as_list(value) for value in values]
+    if not classes:
+        found = {name for names in lists if names is not None for name in names}
+        classes = tuple(str(name) for name in sorted(found, key=_order))
+    numbers = {name: i for i, name in enumerate(classes)}
+    shape = (len(lists), len(classes)) if multilabel else (len(lists),)
+    labels = np.full(shape, UNKNOWN, np.int8 if multilabel else np.int64)
+    for row, names in enumerate(lists):
+        if names is None:
+            continue
+        for name in names:
+            if str(name) not in numbers:
+                raise InputError(
+                    f"example {row} has an unknown class",
+                    where=where,
+                    got=name,
+                    remedy=closest(str(name), classes),
+                )
+        chosen = [numbers[str(name)] for name in names]
+        if multilabel:
+            labels[row] = 0
+            labels[row, chosen] = 1
+        else:
+            labels[row] = chosen[0]
+    return labels, classes, multilabel
+
+
+def _as_list(value: Any) -> list[Any] | None:
+    if value is None or isinstance(value, list):
+        return value
+    return [value]
+
+
+def _order(name: Any) -> tuple[bool, Any]:
+    """Numbers by size and before texts, texts by alphabet."""
+    number = isinstance(name, int | float)
+    return (not number, name if number else str(name))

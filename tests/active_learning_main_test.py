@@ -1,0 +1,354 @@
+"""The binary of the loop: bad input, people, resuming, kill -9."""
+
+import csv
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
+
+from al_tf import active_learning_main
+from runkit import InputError
+from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
+from spactor_tf.pretrained import save_pretrained
+from tests import classifier_test, loop_data
+
+ROOT = pathlib.Path(__file__).absolute().parents[1]
+
+
+def setUpModule():  # noqa: N802 (unittest's name)
+    if "near_copies" not in flags.FLAGS:
+        active_learning_main._define_flags()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+class MainTestCase(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.run_dir = self.folder / "run"
+        pool = loop_data.blobs(120)
+        self.npz = self.folder / "pool.npz"
+        np.savez(
+            self.npz, embeddings=pool.inputs, labels=pool.labels,
+            classes=np.array(pool.classes),
+        )  # fmt: skip
+
+    def main(self, **change):
+        values = {
+            "dataset": f"npz:{self.npz}", "output_dir": str(self.run_dir),
+            "seed_size": 12, "batch_size": 6, "rounds": 2,
+            "strategies": "cluster_margin,random", "target_cluster_size": 3.0,
+            **change,
+        }  # fmt: skip
+        with flagsaver.flagsaver(**values):
+            active_learning_main.main(["main"])
+
+    def curves(self):
+        with (self.run_dir / "curves.csv").open() as handle:
+            return list(csv.DictReader(handle))
+
+    def write_jsonl(self, examples, name="pool.jsonl"):
+        path = self.folder / name
+        with path.open("w") as handle:
+            for text, label in zip(
+                examples.inputs, examples.labels, strict=True
+            ):
+                row = {"text": text, "label": examples.classes[label]}
+                handle.write(json.dumps(row) + "\n")
+        return f"jsonl:{path}:text:label"
+
+    def encoder(self):
+        model = classifier_test.pretrained()
+        path = self.folder / "t5"
+        save_pretrained(path, model.backbone, model.vocabulary, model.config)
+        return str(path)
+
+
+class MainTest(MainTestCase):
+    def test_fixed_embeddings(self):
+        self.main(seeds="0,1")
+        rows = self.curves()
+        self.assertLen(rows, 2 * 2 * 3)
+        self.assertEqual({row["labels"] for row in rows}, {"12", "18", "24"})
+        self.assertTrue((self.run_dir / "report.html").is_file())
+        config = json.loads((self.run_dir / "config.json").read_text())
+        self.assertEqual(config["learner"], "linear")
+        self.assertEqual(config["test"]["examples"], 24)
+        held = json.loads(
+            (self.run_dir / "runs/random/seed-0/batch-000.json").read_text()
+        )
+        self.assertLess(max(held["example_ids"]), 120)
+
+    def test_texts(self):
+        dataset = self.write_jsonl(loop_data.texts(60))
+        test = self.write_jsonl(loop_data.texts(30, 1), "test.jsonl")
+        options = {
+            "dataset": dataset, "test": test, "init_from": self.encoder(),
+            "train_steps": 3, "text_length": 16, "rounds": 1,
+        }  # fmt: skip
+        self.main(**options)
+        self.assertLen(self.curves(), 4)
+        self.check_labelled(loop_data.texts(60), 12 + 6)
+        self.run_dir = self.folder / "linear"
+        self.main(**options, learner="linear", output_dir=str(self.run_dir))
+        self.assertLen(self.curves(), 4)
+        features = np.load(self.run_dir / "features.npy")
+        self.assertEqual(features.shape, (90, 32))
+
+    def check_labelled(self, pool, count):
+        path = self.run_dir / "runs/random/seed-0/labelled.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        self.assertLen({row["example_id"] for row in rows}, count)
+        for row in rows:
+            number = row["example_id"]
+            self.assertEqual(row["text"], pool.inputs[number])
+            label = pool.classes[pool.labels[number]]
+            self.assertEqual(row["label"], label)
+
+    def test_images(self):
+        images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3))
+        path = self.folder / "images.npz"
+        np.savez(path, images=images.astype(np.uint8), labels=np.arange(40) % 2)
+        self.main(dataset=f"npz:{path}", train_steps=2, rounds=1)
+        self.assertLen(self.curves(), 4)
+
+    def test_planted_copies(self):
+        self.main(near_copies=10, rounds=1)
+        config = json.loads((self.run_dir / "config.json").read_text())
+        self.assertGreaterEqual(config["pool"]["examples"], 10 * 96)
+
+    def test_a_run_with_other_settings_is_not_mixed_in(self):
+        self.main()
+        before = loop_data.state(self.run_dir)
+        with self.assertRaisesRegex(InputError, "another batch_size"):
+            self.main(batch_size=7)
+        self.assertEqual(loop_data.state(self.run_dir), before)
+        self.main(rounds=3)
+        self.assertLen(self.curves(), 2 * 4)
+
+    @parameterized.parameters(
+        ({"dataset": None}, "--dataset: is missing"),
+        ({"output_dir": ""}, "--output_dir: is missing"),
+        ({"strategies": "cluster_margn"}, "mean 'cluster_margin'"),
+        ({"strategies": ""}, "names nothing"),
+        ({"learner": "linera"}, "mean 'linear'"),
+        ({"learner": "image"}, "learns from images.*embeddings"),
+        ({"oracle": "peple"}, "mean 'people'"),
+        ({"seeds": "0,x"}, "whole numbers"),
+        ({"seed_size": 500}, "larger than the pool of 96"),
+        ({"test": "1.5"}, "no fraction"),
+        ({"test": "npz:nothing.npz"}, "no such file"),
+        ({"near_copies": -1}, "negative"),
+        ({"oracle": "people"}, "one strategy and one seed"),
+        ({"seed_size": 3, "seeds": "5"}, "no example of"),
+    )
+    def test_bad_input_leaves_nothing(self, change, message):
+        with self.assertRaisesRegex(InputError, message):
+            self.main(**change)
+        self.assertFalse(self.run_dir.exists())
+
+    def test_images_of_the_wrong_shape(self):
+        for shape, message in (
+            ((40, 4, 8, 3), "cannot take"),
+            ((40, 8, 8, 2), "cannot take"),
+        ):
+            path = self.folder / "images.npz"
+            np.savez(
+                path, images=np.zeros(shape, np.uint8), labels=np.arange(40) % 2
+            )
+            with self.assertRaisesRegex(InputError, message):
+                self.main(dataset=f"npz:{path}")
+        np.savez(
+            self.folder / "test.npz", images=np.zeros((9, 8, 9, 3), np.uint8),
+            labels=np.arange(9) % 2,
+        )  # fmt: skip
+        np.savez(
+            path, images=np.zeros((40, 8, 8, 3), np.uint8),
+            labels=np.arange(40) % 2,
+        )  # fmt: skip
+        with self.assertRaisesRegex(InputError, "another shape"):
+            self.main(
+                dataset=f"npz:{path}", test=f"npz:{self.folder / 'test.npz'}"
+            )
+        self.assertFalse(self.run_dir.exists())
+
+    def test_texts_need_an_encoder(self):
+        dataset = self.write_jsonl(loop_data.texts(60))
+        with self.assertRaisesRegex(InputError, "--init_from: is missing"):
+            self.main(dataset=dataset)
+        with self.assertRaisesRegex(InputError, "neither a run"):
+            self.main(dataset=dataset, init_from=str(self.folder))
+
+    def test_a_foreign_folder_is_left_alone(self):
+        self.run_dir.mkdir()
+        (self.run_dir / "thesis.txt").write_text("")
+        with self.assertRaisesRegex(InputError, "holds files and no run"):
+            self.main()
+
+
+class PeopleTest(MainTestCase):
+    """People answer what the data set would have answered."""
+
+    def people(self):
+        self.main(
+            dataset=f"npz:{self.npz}", oracle="people",
+            strategies="cluster_margin",
+        )  # fmt: skip
+
+    def answer(self, number, wrong=None):
+        """Fills the questions in; returns the ids that were asked."""
+        name = f"round-{number:03d}.csv"
+        with (self.run_dir / "to_label" / name).open() as handle:
+            rows = list(csv.DictReader(handle))
+        pool = loop_data.blobs(120)
+        for row in rows:
+            row["label"] = pool.classes[pool.labels[int(row["example_id"])]]
+        if wrong:
+            wrong(rows)
+        path = self.run_dir / "labels" / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w") as handle:
+            writer = csv.DictWriter(handle, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        return [int(row["example_id"]) for row in rows]
+
+    def test_people_and_labels_end_alike(self):
+        asked = []
+        for number in range(3):
+            with self.assertRaisesRegex(InterruptedRun, f"round {number}: "):
+                self.people()
+            # Asked a second time, it waits for the same labels.
+            with self.assertRaisesRegex(InterruptedRun, f"round {number}: "):
+                self.people()
+            asked += self.answer(number)
+        self.people()
+        self.assertLen(set(asked), 12 + 2 * 6)
+        mine = self.curves()
+        self.run_dir = self.folder / "labels-run"
+        self.main(strategies="cluster_margin")
+        for row, expected in zip(mine, self.curves(), strict=True):
+            self.assertEqual(row["accuracy"], expected["accuracy"])
+            self.assertEqual(row["labels"], expected["labels"])
+
+    def test_bad_labels_leave_the_state_untouched(self):
+        with self.assertRaises(InterruptedRun):
+            self.people()
+
+        def spoil(rows):
+            rows[0]["label"] = "dog"
+            rows[1]["example_id"] = "99999"
+
+        self.answer(0, spoil)
+        files = {p: p.stat().st_mtime_ns for p in self.run_dir.rglob("*")}
+        with self.assertRaisesRegex(InputError, "99999.*dog.*without a label"):
+            self.people()
+        after = {p: p.stat().st_mtime_ns for p in self.run_dir.rglob("*")}
+        self.assertEqual(after, files)
+        self.answer(0)
+        with self.assertRaisesRegex(InterruptedRun, "round 1: 6 examples"):
+            self.people()
+
+    def test_suggestions_are_the_models_answers(self):
+        with self.assertRaises(InterruptedRun):
+            self.people()
+        self.answer(0)
+        with self.assertRaises(InterruptedRun):
+            self.people()
+        path = self.run_dir / "to_label" / "round-001.csv"
+        with path.open() as handle:
+            suggested = [r["suggested_label"] for r in csv.DictReader(handle)]
+        self.assertContainsSubset(suggested, ("ant", "bee", "cat"))
+
+
+class ProcessTest(MainTestCase):
+    def command(self, name, *more):
+        return [
+            sys.executable, "-m", "al_tf.active_learning_main",
+            f"--dataset=npz:{self.npz}", f"--output_dir={self.folder / name}",
+            "--seed_size=12", "--batch_size=6", *more,
+        ]  # fmt: skip
+
+    def start(self, name, *more):
+        return subprocess.Popen(
+            self.command(name, *more), cwd=ROOT, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def test_exit_codes(self):
+        process = self.start("run", "--strategies=marginn")
+        _, log = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, EXIT_BAD_INPUT, log)
+        self.assertIn("Did you mean 'margin'?", log)
+        self.assertNotIn("Traceback", log)
+        process = self.start("run", "--strategies=margin", "--oracle=people")
+        _, log = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, EXIT_INTERRUPTED, log)
+        self.assertIn("Run the same command again", log)
+
+    def names(self, folder, suffix="", prefix=""):
+        """Files and folders; they may vanish while they are listed."""
+        return [
+            name
+            for _, folders, files in os.walk(folder)
+            for name in [*folders, *files]
+            if name.startswith(prefix) and name.endswith(suffix)
+        ]
+
+    @pytest.mark.slow
+    def test_twenty_kills(self):
+        options = (
+            "--rounds=12", "--strategies=cluster_margin,margin", "--seeds=0,1",
+            "--learner=mlp",
+        )  # fmt: skip
+        whole = self.start("whole", *options)
+        self.assertEqual(whole.wait(600), 0)
+        folder, chooser = self.folder / "killed", random.Random(0)
+        kills = inside = 0
+        while kills < 20:
+            process = self.start("killed", *options)
+            before = len(self.names(folder, ".json"))
+            while process.poll() is None:
+                # Half of the kills come in the middle of a write.
+                if kills % 2:
+                    reached = self.names(folder, prefix=".tmp-")
+                else:
+                    reached = len(self.names(folder, ".json")) > before
+                if reached:
+                    break
+                time.sleep(0.0002)
+            if not kills % 2:
+                time.sleep(chooser.uniform(0, 0.1))
+            self.assertIsNone(process.poll(), "finished before it was killed")
+            process.kill()
+            process.communicate()
+            kills += 1
+            inside += bool(self.names(folder, prefix=".tmp-"))
+        self.assertEqual(self.start("killed", *options).wait(600), 0)
+        print(f"{kills} kills, {inside} of them inside a write")
+        self.assertGreater(inside, 0)
+        self.assertEqual(
+            loop_data.state(folder), loop_data.state(self.folder / "whole")
+        )
+        for run in folder.glob("runs/*/*"):
+            asked = [
+                row
+                for path in run.glob("batch-*.json")
+                for row in json.loads(path.read_text())["example_ids"]
+            ]
+            self.assertLen(set(asked), 12 + 12 * 6)
+            self.assertLen(asked, len(set(asked)))
+
+
+if __name__ == "__main__":
+    absltest.main()

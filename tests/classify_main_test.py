@@ -1,0 +1,107 @@
+"""The binary that fine-tunes a classifier: from files to a directory."""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
+
+from runkit import InputError
+from spactor_tf import classify_main
+from spactor_tf.classifier import load_classifier
+from spactor_tf.pretrained import save_pretrained
+from tests import classifier_test, loop_data
+
+
+def setUpModule():  # noqa: N802 (unittest's name)
+    if "train" not in flags.FLAGS:
+        classify_main._define_flags()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+class ClassifyMainTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.output = self.folder / "classifier"
+
+    def write(self, name, texts, labels):
+        rows = [
+            json.dumps({"text": text, "label": label})
+            for text, label in zip(texts, labels, strict=True)
+        ]
+        (self.folder / name).write_text("\n".join(rows) + "\n")
+        return f"jsonl:{self.folder / name}:text:label"
+
+    def main(self, train, **change):
+        model = classifier_test.pretrained()
+        preset = self.folder / "t5"
+        save_pretrained(preset, model.backbone, model.vocabulary, model.config)
+        values = {
+            "init_from": str(preset), "train": train, "text_length": 24,
+            "output_dir": str(self.output), "train_steps": 60,
+            "batch_size": 8, "learning_rate": 0.01, **change,
+        }  # fmt: skip
+        with flagsaver.flagsaver(**values):
+            classify_main.main(["main"])
+
+    def test_learns_and_the_directory_says_the_same(self):
+        pool = loop_data.texts(60)
+        texts = pool.inputs.tolist()
+        names = [pool.classes[i] for i in pool.labels]
+        train = self.write("train.jsonl", texts[:40], names[:40])
+        test = self.write("test.jsonl", texts[40:], names[40:])
+        self.main(train, test=test)
+        metrics = json.loads((self.output / "metrics.json").read_text())
+        self.assertEqual(metrics["train_examples"], 40)
+        self.assertGreater(metrics["accuracy"], 0.9)
+        model = load_classifier(self.output)
+        found = model.predict_probabilities(texts[40:]).argmax(1)
+        right = np.array(model.classes)[found] == np.array(names[40:])
+        self.assertEqual(right.mean(), metrics["accuracy"])
+
+    @parameterized.parameters(
+        ("csv:x:text:label", "unknown kind"),
+        ("jsonl:nowhere.jsonl:text:label", "cannot be read"),
+        ("jsonl:nowhere.jsonl", "names no text field"),
+    )
+    def test_wrong_files(self, train, message):
+        with self.assertRaisesRegex(InputError, message):
+            self.main(train)
+        self.assertFalse(self.output.exists())
+
+    def test_wrong_rows(self):
+        for labels, message in (
+            (["a", None], "line 2"), (["a", ["b"]], "is no label"),
+            (["a", "a"], "two or more different classes"),
+        ):  # fmt: skip
+            train = self.write("bad.jsonl", ["one", "two"], labels)
+            with self.assertRaisesRegex(InputError, message):
+                self.main(train)
+        train = self.write("train.jsonl", ["one", "two"], ["apple", "pear"])
+        test = self.write("test.jsonl", ["three"], ["aple"])
+        with self.assertRaisesRegex(InputError, "apple"):
+            self.main(train, test=test)
+        self.assertFalse(self.output.exists())
+
+    @parameterized.parameters(
+        {"init_from": None}, {"train_steps": 0}, {"text_length": 1},
+        {"seed": -1}, {"learning_rate": 0.0},
+    )  # fmt: skip
+    def test_wrong_flags(self, **change):
+        train = self.write("train.jsonl", ["one", "two"], ["a", "b"])
+        with self.assertRaisesRegex(InputError, next(iter(change))):
+            self.main(train, **change)
+
+    def test_an_existing_directory_is_kept(self):
+        self.output.mkdir()
+        train = self.write("train.jsonl", ["one", "two"], ["a", "b"])
+        with self.assertRaisesRegex(InputError, "exists already"):
+            self.main(train)
+
+
+if __name__ == "__main__":
+    absltest.main()
