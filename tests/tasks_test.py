@@ -10,8 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl.testing import absltest, parameterized
 from testdata import task_records
 
-from runkit import InputError
-from spactor_tf import prepared_data, tasks
+from runkit import InputError, prepared_data
+from spactor_tf import tasks
 from spactor_tf.tasks import generation, glue, prompted, records, super_glue
 
 GOLDEN = json.loads(
