@@ -104,7 +104,7 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
         ),
         (
             "Score the pool with the exported model",
-            scores / "embeddings.npy",
+            scores / "example_ids.npy",
             command(
                 "export.score_main", model_dir=served / "1", dataset=pool,
                 output_dir=scores,

@@ -10,14 +10,13 @@ The version is verified before it becomes visible: see `export.verify`.
 from __future__ import annotations
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 from export.options import DEFAULT_LABELS, ServingOptions
+from export.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
 
 FLAGS = flags.FLAGS
@@ -50,13 +49,16 @@ def _define_flags() -> None:
 
 
 def serving_options(
-    values: Any, input_length: int | None = None
+    values: Any,
+    input_length: int | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> ServingOptions:
     """Returns the options of the flags.
 
     Args:
         values: absl flags.
         input_length: what the model was trained on, if that is known.
+        labels: label words that it was fine-tuned on, if that is known.
     """
     given = {
         name: getattr(values, name)
@@ -65,24 +67,14 @@ def serving_options(
     }
     if values.labels is not None:
         given["labels"] = tuple(values.labels)
+    elif labels is not None:
+        given["labels"] = labels
     options = ServingOptions()
     if input_length is not None:
         options = dataclasses.replace(options, input_length=input_length)
     options = dataclasses.replace(options, **given)
     options.validate()
     return options
-
-
-def last_metrics(run_dir: str) -> dict[str, Any]:
-    """Returns the last line of a run's metrics.jsonl; {} without one."""
-    path = pathlib.Path(run_dir) / "metrics.jsonl"
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        return json.loads(lines[-1]) if lines else {}
-    except ValueError:
-        raise InputError("ends with a broken line", where=str(path)) from None
 
 
 def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
@@ -103,30 +95,33 @@ def main(argv: Sequence[str]) -> None:
             raise InputError("is missing", where=f"--{name}")
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.saved_model import export_saved_model, load_model
+    from export.saved_model import (
+        default_input_length,
+        export_saved_model,
+        load_model,
+    )
     from spactor_tf.classifier import TextClassifier
 
-    metrics = last_metrics(FLAGS.run_dir)
     model = load_model(FLAGS.run_dir)
-    length, takes_labels = None, True
+    facts = run_facts(FLAGS.run_dir)
+    is_classifier = isinstance(model, TextClassifier)
     if isinstance(model, TextClassifier):
         refuse_labels(FLAGS.labels, model.classes)
-        length, takes_labels = model.length, False
-    elif model.config is not None:
-        length = model.config.corruption.input_length
-    options = serving_options(FLAGS, length)
+    options = serving_options(
+        FLAGS, facts.input_length or default_input_length(model), facts.labels
+    )
     path = export_saved_model(
         model,
         FLAGS.output_dir,
         FLAGS.version,
         options=options,
         model_name=FLAGS.model_name,
-        metrics=metrics,
+        metrics=facts.metrics,
     )
     card = read_json(path / "model_card.json")
     print(f"version:    {path}")
     print(f"signatures: {', '.join(sorted(card['signatures']))}")
-    if FLAGS.labels is None and takes_labels:
+    if not (FLAGS.labels or facts.labels or is_classifier):
         words = ", ".join(DEFAULT_LABELS)
         print(f"classify ranks the default label words {words}: set --labels")
 

@@ -86,11 +86,19 @@ def serving_module(
     model: Pretrained | TextClassifier, options: ServingOptions | None = None
 ) -> TextModule:
     """Returns the module that serves a model; lengths default to its own."""
+    if options is None:
+        length = default_input_length(model)
+        options = ServingOptions(**({"input_length": length} if length else {}))
     if isinstance(model, TextClassifier):
-        options = options or ServingOptions(input_length=model.length)
         return ClassifierModule(model, options)
-    options = options or ServingOptions()
     return ServingModule(model.backbone, model.vocabulary, options)
+
+
+def default_input_length(model: Pretrained | TextClassifier) -> int | None:
+    """Returns the tokens that a model was trained to read, if it says so."""
+    if isinstance(model, TextClassifier):
+        return model.length
+    return model.config.corruption.input_length if model.config else None
 
 
 def write_version(
@@ -189,7 +197,7 @@ def _model_card(
         "model_name": model_name,
         "kind": kind,
         "labels": list(module.labels),
-        "options": vars(module.options),
+        "options": {**vars(module.options), "labels": list(module.labels)},
         "config": overrides.to_dict(body.config) if body.config else None,
         "metrics": dict(metrics),
         "parameters": module.num_parameters,

@@ -10,13 +10,15 @@ from runkit.errors import InputError, closest
 
 
 def read_json_lines(path: pathlib.Path) -> list[Any]:
-    """Reads every line.
+    """Reads every line; blank ones are passed over.
+
+    Only a line feed ends a line: JSON may hold Unicode's other line ends.
 
     Raises:
         InputError: no such file, not UTF-8, or a line that is not JSON.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", where=str(path)
@@ -25,6 +27,8 @@ def read_json_lines(path: pathlib.Path) -> list[Any]:
         raise InputError(f"is not UTF-8 ({error})", where=str(path)) from None
     rows = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             rows.append(json.loads(line))
         except ValueError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from runkit.minibatches import positions, rate_factor
 from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
 
 HEAD = "head.npz"  # A directory with this file holds a classifier.
+METRICS = "metrics.json"
 _SCORE_ROWS = 256
 
 
@@ -167,11 +168,18 @@ class TextClassifier:
         probabilities, embeddings = zip(*parts, strict=True)
         return np.concatenate(probabilities), np.concatenate(embeddings)
 
-    def save(self, path: str | os.PathLike, *, replace: bool = False) -> None:
-        """Writes `preset/`, `head.npz` and `labels.json`.
+    def save(
+        self,
+        path: str | os.PathLike,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Writes `preset/`, `head.npz`, `labels.json` and `metrics.json`.
 
         Args:
             path: directory to write, whole or not at all.
+            metrics: of this classifier; {} by default.
             replace: an existing directory is replaced, otherwise refused.
         """
         model = self.pretrained
@@ -184,6 +192,7 @@ class TextClassifier:
                 model.config,
             )
             np.savez(folder / HEAD, kernel=kernel, bias=bias)
+            write_json(folder / METRICS, dict(metrics or {}))
             write_json(
                 folder / "labels.json",
                 {

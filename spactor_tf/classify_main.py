@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from runkit import InputError, run_binary, write_json
+from runkit import InputError, run_binary
 from runkit.errors import closest
 from runkit.json_lines import (
     field,
@@ -163,8 +163,7 @@ def main(argv: Sequence[str]) -> None:
         found = classifier.predict_probabilities(test[0]).argmax(1)
         metrics["test_examples"] = len(test[0])
         metrics["accuracy"] = float((found == test[1]).mean())
-    classifier.save(FLAGS.output_dir)
-    write_json(pathlib.Path(FLAGS.output_dir) / "metrics.json", metrics)
+    classifier.save(FLAGS.output_dir, metrics=metrics)
     print(f"classifier: {FLAGS.output_dir}")
     if test:
         print(f"accuracy:   {metrics['accuracy']:.3f} of {len(test[0])} texts")

@@ -391,11 +391,15 @@ class ExportMainTest(absltest.TestCase):
             ServingOptions(labels=("a", "b"), num_beams=3, input_length=32),
         )
 
-    def test_last_metrics(self):
-        folder = pathlib.Path(self.create_tempdir().full_path)
-        self.assertEqual(export_main.last_metrics(str(folder)), {})
-        (folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
-        self.assertEqual(export_main.last_metrics(str(folder)), {"step": 2})
+    def test_label_words_of_a_task_are_the_default(self):
+        names = [name for name, _, _ in export_main._OPTIONS]
+        values = mock.Mock(labels=None, **dict.fromkeys(names))
+        words = ("entailment", "not_entailment")
+        options = export_main.serving_options(values, labels=words)
+        self.assertEqual(options.labels, words)
+        values.labels = ["a", "b"]
+        options = export_main.serving_options(values, labels=words)
+        self.assertEqual(options.labels, ("a", "b"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""JSON Lines from outside."""
+
+import json
+import pathlib
+
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from runkit.json_lines import (
+    field,
+    read_json_lines,
+    split_json_spec,
+    text_field,
+)
+
+
+class JsonLinesTest(parameterized.TestCase):
+    def write(self, text):
+        path = pathlib.Path(self.create_tempdir().full_path) / "rows.jsonl"
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        return path
+
+    def test_unicode_line_ends_stay_inside_a_text(self):
+        rows = [{"text": "a\u2028b\x85c\x0bd"}, {"text": "e"}]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        path = self.write("\n".join(lines) + "\n\n")
+        self.assertEqual(read_json_lines(path), rows)
+
+    def test_windows_line_ends(self):
+        self.assertEqual(read_json_lines(self.write("1\r\n2\r\n")), [1, 2])
+
+    @parameterized.parameters(
+        ("{}\n{", "line 2"), ("\udcff", "not UTF-8"),
+    )  # fmt: skip
+    def test_bad_files(self, text, message):
+        with self.assertRaisesRegex(InputError, message):
+            read_json_lines(self.write(text))
+
+    def test_missing_file(self):
+        with self.assertRaisesRegex(InputError, "cannot be read"):
+            read_json_lines(pathlib.Path("nowhere.jsonl"))
+
+    def test_fields(self):
+        row = {"text": "a", "label": 1}
+        self.assertEqual(text_field(row, "text", "here"), "a")
+        self.assertEqual(field(row, "label", "here"), 1)
+        with self.assertRaisesRegex(InputError, "is not text"):
+            text_field(row, "label", "here")
+        with self.assertRaisesRegex(InputError, "text"):
+            field(row, "txet", "here")
+        with self.assertRaisesRegex(InputError, "no such field"):
+            field([1], "text", "here")
+
+    def test_specification(self):
+        self.assertEqual(
+            split_json_spec("a:b.jsonl:text:label", "--train"),
+            (pathlib.Path("a:b.jsonl"), "text", "label"),
+        )
+        for spec in ("a.jsonl", "a.jsonl:text", ":text:label"):
+            with self.assertRaisesRegex(InputError, "names no text field"):
+                split_json_spec(spec, "--train")
+
+
+if __name__ == "__main__":
+    absltest.main()
