@@ -17,7 +17,7 @@ from al_tf import active_learning_main
 from runkit import InputError
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
 from spactor_tf.pretrained import save_pretrained
-from tests import classifier_test, loop_data, testing
+from tests import classifier_models, loop_data, testing
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 
@@ -59,7 +59,7 @@ class MainTestCase(parameterized.TestCase):
         return f"jsonl:{path}:text:label"
 
     def encoder(self):
-        model = classifier_test.pretrained()
+        model = classifier_models.pretrained()
         path = self.folder / "t5"
         save_pretrained(path, model.backbone, model.vocabulary, model.config)
         return str(path)

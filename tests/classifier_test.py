@@ -1,6 +1,5 @@
 """The text classifier and its learner, on a tiny T5."""
 
-import functools
 import pathlib
 
 import numpy as np
@@ -8,23 +7,11 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classifier as classifier_lib
-from spactor_tf import t5
-from spactor_tf.pretrained import Pretrained
 from spactor_tf.text_learner import TextLearner, TextOptions
-from tests import loop_data, testing
+from tests import loop_data
+from tests.classifier_models import pretrained
 
 _FIT = {"train_steps": 40, "batch_size": 8, "learning_rate": 0.01}
-
-
-@functools.cache
-def pretrained(dropout=0.1):
-    config = testing.tiny_config(**{"model.dropout": dropout})
-    backbone = t5.build_backbone(config.model)
-    t5.reinitialize(
-        backbone.variables, 0,
-        head_dim=16, hidden_dim=config.model.hidden_dim,
-    )  # fmt: skip
-    return Pretrained(backbone, testing.vocabulary(), config)
 
 
 def make(classes=("bad", "good"), **options):

@@ -93,6 +93,18 @@ class SizeTest(parameterized.TestCase):
             self.assertLessEqual(lines, MOST_LINES, path.relative_to(ROOT))
 
 
+class BazelTest(absltest.TestCase):
+    def test_no_test_imports_another(self):
+        """Bazel gives each test the shared files only, not other tests."""
+        found = [
+            f"{path.name}: {line}"
+            for path in sorted((ROOT / "tests").glob("*_test.py"))
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if re.match(r"(from|import) .*_test\b", line)
+        ]
+        self.assertEmpty(found)
+
+
 class PackagingTest(absltest.TestCase):
     def setup_arguments(self) -> dict[str, ast.expr]:
         tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
