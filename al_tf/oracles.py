@@ -73,7 +73,8 @@ class LabelOracle:
 class PeopleOracle:
     """Writes what is to be labelled, and reads it when it has been.
 
-    Labels that the pool has are not used.
+    Labels that the pool has are not read here. A stratified seed set looks at
+    them (`LoopConfig.seed_set`), whoever answers.
 
     Args:
         pool: the examples.

@@ -23,11 +23,18 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness import ROOT, record
+from benchmarks.harness import ROOT, record, without_paths
 from runkit import InputError, read_json
+from runkit.statistics import mean_and_error
 from spactor_tf import overrides
+from spactor_tf.finetune_config import FinetuneConfig
 
 WEIGHTS = ("pre-trained", "from scratch")
+# What the notes say in words; the weights' folder is this machine's affair.
+_NAMED_SETTINGS = (
+    "init_from", "train_steps", "batch_size", "optimizer.learning_rate",
+    "evaluation.test",
+)  # fmt: skip
 
 
 def cell_dir(
@@ -88,35 +95,28 @@ def row_of(
     first = next(result for kind in found.values() for result in kind)
     metric = first["primary"]
     row: dict[str, Any] = {"task": task, "metric": metric}
-    means, errors = {}, {}
+    means, errors = {}, []
     for kind in WEIGHTS:
         values = [result["validation"][metric] for result in found[kind]]
         if not values:
             continue
-        means[kind], errors[kind] = mean_and_error(values)
-        row[kind] = shown(means[kind], errors[kind])
+        means[kind], error = mean_and_error(values)
+        errors.append(error)
+        row[kind] = shown(means[kind], error)
         row[f"{kind}, seeds"] = len(values)
     if len(means) == 2:
         ahead = means[WEIGHTS[0]] - means[WEIGHTS[1]]
-        error = math.hypot(*errors.values())
+        known = [error for error in errors if error is not None]
+        error = math.hypot(*known) if len(known) == 2 else None
         row["difference"] = shown(ahead, error)
-        if error > 0:
+        if error:
             row["in standard errors"] = ahead / error
     return row
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard error of the mean; NaN for one value."""
-    from spactor_tf.finetune_seeds import mean_and_error as summary
-
-    found = summary(values)
-    error = found["standard_error"]
-    return found["mean"], math.nan if error is None else error
-
-
-def shown(mean: float, error: float) -> str:
+def shown(mean: float, error: float | None) -> str:
     text = f"{mean:.2f}"
-    return text if math.isnan(error) else f"{text} +- {error:.2f}"
+    return text if error is None else f"{text} +- {error:.2f}"
 
 
 def common_config(folders: Iterable[pathlib.Path]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def common_config(folders: Iterable[pathlib.Path]) -> dict[str, Any]:
 
 
 def write_results(
-    options: argparse.Namespace, more: Sequence[str], start: Mapping[str, Any]
+    options: argparse.Namespace, start: Mapping[str, Any]
 ) -> None:
     folders = [
         cell_dir(options.work_dir, task, weights, seed)
@@ -161,12 +161,23 @@ def write_results(
         "evaluation of each run (chosen on the same split, for both kinds); "
         "mean +- standard error over seeds.",
         f"Weights: {start['preset'] or 'a preset'}, pre-trained for "
-        f"{start['train_steps']} steps on {start['dataset']}; from scratch: "
-        "the same sizes and vocabulary. Each run: at most "
+        f"{start['train_steps']} steps on {without_paths(start['dataset'])}; "
+        "from scratch: the same sizes and vocabulary. Each run: at most "
         f"{config['train_steps']} steps of {config['batch_size']} examples at "
-        f"{config['optimizer.learning_rate']:g}; {' '.join(more)}",
+        f"{config['optimizer.learning_rate']:g}; {changed_settings(config)}.",
         f"{done} of {cells} cells finished.",
     ])  # fmt: skip
+
+
+def changed_settings(config: Mapping[str, Any]) -> str:
+    """The settings that are not the defaults and that no note names."""
+    default = overrides.flatten(overrides.to_dict(FinetuneConfig()))
+    changed = [
+        f"{name} {value}"
+        for name, value in config.items()
+        if value != default[name] and name not in _NAMED_SETTINGS
+    ]
+    return ", ".join(changed) or "all else by default"
 
 
 def pretraining_of(init_from: str) -> dict[str, Any]:
@@ -227,8 +238,8 @@ def main() -> None:
             break
         left -= 1
         run_cell(folder, task, weights, seed, flags)
-        write_results(options, more, start)
-    write_results(options, more, start)
+        write_results(options, start)
+    write_results(options, start)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -258,6 +259,11 @@ def _versions(timings: Iterable[Timing]) -> dict[str, str]:
     }
 
 
+def without_paths(text: str) -> str:
+    """Writes PATH for the absolute paths in an argument or a value."""
+    return re.sub(r"(^|(?<=[=:,]))/[^,:]+", "PATH", text)
+
+
 def record(
     name: str,
     rows: Sequence[Mapping[str, Any]],
@@ -273,18 +279,18 @@ def record(
         rows: of the table; the columns are their keys in order.
         timings: their package versions are recorded.
         notes: sentences under the table (what was and was not measured).
-        command: by default the one of this process.
+        command: by default the one of this process, without absolute paths.
     """
     columns = list(dict.fromkeys(key for line in rows for key in line))
     module = getattr(sys.modules["__main__"], "__spec__", None)
     program = module.name if module else pathlib.Path(sys.argv[0]).name
-    default = ["python", "-m", program]
+    default = ["python", "-m", program, *map(without_paths, sys.argv[1:])]
     path = RESULTS / f"{name}.json"
     write_json(
         path,
         {
             "name": name,
-            "command": command or " ".join(default + sys.argv[1:]),
+            "command": command or " ".join(default),
             "machine": machine(),
             "versions": _versions((timings or {}).values()),
             "commit": commit(),

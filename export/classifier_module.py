@@ -61,7 +61,7 @@ class ClassifierModule(TextModule):
         """
         batch = tf.shape(text)[0]
         tokens, mask, truncated = self._tokens(text)
-        pooled = self._mean(self._encode(tokens, mask), mask)
+        pooled = t5.mean_pool(self._encode(tokens, mask), mask)
         logits = tf.matmul(pooled, self._kernel) + self._bias
         if self._multilabel:
             probabilities = tf.sigmoid(logits)

@@ -158,12 +158,7 @@ class TextModule(tf.Module):
         )
 
     def _pool(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return self._scaled(self._mean(states, mask))
-
-    def _mean(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        weights = tf.cast(mask, tf.float32)[..., tf.newaxis]
-        states = tf.cast(states, tf.float32)
-        return tf.reduce_sum(states * weights, 1) / tf.reduce_sum(weights, 1)
+        return self._scaled(t5.mean_pool(states, mask))
 
     def _scaled(self, embedding: tf.Tensor) -> tf.Tensor:
         if self.options.unit_norm:

@@ -269,6 +269,8 @@ class TextClassifier:
     def _pooled(self, tokens: Any, training: bool) -> Any:
         import tensorflow as tf
 
+        from spactor_tf.t5 import mean_pool
+
         mask = tf.cast(
             tf.not_equal(tokens, self.pretrained.vocabulary.pad_id), tf.int32
         )
@@ -276,10 +278,7 @@ class TextClassifier:
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             training=training,
         )
-        weights = tf.cast(mask, tf.float32)[..., tf.newaxis]
-        total = tf.reduce_sum(tf.cast(states, tf.float32) * weights, 1)
-        # Rows of padding alone fill up a batch; they must not divide by zero.
-        return total / tf.maximum(tf.reduce_sum(weights, 1), 1.0)
+        return mean_pool(states, mask)
 
     def _make_step(self) -> Any:
         import keras

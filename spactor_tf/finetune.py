@@ -117,6 +117,7 @@ class FinetuneRun(TrainingRun):
         self.vocabulary = start.vocabulary
         self._data_dir = data_dir
         self.validation = self._load_validation()
+        self._check_test()
         self.mixture = self._load_mixture() if config.train_steps else None
         self.model = self._build_model(start)
         self.predictor = Predictor(
@@ -142,6 +143,15 @@ class FinetuneRun(TrainingRun):
                 task.evaluate([e.targets for e in part], part)
             loaded[task.name] = examples
         return loaded
+
+    def _check_test(self) -> None:
+        """Refuses wanted test splits that are not there, before any step."""
+        for task in self.tasks:
+            if "test" in self._final_splits(task) and not task.load(
+                "test", 1, self._data_dir
+            ):
+                where = f"test split of {task.name}"
+                raise InputError("is empty", where=where)
 
     def _load_mixture(self) -> Mixture:
         data = self.config.data
@@ -214,7 +224,9 @@ class FinetuneRun(TrainingRun):
 
     def take_state(self, state: dict[str, Any]) -> None:
         """Goes on counting; patience is the configuration's."""
-        self.stopping = EarlyStopping(**state["stopping"])
+        patience = self.config.evaluation.patience
+        counts = {**state["stopping"], "patience": patience}
+        self.stopping = EarlyStopping(**counts)
 
     def evaluate(self, stage: Stage) -> dict[str, float]:
         """Metrics of the current weights on the validation splits."""
@@ -263,13 +275,14 @@ class FinetuneRun(TrainingRun):
         # Last: who finds it finds the whole run.
         write_json(self.folder / RESULTS, results)
 
+    def _final_splits(self, task: Task) -> list[str]:
+        wanted = ["validation", *(["test"] * self.config.evaluation.test)]
+        return [split for split in wanted if split in task.splits]
+
     def _results(self, task: Task) -> dict[str, Any]:
         """Predicts validation and test; scores what is labelled."""
         results: dict[str, Any] = {"primary": task.metrics[0]}
-        splits = ["validation", *(["test"] * self.config.evaluation.test)]
-        for split in splits:
-            if split not in task.splits:
-                continue
+        for split in self._final_splits(task):
             examples = (
                 self.validation[task.name]
                 if split == "validation"

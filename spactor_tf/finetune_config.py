@@ -73,7 +73,8 @@ class EvaluationConfig:
         batch_size: examples of one evaluation call.
         examples: of each validation split, used during training; None uses
             all. The final figures always use all.
-        test: predict the test splits too, at the end.
+        test: predict the test splits too, at the end; a run whose test data
+            are not there is refused at its start.
     """
 
     eval_every: int = 200

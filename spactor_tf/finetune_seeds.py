@@ -13,7 +13,6 @@ import dataclasses
 import os
 import pathlib
 import signal
-import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from runkit import InputError, read_json, write_json
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
+from runkit.statistics import mean_and_error
 from spactor_tf import overrides
 from spactor_tf.finetune_config import FinetuneConfig
 
@@ -91,7 +91,7 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for split in first:
             if split != "primary":
                 tasks[name][split] = {
-                    metric: mean_and_error(
+                    metric: _summary(
                         [r["tasks"][name][split][metric] for r in results]
                     )
                     for metric in first[split]
@@ -99,16 +99,9 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"seeds": [r["seed"] for r in results], "tasks": tasks}
 
 
-def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
-    """Returns the mean and its standard error, s / sqrt(n)."""
-    error = None
-    if len(values) > 1:
-        error = statistics.stdev(values) / len(values) ** 0.5
-    return {
-        "mean": statistics.fmean(values),
-        "standard_error": error,
-        "values": list(values),
-    }
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    mean, error = mean_and_error(values)
+    return {"mean": mean, "standard_error": error, "values": list(values)}
 
 
 def _in_processes(

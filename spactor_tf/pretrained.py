@@ -116,7 +116,7 @@ class Pretrained:
         Returns:
             [texts, hidden_dim] float32.
         """
-        from spactor_tf.t5 import build_encoder
+        from spactor_tf.t5 import build_encoder, mean_pool
 
         tokens = self.tokens(texts, length)
         mask = (tokens != self.vocabulary.pad_id).astype(np.int32)
@@ -124,8 +124,7 @@ class Pretrained:
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             verbose=0,
         )
-        weights = mask[..., np.newaxis].astype(np.float32)
-        return (states * weights).sum(1) / weights.sum(1)
+        return np.asarray(mean_pool(states, mask))
 
 
 def save_pretrained(

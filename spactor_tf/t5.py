@@ -97,6 +97,21 @@ def build_encoder(backbone: Any) -> keras.Model:
     return keras.Model(inputs, outputs, name="t5_encoder")
 
 
+def mean_pool(states: Any, mask: Any) -> Any:
+    """Returns the mean of each row's states over its tokens.
+
+    Args:
+        states: [batch, length, hidden_dim], of any floating-point type.
+        mask: [batch, length], 1 for a token and 0 for padding.
+
+    Returns:
+        [batch, hidden_dim] float32; zeros for a row of nothing but padding.
+    """
+    weights = ops.expand_dims(ops.cast(mask, "float32"), -1)
+    total = ops.sum(ops.cast(states, "float32") * weights, axis=1)
+    return total / ops.maximum(ops.sum(weights, axis=1), 1.0)
+
+
 def decoder_inputs(targets: Any, pad_id: int = 0) -> Any:
     """Shifts targets right; the first decoder input is padding, as in T5."""
     start = ops.full_like(targets[:, :1], pad_id)

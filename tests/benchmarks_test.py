@@ -77,6 +77,24 @@ class SpeedTest(absltest.TestCase):
 
 
 class RecordTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("--work_dir=/home/me/runs", "--work_dir=PATH"),
+        ("/home/me/my runs", "PATH"),
+        ("--dataset=npz:/a/b.npz,npz:/c", "--dataset=npz:PATH,npz:PATH"),
+        ("--init_from=runs/imdb", "--init_from=runs/imdb"),
+        ("--task=bbh/x", "--task=bbh/x"),
+    )
+    def test_no_path_of_the_machine_is_recorded(self, argument, expected):
+        self.assertEqual(harness.without_paths(argument), expected)
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        with (
+            unittest.mock.patch.object(harness, "RESULTS", folder),
+            unittest.mock.patch("sys.argv", ["program", argument]),
+        ):
+            path = harness.record("command", [{"a": 1}])
+        command = json.loads(path.read_text())["command"]
+        self.assertEndsWith(command, f" {expected}")
+
     def test_record_and_page(self):
         folder = pathlib.Path(self.create_tempdir().full_path) / "results"
         rows = [{"arm": "a", "CPU s": 0.12345}, {"arm": "b", "more": 12345.6}]

@@ -7,9 +7,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import functools
 import pathlib
 import tempfile
+from unittest import mock
 
 import numpy as np
 import serving_models
+import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from export import export_main, records
@@ -20,6 +22,7 @@ from export.saved_model import export_saved_model
 from export.session import SessionModel
 from export.verify import read_card
 from runkit import InputError
+from spactor_tf import t5
 from spactor_tf.classifier import TextClassifier
 
 CLASSES = ("bad", "so so", "very good")
@@ -108,6 +111,29 @@ class ClassifierModuleTest(parameterized.TestCase):
         self.assertEqual(
             found["classes"].tolist(), [[c.encode() for c in CLASSES]] * 2
         )
+
+    def test_all_embeddings_are_pooled_by_one_function(self):
+        model = TextClassifier(
+            serving_models.pretrained(), CLASSES, length=LENGTH
+        )
+        module = ClassifierModule(model, ServingOptions(input_length=LENGTH))
+        width = model.pretrained.backbone.hidden_dim
+
+        def sevens(states, mask):
+            del mask
+            return tf.fill([tf.shape(states)[0], width], 7.0)
+
+        with mock.patch.object(t5, "mean_pool", sevens):
+            found = {
+                "preset": model.pretrained.embed(TEXTS),
+                "classifier": model.embed(TEXTS),
+                "embed": module.embed(tf.constant(TEXTS))["embedding"],
+                "classify": module.classify(tf.constant(TEXTS))["embedding"],
+            }
+        for name, embedding in found.items():
+            np.testing.assert_array_equal(
+                embedding, np.full((len(TEXTS), width), 7.0), name
+            )
 
     def test_a_prefix_is_refused(self):
         with self.assertRaisesRegex(InputError, "prefix"):

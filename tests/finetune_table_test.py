@@ -70,13 +70,17 @@ class TableTest(absltest.TestCase):
 
         def run_cell(folder, task, weights, seed, flags):
             ran.append((weights, seed, folder))
-            self.cell(weights, seed, 75.0)
+            self.cell(weights, seed, 75.0, **changed)
 
-        self.cell("pre-trained", 0, 80.0)
-        preset = {"preset": "tiny", "train_steps": 5, "dataset": "text:x"}
+        changed = {"evaluation.patience": 5, "evaluation.test": False}
+        self.cell("pre-trained", 0, 80.0, **changed)
+        preset = {
+            "preset": "tiny", "train_steps": 5, "dataset": "text:/my/corpus",
+        }  # fmt: skip
         command = [
             "table", "--init_from=run", f"--work_dir={self.base}",
-            "--tasks=sst2", "--seeds=0,1", "--cells=2",
+            "--tasks=sst2", "--seeds=0,1", "--cells=2", "--",
+            "--patience=5", "--data_dir=/my/data",
         ]  # fmt: skip
         with (
             mock.patch.object(finetune_table, "run_cell", run_cell),
@@ -94,6 +98,24 @@ class TableTest(absltest.TestCase):
         found = read_json(self.base / "finetune.json")
         self.assertEqual(found["rows"][0]["pre-trained, seeds"], 2)
         self.assertIn("3 of 4 cells finished.", found["notes"])
+        self.assertRegex(
+            found["notes"][1],
+            "5 steps on text:PATH;.* at 0.001; evaluation.patience 5.$",
+        )
+        text = (self.base / "finetune.json").read_text()
+        for path in ("/my/corpus", "/my/data", str(self.base)):
+            self.assertNotIn(path, text)
+
+    def test_settings_named_are_those_of_the_runs(self):
+        config = finetune_table.common_config([self.cell("from scratch", 0, 1)])
+        self.assertEqual(
+            finetune_table.changed_settings(config), "all else by default"
+        )
+        config |= {"data.input_length": 64, "dtype": "mixed_bfloat16"}
+        self.assertEqual(
+            finetune_table.changed_settings(config),
+            "data.input_length 64, dtype mixed_bfloat16",
+        )
 
 
 if __name__ == "__main__":

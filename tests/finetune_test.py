@@ -213,6 +213,16 @@ class LearningTest(Base):
         steps = {p.name for p in (self.base / "learnt/checkpoints").iterdir()}
         self.assertIn(f"step-{results['best_step']:08d}", steps)
 
+    def test_patience_is_the_configuration_s_after_a_resume(self):
+        run = finetune.FinetuneRun(
+            self.config(**{"evaluation.patience": 3}),
+            self.base / "none", self.base,
+        )  # fmt: skip
+        stored = finetune.EarlyStopping(1, best=5.0, best_step=4, stale=2)
+        run.take_state({"stopping": dataclasses.asdict(stored)})
+        self.assertEqual(run.stopping, dataclasses.replace(stored, patience=3))
+        self.assertFalse(run.is_over)
+
     def test_from_scratch_draws_other_weights_of_the_same_sizes(self):
         config = self.config(from_scratch=True, train_steps=1)
         started = finetune.FinetuneRun(
@@ -334,22 +344,35 @@ class DoorTest(Base):
         self.assertFalse((self.base / "refused").exists())
 
     def test_data_that_cannot_be_used(self):
-        cases = {
-            "missing": (lambda path: path.unlink(), "no such file"),
-            "empty": (lambda path: path.write_text(""), "is empty"),
-            "unlabelled": (
-                lambda path: path.write_text('{"text": "a", "target": ""}'),
-                "without a target",
-            ),
-        }
-        for name, (spoil, message) in cases.items():
-            with self.subTest(name):
+        no_label = '{"text": "a", "target": ""}'
+        cases = (
+            ("train", None, "no such file"),
+            ("train", "", "is empty"),
+            ("train", no_label, "without a target"),
+            ("validation", None, "no such file"),
+            # Read only after the last step, but wanted from the first.
+            ("test", None, "no such file"),
+            ("test", "", "test split of toy: is empty"),
+        )
+        for split, content, message in cases:
+            with self.subTest(split, content=content):
                 data = pathlib.Path(self.create_tempdir().full_path)
                 toy_task.write_data(data)
-                spoil(data / "toy-train.jsonl")
+                path = data / f"toy-{split}.jsonl"
+                path.unlink()
+                if content is not None:
+                    path.write_text(content)
                 with self.assertRaisesRegex(InputError, message):
                     finetune.finetune(self.config(), self.base / "bad", data)
                 self.assertFalse((self.base / "bad").exists())
+
+    def test_a_test_split_that_is_not_wanted_need_not_be_there(self):
+        data = pathlib.Path(self.create_tempdir().full_path)
+        toy_task.write_data(data)
+        (data / "toy-test.jsonl").unlink()
+        config = self.config(**{"train_steps": 1, "evaluation.test": False})
+        results = finetune.finetune(config, self.base / "untested", data)
+        self.assertContainsSubset({"validation"}, results["tasks"]["toy"])
 
     def test_an_undefined_metric_is_found_before_any_step(self):
         one_class = toy_task.task("toy", metrics=("matthews_corrcoef",))

@@ -15,7 +15,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from runkit import errors, files, minibatches, progress, report
+from runkit import errors, files, minibatches, progress, report, statistics
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 
@@ -511,6 +511,17 @@ class MinibatchesTest(parameterized.TestCase):
         self.assertAlmostEqual(rates[11], 0.5)
         self.assertEqual(rates[2:], sorted(rates[2:], reverse=True))
         self.assertGreater(rates[-1], 0)
+
+
+class StatisticsTest(absltest.TestCase):
+    def test_mean_and_standard_error(self):
+        # Deviations -2, -1, 3: variance 14 / 2 = 7, error sqrt(7 / 3).
+        mean, error = statistics.mean_and_error([1.0, 2.0, 6.0])
+        self.assertEqual(mean, 3)
+        self.assertAlmostEqual(error, (7 / 3) ** 0.5)
+
+    def test_the_error_of_one_value_is_unknown(self):
+        self.assertEqual(statistics.mean_and_error([2]), (2, None))
 
 
 if __name__ == "__main__":

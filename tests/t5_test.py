@@ -259,5 +259,27 @@ class InitialWeightsTest(parameterized.TestCase):
                 seen[key] = name
 
 
+class MeanPoolTest(parameterized.TestCase):
+    STATES = np.array([
+        [[1, 2], [3, 6], [99, 99]],
+        [[5, 7], [99, 99], [99, 99]],
+        [[99, 99], [99, 99], [99, 99]],
+    ], np.float32)  # fmt: skip
+    MASK = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], np.int32)
+    EXPECTED = ((2, 4), (5, 7), (0, 0))
+
+    @parameterized.parameters("float32", "bfloat16")
+    def test_by_hand_and_zeros_for_padding(self, dtype):
+        states = tf.cast(self.STATES, dtype)
+        for pool in (t5.mean_pool, tf.function(t5.mean_pool)):
+            found = pool(states, tf.constant(self.MASK))
+            self.assertEqual(found.dtype, tf.float32)
+            np.testing.assert_array_equal(found, self.EXPECTED)
+
+    def test_arrays(self):
+        found = np.asarray(t5.mean_pool(self.STATES, self.MASK))
+        np.testing.assert_array_equal(found, self.EXPECTED)
+
+
 if __name__ == "__main__":
     absltest.main()

@@ -194,6 +194,8 @@ def with_exemplars(
     """Puts solved exemplars of the same group before each question.
 
     MMLU is published with 5 of its split "exemplars", BIG-Bench Hard with 3.
+    No command does this: it is for a `spactor_tf.evaluation.Predictor` whose
+    `input_length` holds exemplars and question.
 
     Args:
         examples: the questions.

@@ -1,0 +1,21 @@
+"""Mean and standard error of repeated runs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Returns the mean and its standard error, s / sqrt(n).
+
+    Args:
+        values: one a run, at least one.
+
+    Returns:
+        (mean, standard error); the error of one value is unknown: None.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, statistics.stdev(values) / len(values) ** 0.5
