@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from al_tf import curves, image_learner, near_duplicates, quality
-from al_tf import pools as pools_lib
+from al_tf import curves, held_out, image_learner, near_duplicates, quality
 from al_tf.head_learner import HEADS, HeadLearner
 from al_tf.label_store import check_same_run
 from al_tf.learners import Learner
@@ -33,7 +32,8 @@ from al_tf.loop_config import LoopConfig
 from al_tf.oracles import LabelOracle, Oracle, PeopleOracle
 from al_tf.pools import Examples
 from runkit import InputError, run_binary
-from runkit.errors import InterruptedRun, check_choice
+from runkit.errors import InterruptedRun, check_choice, check_flags
+from runkit.files import remove_leftovers
 
 FLAGS = flags.FLAGS
 LEARNERS = ("auto", *HEADS, "image", "text")
@@ -93,9 +93,12 @@ def main(argv: Sequence[str]) -> None:
     """Checks everything, then runs, then reports."""
     del argv
     config = config_from_flags(FLAGS)
-    for name in ("dataset", "output_dir"):
-        if not getattr(FLAGS, name):
-            raise InputError("is missing", where=f"--{name}")
+    check_flags(
+        FLAGS,
+        required=("dataset", "output_dir"),
+        positive=("train_steps", "learning_rate"),
+        least={"text_length": 2, "near_copies": 0},
+    )
     quality.metrics_library()
     folder = pathlib.Path(FLAGS.output_dir)
     pool, test = open_examples(FLAGS)
@@ -108,6 +111,7 @@ def main(argv: Sequence[str]) -> None:
     loop.check()
     settings = _settings(config, pool, test, kind)
     check_same_run(folder, settings)
+    remove_leftovers(folder)
     try:
         loop.run(make_learner(FLAGS, kind, pool, test, folder))
     except InterruptedRun:
@@ -163,62 +167,13 @@ def _check_one_run(config: LoopConfig) -> None:
 
 
 def open_examples(values: Any) -> tuple[Examples, Examples]:
-    """Reads pool and test set, and plants near-copies in the pool.
-
-    Without --test the test set is TFDS's split `test` or `validation`, or a
-    fifth of the labelled examples of a file.
-    """
-    classes = _listed(values.classes)
-    pool = pools_lib.open_pool(values.dataset, classes)
-    named = values.test or _default_test(values.dataset)
-    fraction = _fraction(named)
-    if fraction is not None:
-        pool, test = pools_lib.hold_out(pool, fraction)
-    else:
-        spec = named
-        if values.dataset.startswith("tfds:") and ":" not in named:
-            spec = f"tfds:{_tfds_name(values.dataset)}:{named}"
-        test = pools_lib.open_pool(spec, pool.classes, where="--test")
-        pools_lib.check_same_frame(pool, test)
-    if values.near_copies < 0:
-        raise InputError("is negative", where="--near_copies")
+    """Reads pool and test set, and plants near-copies in the pool."""
+    pool, test = held_out.open_pool_and_test(
+        values.dataset, values.test, _listed(values.classes)
+    )
     if values.near_copies:
         pool, _ = near_duplicates.plant(pool, values.near_copies)
     return pool, test
-
-
-def _fraction(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    if not 0 <= value < 1:
-        raise InputError(
-            "is no fraction", where="--test", got=text,
-            expected="at least 0, less than 1",
-        )  # fmt: skip
-    return value
-
-
-def _tfds_name(spec: str) -> str:
-    from runkit.prepared_data import split_spec
-
-    return split_spec(spec.removeprefix("tfds:"))[0]
-
-
-def _default_test(spec: str) -> str:
-    """The first split of held-out examples that have labels."""
-    if not spec.startswith("tfds:"):
-        return "0.2"
-    from runkit.prepared_data import prepared_builder
-
-    name = _tfds_name(spec)
-    splits = prepared_builder(name).info.splits
-    # GLUE's and SuperGLUE's test splits have no labels.
-    order = ["validation", "validation_matched", "test"]
-    if not name.startswith(("glue", "super_glue")):
-        order = ["test", "validation"]
-    return next((split for split in order if split in splits), "0.2")
 
 
 def learner_kind(values: Any, pool: Examples) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import pathlib
-import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from al_tf.loop import Loop
 from runkit import atomic_write
+from runkit.statistics import in_words, mean_and_error
 
 COLUMNS = (
     "strategy",
@@ -66,13 +66,19 @@ def select(
     ]
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error; the error of one value is 0."""
-    if len(values) < 2:
-        return float(values[0]), 0.0
-    return statistics.mean(values), statistics.stdev(values) / len(
-        values
-    ) ** 0.5
+def final_values(
+    rows: Iterable[dict[str, Any]], strategy: str, metric: str
+) -> list[float]:
+    """What a strategy ended with, a value for every seed that got so far."""
+    own = select(rows, strategy=strategy)
+    last = select(own, round=max(row["round"] for row in own))
+    return [row[metric] for row in last if row[metric] is not None]
+
+
+def reference(rows: Iterable[dict[str, Any]]) -> str | None:
+    """The strategy that sets the target: `random`, or else the first one."""
+    names = list(dict.fromkeys(row["strategy"] for row in rows))
+    return "random" if "random" in names else next(iter(names), None)
 
 
 def target(
@@ -83,18 +89,14 @@ def target(
     Args:
         rows: from `collect`.
         metric: column.
-        asked: by the user; None: the mean that `random`, or else the first
-            strategy, ends with.
+        asked: by the user; None: the lowest value over seeds that `random`,
+            or else the first strategy, ends with. Every seed of it then gets
+            there, so that its labels can be compared with.
     """
-    if asked is not None:
+    name = reference(rows)
+    if asked is not None or name is None:
         return asked
-    names = list(dict.fromkeys(row["strategy"] for row in rows))
-    if not names:
-        return None
-    own = select(rows, strategy="random" if "random" in names else names[0])
-    last = select(own, round=max(row["round"] for row in own))
-    values = [row[metric] for row in last if row[metric] is not None]
-    return mean_and_error(values)[0] if values else None
+    return min(final_values(rows, name, metric), default=None)
 
 
 def labels_needed(
@@ -121,10 +123,7 @@ def summary(needed: Sequence[int | None]) -> str:
     reached = [n for n in needed if n is not None]
     if not reached:
         return "never"
-    mean, error = mean_and_error(reached)
-    text = f"{mean:.0f}"
-    if len(reached) > 1:
-        text += f" +- {error:.0f}"
+    text = in_words(reached, 0)
     if len(reached) < len(needed):
         text += f" ({len(reached)}/{len(needed)})"
     return text
@@ -142,5 +141,5 @@ def ratio(
         labels = needed.get(strategy, [None])
         if None in labels:
             return None
-        means.append(statistics.mean(n for n in labels if n is not None))
+        means.append(mean_and_error([n for n in labels if n is not None])[0])
     return means[0] / means[1]

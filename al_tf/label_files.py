@@ -21,6 +21,7 @@ import numpy as np
 
 from al_tf.pools import Examples
 from runkit import InputError, atomic_write, closest
+from runkit.files import remove_leftovers
 
 SUFFIXES = (".csv", ".jsonl")
 _FIELDS = ("example_id", "text", "suggested_label", "label")
@@ -44,6 +45,8 @@ def write_questions(
     Returns:
         The CSV file.
     """
+    for place in (folder, folder / "images"):
+        remove_leftovers(place)
     path = folder / f"{stem}.csv"
     texts = _texts(folder, batch)
     answers = suggested or [None] * len(batch)
@@ -59,7 +62,8 @@ def write_questions(
                 handle.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not path.exists():
         with atomic_write(path) as handle:
-            writer = csv.writer(handle, lineterminator="\n")
+            # Only a character of the line's end is quoted: `\r\n` has both.
+            writer = csv.writer(handle, lineterminator="\r\n")
             writer.writerows([_FIELDS, *rows])
     return path
 
@@ -150,7 +154,7 @@ def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
             rows = (
                 _json_records(handle)
                 if path.suffix == ".jsonl"
-                else csv.DictReader(handle)
+                else _csv_records(handle)
             )
             for number, row in enumerate(rows, 1):
                 for field in ("example_id", "label"):
@@ -166,6 +170,15 @@ def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot be read ({error})", where=str(path)) from None
+
+
+def _csv_records(lines: Iterable[str]) -> Iterator[Any]:
+    # Questions hold whole texts, and csv takes 128 KiB for a mistake.
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield from csv.DictReader(lines)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _json_records(lines: Iterable[str]) -> Iterator[Any]:

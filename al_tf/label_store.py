@@ -23,6 +23,8 @@ from runkit.files import remove_leftovers
 
 # Settings that add files to a run and change none.
 EXTENSIBLE = frozenset({"rounds", "seeds", "strategies", "target_accuracy"})
+# People's files are called by the round alone: of one strategy and one seed.
+_FIXED_BY_PEOPLE = frozenset({"seeds", "strategies"})
 
 
 class LabelStore:
@@ -111,17 +113,20 @@ def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
     """Writes config.json, or refuses a folder of another run.
 
     More rounds, seeds or strategies may be asked for later: they add files
-    and change none.
+    and change none. Where people label, only rounds may be added.
 
     Raises:
         InputError: the folder holds a run with other settings.
     """
     path = folder / "config.json"
+    extensible = EXTENSIBLE
+    if config.get("oracle") == "people":
+        extensible -= _FIXED_BY_PEOPLE
     if path.exists():
         old = read_json(path)
         changed = sorted(
             name
-            for name in {*old, *config} - EXTENSIBLE
+            for name in {*old, *config} - extensible
             if old.get(name) != config.get(name)
         )
         if changed:

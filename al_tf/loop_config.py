@@ -29,7 +29,8 @@ class LoopConfig:
         metric: that targets and plots are about; "" is accuracy, and average
             precision for a multi-label pool.
         target_accuracy: value of the metric in the table of labels needed;
-            None: what `random`, or else the first strategy, ends with.
+            None: the lowest over seeds that `random`, or else the first
+            strategy, ends with.
         target_cluster_size: mean size of the clusters.
         margin_batch_size: of Cluster-Margin; None is its own default.
     """

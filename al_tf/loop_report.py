@@ -11,6 +11,7 @@ import numpy as np
 from al_tf import curves
 from al_tf.loop import Loop, metric_name
 from runkit.report import Report, new_figure
+from runkit.statistics import in_words, mean_and_error
 
 Rows = Sequence[dict[str, Any]]
 
@@ -39,9 +40,9 @@ def _facts(report: Report, loop: Loop, rows: Rows) -> None:
     report.text(
         f"{len(loop.pool):,} examples to choose from, {len(loop.test):,} to "
         f"test on, {len(loop.pool.classes)} classes. {config.seed_size:,} "
-        f"random labels to begin with, then {config.rounds} batches of "
-        f"{config.batch_size:,}; {seeds} seed{'s' * (seeds > 1)}. Within a "
-        "seed all strategies begin with the same labels."
+        f"{config.seed_set} labels to begin with, then {config.rounds} "
+        f"batches of {config.batch_size:,}; {seeds} seed{'s' * (seeds > 1)}. "
+        "Within a seed all strategies begin with the same labels."
     )
     wanted = len(config.strategies) * seeds * (config.rounds + 1)
     if len(rows) < wanted:
@@ -70,14 +71,17 @@ def _curve(report: Report, rows: Rows, column: str, title: str) -> None:
 def curve(
     rows: Rows, strategy: str, column: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns (labels, mean, standard error), an entry for each round."""
+    """Returns (labels, mean, standard error), an entry for each round.
+
+    The error of a single seed is NaN, of which nothing is drawn.
+    """
     own = curves.select(rows, strategy=strategy)
     points = []
     for number in sorted({row["round"] for row in own}):
         here = curves.select(own, round=number)
         values = [row[column] for row in here]
-        points.append((here[0]["labels"], *curves.mean_and_error(values)))
-    labels, mean, error = np.array(points).T
+        points.append((here[0]["labels"], *mean_and_error(values)))
+    labels, mean, error = np.array(points, float).T
     return labels, mean, error
 
 
@@ -86,19 +90,21 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
     assert goal is not None
     report.heading(f"Labels until {metric.replace('_', ' ')} {goal:.4g}")
     if loop.config.target_accuracy is None:
-        report.text("The target is the mean that random choice ends with.")
+        report.text(
+            f"The target is what {curves.reference(rows)} ends with, in the "
+            "seed that ends lowest."
+        )
     needed = curves.labels_needed(rows, metric, goal)
     others = [n for n in ("random", "margin") if n in needed]
     table = []
     for name, labels in needed.items():
-        _, mean, error = curve(rows, name, metric)
         ratios = [curves.ratio(needed, name, other) for other in others]
         table.append(
             (
                 name,
                 curves.summary(labels),
                 *("" if r is None else round(r, 3) for r in ratios),
-                f"{mean[-1]:.4f} +- {error[-1]:.4f}",
+                in_words(curves.final_values(rows, name, metric)),
             )
         )
     report.table(

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from al_tf.pools import Examples, encode_labels, make_examples
+from al_tf.pools import (
+    UNKNOWN,
+    Examples,
+    encode_labels,
+    make_examples,
+    with_classes,
+)
 from runkit import InputError
 from runkit.json_lines import (
     field,
@@ -19,14 +25,15 @@ from runkit.prepared_data import check_split, prepared_builder, split_spec
 
 
 def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
-    """Reads `PATH:TEXT_FIELD:LABEL_FIELD`."""
+    """Reads `PATH:TEXT_FIELD:LABEL_FIELD`; its labels are the class names."""
+    del classes
     path, text_name, label_name = split_json_spec(rest, where)
     texts, labels = [], []
     for number, row in enumerate(read_json_lines(path), 1):
         place = f"{path}, line {number}"
         texts.append(text_field(row, text_name, place))
         labels.append(_label(field(row, label_name, place), place))
-    numbers, names, multilabel = encode_labels(labels, classes, where)
+    numbers, names, multilabel = encode_labels(labels)
     return make_examples("text", _text_array(texts), numbers, names, multilabel)
 
 
@@ -43,7 +50,12 @@ def _label(value: Any, place: str) -> Any:
 
 
 def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
-    """Reads `embeddings` or `images`, and `labels`."""
+    """Reads `embeddings` or `images`, and `labels`.
+
+    Numbers among the labels index the file's own `classes`, or else the given
+    ones, or else are names themselves.
+    """
+    del where
     arrays = _load_npz(rest)
     labels = _array(arrays, "labels", rest)
     if "images" in arrays:
@@ -79,26 +91,29 @@ def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
             expected=str(len(inputs)),
         )
     if "classes" in arrays:
-        classes = classes or tuple(map(str, arrays["classes"]))
+        classes = tuple(map(str, arrays["classes"]))
     if labels.ndim == 2:
         return _multilabel(kind, inputs, labels, classes, rest)
-    values = [None if value == -1 else value for value in labels.tolist()]
     if classes and labels.dtype.kind in "iu":
-        # Numbers index the names, if there are names.
-        values = [v if v is None else _name(classes, v, rest) for v in values]
-    numbers, names, _ = encode_labels(values, classes, f"{rest}: labels")
-    return make_examples(kind, inputs, numbers, names)
+        _check_numbers(labels, len(classes), rest)
+        return make_examples(kind, inputs, labels.astype(np.int64), classes)
+    values = [None if value == -1 else value for value in labels.tolist()]
+    numbers, names, _ = encode_labels(values)
+    examples = make_examples(kind, inputs, numbers, names)
+    if not classes:
+        return examples
+    return with_classes(examples, classes, f"{rest}: labels")
 
 
-def _name(classes: tuple[str, ...], number: int, place: str) -> str:
-    if not 0 <= number < len(classes):
+def _check_numbers(labels: np.ndarray, num_classes: int, place: str) -> None:
+    bad = labels[(labels < UNKNOWN) | (labels >= num_classes)]
+    if len(bad):
         raise InputError(
             "unknown class",
             where=f"{place}: labels",
-            got=number,
-            expected=f"0 to {len(classes) - 1}, or -1 for no label",
+            got=int(bad[0]),
+            expected=f"0 to {num_classes - 1}, or -1 for no label",
         )
-    return classes[number]
 
 
 def _multilabel(
@@ -151,6 +166,7 @@ def read_tfds(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     """Reads `NAME[:SPLIT]`: its image or its texts, and its class labels."""
     import tensorflow_datasets as tfds
 
+    del classes  # Its numbers index its own names.
     name, *more = split_spec(rest)
     if len(more) > 1:
         raise InputError(
@@ -190,7 +206,7 @@ def read_tfds(rest: str, classes: tuple[str, ...], where: str) -> Examples:
         "image" if images else "text",
         _stack_images(inputs, where) if images else _text_array(inputs),
         _one_hot(labels, len(names)) if multilabel else np.array(labels),
-        classes or names,
+        names,
         multilabel,
     )
 

@@ -86,8 +86,8 @@ def open_pool(
     Args:
         spec: see the module docstring.
         classes: names of the classes; empty: those that the source names, or
-            that its labels hold, in order. A `jsonl` label must be one of
-            them.
+            that its labels hold, in order. Labels of the source keep their
+            names; the numbers of an `npz` without names index these.
         where: shown in messages.
 
     Raises:
@@ -115,6 +115,8 @@ def open_pool(
     examples = read(rest, tuple(classes), where)
     if not len(examples):
         raise InputError("holds no examples", where=where, got=spec)
+    if classes:
+        examples = with_classes(examples, classes, where)
     return dataclasses.replace(examples, name=spec)
 
 
@@ -135,6 +137,69 @@ def make_examples(
         multilabel=multilabel,
         rows=np.arange(len(inputs)),
     )
+
+
+def with_classes(
+    examples: Examples, classes: Sequence[str], where: str
+) -> Examples:
+    """Numbers the labels as `classes` does; the names stay the same.
+
+    Args:
+        examples: with class names of their own, in any order.
+        classes: all names.
+        where: shown in messages.
+
+    Raises:
+        InputError: an example of a class that is not in `classes`; a matrix
+            of labels that has no column for one of `classes`.
+    """
+    own, classes = examples.classes, tuple(classes)
+    if own == classes:
+        return examples
+    # Lists in a file name all classes of an example; columns might lack some.
+    missing = sorted({*classes} - {*own})
+    if missing and examples.multilabel and examples.kind != "text":
+        raise InputError(
+            f"has no column of labels for the class {missing[0]!r}",
+            where=where,
+            got=own,
+            expected=", ".join(classes),
+        )
+    for number, name in enumerate(own):
+        rows = np.flatnonzero(_has_class(examples, number))
+        if name not in classes and len(rows):
+            raise InputError(
+                f"example {examples.rows[rows[0]]} has an unknown class",
+                where=where,
+                got=name,
+                remedy=closest(name, classes),
+            )
+    numbers = [classes.index(n) if n in classes else UNKNOWN for n in own]
+    return dataclasses.replace(
+        examples, labels=_renumbered(examples, numbers, len(classes)),
+        classes=classes,
+    )  # fmt: skip
+
+
+def _has_class(examples: Examples, number: int) -> np.ndarray:
+    if examples.multilabel:
+        return examples.labels[:, number] == 1
+    return examples.labels == number
+
+
+def _renumbered(
+    examples: Examples, numbers: list[int], num_classes: int
+) -> np.ndarray:
+    """Labels of class i become those of numbers[i]."""
+    if not examples.multilabel:
+        # `UNKNOWN` is -1 and picks the last entry.
+        return np.array([*numbers, UNKNOWN], np.int64)[examples.labels]
+    labels = np.zeros((len(examples), num_classes), examples.labels.dtype)
+    for column, number in zip(examples.labels.T, numbers, strict=True):
+        if number != UNKNOWN:
+            labels[:, number] = column
+    labels[~examples.labelled] = UNKNOWN
+    return labels
 
 
 def hold_out(
@@ -171,7 +236,15 @@ def check_same_frame(pool: Examples, test: Examples) -> None:
             got=_shape(test),
             expected=_shape(pool),
         )
-    if pool.classes != test.classes or pool.multilabel != test.multilabel:
+    if pool.multilabel != test.multilabel:
+        kinds = ("one class each", "any number of classes each")
+        raise InputError(
+            "examples with another kind of labels than those of the pool",
+            where="--test",
+            got=kinds[test.multilabel],
+            expected=kinds[pool.multilabel],
+        )
+    if pool.classes != test.classes:
         raise InputError(
             "other classes than those of the pool",
             where="--test",
@@ -185,42 +258,28 @@ def _shape(examples: Examples) -> str:
 
 
 def encode_labels(
-    values: Sequence[Any], classes: tuple[str, ...], where: str
+    values: Sequence[Any],
 ) -> tuple[np.ndarray, tuple[str, ...], bool]:
     """Turns labels as they stand in a file into numbers.
 
     Args:
         values: texts, numbers, None (unknown), or lists of texts (then the
             pool is multi-label).
-        classes: allowed names; empty: those that occur, numbers in their
-            order and texts in alphabetical order.
-        where: shown in messages.
 
     Returns:
-        (labels as `Examples` has them, class names, multilabel).
-
-    Raises:
-        InputError: a label that is not among `classes`.
+        (labels as `Examples` has them; class names: those that occur, numbers
+        in their order and texts in alphabetical order; multilabel).
     """
     multilabel = any(isinstance(value, list) for value in values)
     lists = [_as_list(value) for value in values]
-    if not classes:
-        found = {name for names in lists if names is not None for name in names}
-        classes = tuple(str(name) for name in sorted(found, key=_order))
+    found = {str(n): n for names in lists for n in names or ()}
+    classes = tuple(sorted(found, key=lambda name: _order(found[name])))
     numbers = {name: i for i, name in enumerate(classes)}
     shape = (len(lists), len(classes)) if multilabel else (len(lists),)
     labels = np.full(shape, UNKNOWN, np.int8 if multilabel else np.int64)
     for row, names in enumerate(lists):
         if names is None:
             continue
-        for name in names:
-            if str(name) not in numbers:
-                raise InputError(
-                    f"example {row} has an unknown class",
-                    where=where,
-                    got=name,
-                    remedy=closest(str(name), classes),
-                )
         chosen = [numbers[str(name)] for name in names]
         if multilabel:
             labels[row] = 0

@@ -24,8 +24,12 @@ import numpy as np
 from absl import app, flags
 
 from al_tf import curves
+from al_tf.image_learner import ImageOptions, build_network
+from al_tf.pools import open_pool
 from benchmarks import al_pools, harness
 from runkit import read_json, write_json
+from runkit.statistics import in_words
+from spactor_tf.text_learner import TextOptions
 
 _EXPERIMENTS = flags.DEFINE_list("experiments", None, "Names; default: all.")
 _OUTPUT_ROOT = flags.DEFINE_string(
@@ -47,7 +51,8 @@ class Experiment:
     Attributes:
         options: of `al_tf.active_learning_main`.
         targets: accuracies of the table of labels needed.
-        note: what a reader of the table has to know.
+        note: what a reader of the table has to know, with fields of the run's
+            config.json and of `counted`.
     """
 
     options: Mapping[str, Any]
@@ -56,10 +61,12 @@ class Experiment:
 
 
 _FAMILIES = (
-    "Families of 10 to 100 near-copies (Zipf) of {}: {} examples, batches of "
-    "1 %; tested on {} originals that are not in the pool. Clusters of the "
-    "mean family size; the margin batch is a quarter of the pool, since ten "
-    "batches would hold the families of a third of a batch only."
+    "Families of {near_copies} near-copies or more (Zipf) of {originals:,} "
+    "examples, %s: {pool[examples]:,} examples, batches of {batch_share:.1%%}; "
+    "tested on {test[examples]:,} originals that are not in the pool. Clusters "
+    "of the mean family size; the margin batch is {margin_share:.0%%} of the "
+    "pool, since ten batches would hold the families of a third of a batch "
+    "only."
 )
 
 EXPERIMENTS = {
@@ -74,8 +81,9 @@ EXPERIMENTS = {
             "rounds": 4,
         },
         (0.5, 0.55),
-        "A network of 0.08 M weights, 1,200 steps of 32 images a round from "
-        "new weights: labels, not accuracies, can be compared with others'.",
+        "A network of {weights:,} weights, {steps:,} steps of {images} images "
+        "a round from new weights: labels, not accuracies, can be compared "
+        "with others'.",
     ),
     "imdb": Experiment(
         {
@@ -90,8 +98,9 @@ EXPERIMENTS = {
             "rounds": 4,
         },
         (0.65, 0.7),
-        "A pre-trained `tiny` encoder that reads 128 tokens, fine-tuned anew "
-        "for 150 steps of 32 in every round; tested on 5,000 reviews.",
+        "A pre-trained `tiny` encoder that reads {text_length} tokens, "
+        "fine-tuned anew for {train_steps} steps of {texts} in every round; "
+        "tested on {test[examples]:,} reviews.",
     ),
     "near_copies_imdb": Experiment(
         {
@@ -108,7 +117,7 @@ EXPERIMENTS = {
             "margin_batch_size": 8450,
         },
         (0.79, 0.8, 0.81),
-        _FAMILIES.format("1,000 reviews (TF-IDF/SVD-128)", "33,810", "5,000"),
+        _FAMILIES % "reviews (TF-IDF, SVD)",
     ),
     "near_copies_digits": Experiment(
         {
@@ -125,7 +134,7 @@ EXPERIMENTS = {
             "margin_batch_size": 10750,
         },
         (0.95, 0.96),
-        _FAMILIES.format("1,297 digits (pixels)", "43,360", "500"),
+        _FAMILIES % "digits (pixels)",
     ),
 }
 
@@ -143,12 +152,14 @@ def main(argv) -> None:
             options["init_from"] = _INIT_FROM.value
         if _SEEDS.value:
             options["seeds"] = ",".join(_SEEDS.value)
-        rows, seconds = run(name, options)
+        folder = pathlib.Path(_OUTPUT_ROOT.value) / name
+        rows, seconds = run(folder, options)
+        config = read_json(folder / "config.json")
         harness.record(
             f"al_loop_{name}",
             table(rows, experiment.targets),
             notes=[
-                experiment.note,
+                experiment.note.format(**config, **counted(config)),
                 f"`{shown(options)}`",
                 "Labels until the test accuracy first reached the target: mean "
                 "and standard error over seeds (how many of them, if not all "
@@ -156,6 +167,38 @@ def main(argv) -> None:
                 f"{seconds:.0f} CPU seconds in all.",
             ],
         )
+
+
+def counted(config: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of a note that config.json does not hold.
+
+    Args:
+        config: what config.json holds.
+    """
+    pool = config["pool"]["examples"]
+    found = {"batch_share": config["batch_size"] / pool}
+    if config["margin_batch_size"]:
+        found["margin_share"] = config["margin_batch_size"] / pool
+    if config["near_copies"]:
+        found["originals"] = len(open_pool(config["dataset"]))
+    if config["learner"] == "image":
+        found |= _of_images(config)
+    if config["learner"] == "text":
+        found["texts"] = TextOptions().batch_size
+    return found
+
+
+def _of_images(config: Mapping[str, Any]) -> dict[str, float]:
+    pool, options = open_pool(config["dataset"]), ImageOptions()
+    network = build_network(
+        pool.inputs.shape[1:], len(pool.classes), options.width
+    )
+    sizes = [int(np.prod(v.shape)) for v in network.trainable_variables]
+    return {
+        "weights": sum(sizes),
+        "steps": config["train_steps"] or options.train_steps,
+        "images": options.batch_size,
+    }
 
 
 def command(options: Mapping[str, Any]) -> str:
@@ -173,12 +216,11 @@ def shown(options: Mapping[str, Any]) -> str:
 
 
 def run(
-    name: str, options: Mapping[str, Any]
+    folder: pathlib.Path, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], float]:
     """Runs or goes on; returns the rows of curves.csv and CPU seconds."""
     import resource
 
-    folder = pathlib.Path(_OUTPUT_ROOT.value) / name
     line = command(options)
     files = {key: make() for key, make in al_pools.FILES.items() if key in line}
     arguments = [
@@ -197,7 +239,7 @@ def run(
         own = usage.ru_utime + usage.ru_stime - _USED["cpu"]
         _USED["cpu"] += own
         write_json(spent, before + own)
-    print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{folder.name}: {time.monotonic() - began:.0f} s", flush=True)
     return read_curves(folder / "curves.csv"), before + own
 
 
@@ -221,7 +263,6 @@ def table(
     rows: list[dict[str, Any]], targets: tuple[float, ...]
 ) -> list[dict[str, Any]]:
     """One line a strategy."""
-    last = max(row["round"] for row in rows)
     lines = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         line: dict[str, Any] = {"strategy": name}
@@ -232,9 +273,8 @@ def table(
                 share = curves.ratio(needed, name, other)
                 line[f"/ {other} ({goal:g})"] = share
         own = curves.select(rows, strategy=name)
-        final = [row["accuracy"] for row in curves.select(own, round=last)]
-        mean, error = curves.mean_and_error(final)
-        line["final accuracy"] = f"{mean:.4f} +- {error:.4f}"
+        final = curves.final_values(rows, name, "accuracy")
+        line["final accuracy"] = in_words(final)
         chosen = [row for row in own if row["round"]]
         for column, shown in (
             ("selection_cpu_seconds", "CPU s a selection"),

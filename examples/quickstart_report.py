@@ -13,6 +13,7 @@ import numpy as np
 from examples.ask import first_line
 from runkit import read_json
 from runkit.report import Report, new_figure
+from runkit.statistics import mean_and_error
 from spactor_tf.metrics_log import read_metrics
 
 
@@ -77,17 +78,16 @@ def _labels(report: Report, run: pathlib.Path) -> None:
         mine = [row for row in rows if row["strategy"] == name]
         labels = sorted({int(row["labels"]) for row in mine})
         found = [
-            [float(r["accuracy"]) for r in mine if int(r["labels"]) == n]
+            mean_and_error(
+                [float(r["accuracy"]) for r in mine if int(r["labels"]) == n]
+            )
             for n in labels
         ]
-        mean = np.array([np.mean(values) for values in found])
-        error = np.array(
-            [np.std(v, ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0
-             for v in found]
-        )  # fmt: skip
+        # The error of a single seed is NaN here, of which nothing is drawn.
+        mean, error = np.array(found, float).T
         axes.plot(labels, mean, marker="o", label=name)
         axes.fill_between(labels, mean - error, mean + error, alpha=0.2)
-        lines.append((name, labels[-1], mean[-1], error[-1]))
+        lines.append((name, labels[-1], *found[-1]))
     axes.set(
         title="Accuracy on the test set; band: standard error over seeds",
         xlabel="labels", ylabel="accuracy",
@@ -96,7 +96,7 @@ def _labels(report: Report, run: pathlib.Path) -> None:
     report.figure(figure, "labels")
     report.table(
         ("strategy", "labels", "accuracy", "standard error"),
-        [(n, int(k), float(m), float(e)) for n, k, m, e in lines],
+        [(*line, "" if e is None else e) for *line, e in lines],
     )
     _link(report, "active_learning/report.html", "Learning curves in full")
 

@@ -21,7 +21,8 @@ from export.verify import MODEL_CARD, verify_saved_model
 from export.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
 from spactor_tf import overrides
-from spactor_tf.classifier import HEAD, TextClassifier, load_classifier
+from spactor_tf.classifier import HEAD, TextClassifier
+from spactor_tf.classifier_files import load_classifier
 from spactor_tf.pretrained import Pretrained, load_pretrained
 
 _CLASSIFY_METHOD = "tensorflow/serving/classify"

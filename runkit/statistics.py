@@ -19,3 +19,10 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     if len(values) < 2:
         return mean, None
     return mean, statistics.stdev(values) / len(values) ** 0.5
+
+
+def in_words(values: Sequence[float], decimals: int = 4) -> str:
+    """Returns "0.8125 +- 0.0125", or the mean alone where there is no error."""
+    mean, error = mean_and_error(values)
+    shown = f"{mean:.{decimals}f}"
+    return shown if error is None else f"{shown} +- {error:.{decimals}f}"

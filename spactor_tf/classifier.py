@@ -9,16 +9,14 @@ classifier.save("runs/imdb-classifier")
 from __future__ import annotations
 
 import os
-import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from runkit import InputError, atomic_directory, read_json, write_json
+from runkit import InputError, atomic_directory, write_json
 from runkit.minibatches import positions, rate_factor
-from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
+from spactor_tf.pretrained import Pretrained, save_pretrained
 
 HEAD = "head.npz"  # A directory with this file holds a classifier.
 METRICS = "metrics.json"
@@ -328,30 +326,3 @@ class TextClassifier:
             return activation(logits), pooled
 
         return score
-
-
-def load_classifier(path: str | os.PathLike) -> TextClassifier:
-    """Opens what `TextClassifier.save` wrote.
-
-    Raises:
-        InputError: no classifier there, or a damaged one.
-    """
-    folder = pathlib.Path(path)
-    facts = read_json(folder / "labels.json")
-    try:
-        with np.load(folder / HEAD, allow_pickle=False) as stored:
-            head = [stored["kernel"], stored["bias"]]
-        classes = facts.pop("classes")
-        pretrained = load_pretrained(folder / "preset")
-        classifier = TextClassifier(pretrained, classes, **facts)
-        classifier.set_head(*head)
-    except InputError:
-        raise
-    except (
-        AttributeError, EOFError, KeyError, OSError, TypeError, ValueError,
-        zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise InputError(
-            f"is not a whole classifier ({error})", where=str(folder)
-        ) from None
-    return classifier

@@ -4,7 +4,7 @@ r"""Fine-tunes a text classifier on labelled texts.
         --train=jsonl:labelled.jsonl:text:label \
         --test=jsonl:test.jsonl:text:label --output_dir=runs/classifier
 
-The directory is one for `spactor_tf.classifier.load_classifier` and for
+The directory is one for `spactor_tf.classifier_files.load_classifier` and for
 `export.export_main --run_dir`; metrics.json tells the accuracy on the test
 set. Nothing is written before training has ended.
 """
@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from runkit import InputError, run_binary
-from runkit.errors import closest
+from runkit import InputError, closest, errors, run_binary
 from runkit.json_lines import (
     field,
     read_json_lines,
@@ -104,21 +103,12 @@ def check_flags(values: Any) -> None:
     Raises:
         InputError: with the flag's name.
     """
-    for name in ("init_from", "train", "output_dir"):
-        if not getattr(values, name):
-            raise InputError("is missing", where=f"--{name}")
-    for name in ("train_steps", "batch_size", "learning_rate"):
-        if getattr(values, name) <= 0:
-            raise InputError(
-                "is not positive", where=f"--{name}",
-                got=getattr(values, name),
-            )  # fmt: skip
-    for name, least in (("text_length", 2), ("seed", 0)):
-        if getattr(values, name) < least:
-            raise InputError(
-                "is too small", where=f"--{name}", got=getattr(values, name),
-                expected=f">= {least}",
-            )  # fmt: skip
+    errors.check_flags(
+        values,
+        required=("init_from", "train", "output_dir"),
+        positive=("train_steps", "batch_size", "learning_rate"),
+        least={"text_length": 2, "seed": 0},
+    )
     if pathlib.Path(values.output_dir).exists():
         raise InputError(
             "exists already", where="--output_dir", got=values.output_dir,

@@ -4,13 +4,10 @@ import csv
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
-import time
 
 import numpy as np
-import pytest
 from absl.testing import absltest, parameterized
 
 from al_tf import active_learning_main
@@ -127,6 +124,13 @@ class MainTest(MainTestCase):
         self.main(rounds=3)
         self.assertLen(self.curves(), 2 * 4)
 
+    def test_leftovers_of_a_kill_are_removed(self):
+        self.main()
+        left = self.run_dir / ".tmp-report.html-01234567"
+        left.write_text("half a page")
+        self.main()
+        self.assertFalse(left.exists())
+
     @parameterized.parameters(
         ({"dataset": None}, "--dataset: is missing"),
         ({"output_dir": ""}, "--output_dir: is missing"),
@@ -139,7 +143,10 @@ class MainTest(MainTestCase):
         ({"seed_size": 500}, "larger than the pool of 96"),
         ({"test": "1.5"}, "no fraction"),
         ({"test": "npz:nothing.npz"}, "no such file"),
-        ({"near_copies": -1}, "negative"),
+        ({"near_copies": -1}, "--near_copies: is too small"),
+        ({"train_steps": 0}, "--train_steps: is not positive"),
+        ({"learning_rate": -0.1}, "--learning_rate: is not positive"),
+        ({"text_length": 0}, "--text_length: is too small"),
         ({"oracle": "people"}, "one strategy and one seed"),
         ({"seed_size": 3, "seeds": "5"}, "no example of"),
     )
@@ -190,29 +197,14 @@ class MainTest(MainTestCase):
 class PeopleTest(MainTestCase):
     """People answer what the data set would have answered."""
 
-    def people(self):
-        self.main(
-            dataset=f"npz:{self.npz}", oracle="people",
-            strategies="cluster_margin",
-        )  # fmt: skip
+    def people(self, **change):
+        values = {"oracle": "people", "strategies": "cluster_margin"}
+        self.main(**{**values, **change})
 
     def answer(self, number, wrong=None):
-        """Fills the questions in; returns the ids that were asked."""
-        name = f"round-{number:03d}.csv"
-        with (self.run_dir / "to_label" / name).open() as handle:
-            rows = list(csv.DictReader(handle))
-        pool = loop_data.blobs(120)
-        for row in rows:
-            row["label"] = pool.classes[pool.labels[int(row["example_id"])]]
-        if wrong:
-            wrong(rows)
-        path = self.run_dir / "labels" / name
-        path.parent.mkdir(exist_ok=True)
-        with path.open("w") as handle:
-            writer = csv.DictWriter(handle, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-        return [int(row["example_id"]) for row in rows]
+        return loop_data.answer(
+            self.run_dir, number, loop_data.blobs(120), wrong
+        )
 
     def test_people_and_labels_end_alike(self):
         asked = []
@@ -250,6 +242,18 @@ class PeopleTest(MainTestCase):
         with self.assertRaisesRegex(InterruptedRun, "round 1: 6 examples"):
             self.people()
 
+    def test_a_run_stays_that_of_one_strategy_and_one_seed(self):
+        # The answers are called by the round alone.
+        with self.assertRaises(InterruptedRun):
+            self.people()
+        before = loop_data.state(self.run_dir)
+        for change in ({"strategies": "random"}, {"seeds": "1"}):
+            with self.assertRaisesRegex(InputError, "another " + [*change][0]):
+                self.people(**change)
+        self.assertEqual(loop_data.state(self.run_dir), before)
+        with self.assertRaisesRegex(InterruptedRun, "round 0: "):
+            self.people(rounds=3)
+
     def test_suggestions_are_the_models_answers(self):
         with self.assertRaises(InterruptedRun):
             self.people()
@@ -262,7 +266,7 @@ class PeopleTest(MainTestCase):
         self.assertContainsSubset(suggested, ("ant", "bee", "cat"))
 
 
-class ProcessTest(MainTestCase):
+class ProcessTestCase(MainTestCase):
     def command(self, name, *more):
         return [
             sys.executable, "-m", "al_tf.active_learning_main",
@@ -277,6 +281,8 @@ class ProcessTest(MainTestCase):
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
 
+
+class ProcessTest(ProcessTestCase):
     def test_exit_codes(self):
         process = self.start("run", "--strategies=marginn")
         _, log = process.communicate(timeout=120)
@@ -287,59 +293,6 @@ class ProcessTest(MainTestCase):
         _, log = process.communicate(timeout=120)
         self.assertEqual(process.returncode, EXIT_INTERRUPTED, log)
         self.assertIn("Run the same command again", log)
-
-    def names(self, folder, suffix="", prefix=""):
-        """Files and folders; they may vanish while they are listed."""
-        return [
-            name
-            for _, folders, files in os.walk(folder)
-            for name in [*folders, *files]
-            if name.startswith(prefix) and name.endswith(suffix)
-        ]
-
-    @pytest.mark.slow
-    def test_twenty_kills(self):
-        options = (
-            "--rounds=12", "--strategies=cluster_margin,margin", "--seeds=0,1",
-            "--learner=mlp",
-        )  # fmt: skip
-        whole = self.start("whole", *options)
-        self.assertEqual(whole.wait(600), 0)
-        folder, chooser = self.folder / "killed", random.Random(0)
-        kills = inside = 0
-        while kills < 20:
-            process = self.start("killed", *options)
-            before = len(self.names(folder, ".json"))
-            while process.poll() is None:
-                # Half of the kills come in the middle of a write.
-                if kills % 2:
-                    reached = self.names(folder, prefix=".tmp-")
-                else:
-                    reached = len(self.names(folder, ".json")) > before
-                if reached:
-                    break
-                time.sleep(0.0002)
-            if not kills % 2:
-                time.sleep(chooser.uniform(0, 0.1))
-            self.assertIsNone(process.poll(), "finished before it was killed")
-            process.kill()
-            process.communicate()
-            kills += 1
-            inside += bool(self.names(folder, prefix=".tmp-"))
-        self.assertEqual(self.start("killed", *options).wait(600), 0)
-        print(f"{kills} kills, {inside} of them inside a write")
-        self.assertGreater(inside, 0)
-        self.assertEqual(
-            loop_data.state(folder), loop_data.state(self.folder / "whole")
-        )
-        for run in folder.glob("runs/*/*"):
-            asked = [
-                row
-                for path in run.glob("batch-*.json")
-                for row in json.loads(path.read_text())["example_ids"]
-            ]
-            self.assertLen(set(asked), 12 + 12 * 6)
-            self.assertLen(asked, len(set(asked)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classifier as classifier_lib
+from spactor_tf.classifier_files import load_classifier
 from spactor_tf.text_learner import TextLearner, TextOptions
 from tests import loop_data
 from tests.classifier_models import pretrained
@@ -99,7 +100,7 @@ class ClassifierTest(parameterized.TestCase):
         model.fit(self.texts, self.labels, **_FIT)
         folder = pathlib.Path(self.create_tempdir().full_path) / "model"
         model.save(folder)
-        found = classifier_lib.load_classifier(folder)
+        found = load_classifier(folder)
         self.assertEqual(found.classes, ("bad", "good"))
         self.assertEqual(found.length, 24)
         np.testing.assert_allclose(
@@ -112,19 +113,19 @@ class ClassifierTest(parameterized.TestCase):
         model.save(folder, replace=True)
         (folder / "head.npz").write_bytes(b"PK")
         with self.assertRaisesRegex(InputError, "not a whole classifier"):
-            classifier_lib.load_classifier(folder)
+            load_classifier(folder)
         np.savez(folder / "head.npz", kernel=np.zeros((3, 2)), bias=[0, 0])
         with self.assertRaisesRegex(InputError, "not a whole classifier"):
-            classifier_lib.load_classifier(folder)
+            load_classifier(folder)
         with self.assertRaisesRegex(InputError, "no such file"):
-            classifier_lib.load_classifier(folder / "nothing")
+            load_classifier(folder / "nothing")
 
     def test_a_loaded_classifier_can_be_trained_on(self):
         model = make()
         model.fit(self.texts, self.labels, **_FIT)
         folder = pathlib.Path(self.create_tempdir().full_path) / "model"
         model.save(folder)
-        found = classifier_lib.load_classifier(folder)
+        found = load_classifier(folder)
         before = found.predict_probabilities(self.texts)
         for _ in range(2):
             found.fit(self.texts, self.labels, train_steps=0)

@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classify_main
-from spactor_tf.classifier import load_classifier
+from spactor_tf.classifier_files import load_classifier
 from spactor_tf.pretrained import save_pretrained
 from tests import classifier_models, loop_data, testing
 

@@ -23,12 +23,6 @@ def rows(values, strategy="a"):
 
 
 class CurvesTest(parameterized.TestCase):
-    def test_mean_and_standard_error(self):
-        mean, error = curves.mean_and_error([1.0, 2.0, 6.0])
-        self.assertEqual(mean, 3)
-        self.assertAlmostEqual(error, np.sqrt(7) / np.sqrt(3))
-        self.assertEqual(curves.mean_and_error([2.0]), (2, 0))
-
     def test_labels_needed_is_the_first_time(self):
         table = rows({0: [0.5, 0.9, 0.7], 1: [0.95, 0.9, 0.9], 2: [0, 0, 0]})
         needed = curves.labels_needed(table, "accuracy", 0.9)
@@ -46,18 +40,25 @@ class CurvesTest(parameterized.TestCase):
 
     def test_target(self):
         table = rows({0: [0.1, 0.2], 1: [0.1, 0.4]}, "margin")
-        self.assertAlmostEqual(curves.target(table, "accuracy", None), 0.3)
-        table += rows({0: [0.1, 0.8]}, "random")
-        self.assertAlmostEqual(curves.target(table, "accuracy", None), 0.8)
+        self.assertEqual(curves.target(table, "accuracy", None), 0.2)
+        table += rows({0: [0.1, 0.8], 1: [0.5, 0.7]}, "random")
+        self.assertEqual(curves.target(table, "accuracy", None), 0.7)
         self.assertEqual(curves.target(table, "accuracy", 0.5), 0.5)
         self.assertIsNone(curves.target([], "accuracy", None))
+
+    def test_random_reaches_the_default_target_in_every_seed(self):
+        table = rows({0: [0.5, 0.8], 1: [0.5, 0.6]}, "random")
+        table += rows({0: [0.7, 0.9], 1: [0.7, 0.8]}, "margin")
+        goal = curves.target(table, "accuracy", None)
+        needed = curves.labels_needed(table, "accuracy", goal)
+        self.assertEqual(curves.ratio(needed, "margin", "random"), 10 / 20)
 
     def test_curve(self):
         table = rows({0: [0.1, 0.2], 1: [0.3]})
         labels, mean, error = loop_report.curve(table, "a", "accuracy")
         self.assertEqual(labels.tolist(), [10, 20])
         np.testing.assert_allclose(mean, [0.2, 0.2])
-        np.testing.assert_allclose(error, [0.1, 0], atol=1e-12)
+        np.testing.assert_allclose(error, [0.1, np.nan], atol=1e-12)
 
 
 class PageTest(absltest.TestCase):
@@ -105,6 +106,16 @@ class PageTest(absltest.TestCase):
         self.assertNotIn('src="http', text)
         for name in ("accuracy.png", "clusters_covered.png"):
             self.assertTrue((folder / name).is_file())
+
+    def test_words_are_those_of_the_settings(self):
+        fields = {"seed_set": "stratified", "strategies": ("margin",)}
+        loop, folder, table = self.run_loop(**fields, seeds=(0,))
+        text = loop_report.write_report(loop, table, {}, folder).read_text()
+        self.assertIn("12 stratified labels to begin with", text)
+        self.assertIn("what margin ends with", text)
+        self.assertNotIn("random", text)
+        final = curves.final_values(table, "margin", "accuracy")
+        self.assertIn(f"<td>{final[0]:.4f}</td>", text)
 
     def test_an_unfinished_run_says_so(self):
         loop, folder, table = self.run_loop(seeds=(0,))

@@ -104,6 +104,28 @@ class PeopleTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, message):
             self.ask()
 
+    def test_a_long_text_is_read_back(self):
+        # More than the 131,072 characters that `csv` takes by default.
+        self.pool.inputs[1] = "long text, " * 20_000
+        self.pool.inputs[5] = "carriage\rreturn"
+        with self.assertRaises(InterruptedRun):
+            self.ask()
+        path = self.folder / "to_label" / "round-000.csv"
+        rows = path.read_bytes().replace(b",\r\n", b",good\r\n")
+        (self.folder / "labels").mkdir()
+        (self.folder / "labels" / path.name).write_bytes(rows)
+        limit = csv.field_size_limit()
+        self.assertEqual(self.ask().tolist(), [1, 1, 1])
+        self.assertEqual(csv.field_size_limit(), limit)
+
+    def test_leftovers_of_a_kill_are_removed(self):
+        left = self.folder / "to_label" / ".tmp-round-000.csv-01234567"
+        left.parent.mkdir()
+        left.write_text("half")
+        with self.assertRaises(InterruptedRun):
+            self.ask()
+        self.assertFalse(left.exists())
+
     def test_two_files(self):
         self.answer("example_id,label\n", ".csv")
         self.answer("", ".jsonl")

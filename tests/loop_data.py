@@ -1,6 +1,8 @@
 """Small pools for the tests of the active-learning loop."""
 
+import csv
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,39 @@ def head(loop: Loop, **options: Any) -> HeadLearner:
         rows, len(loop.pool.classes),
         multilabel=loop.pool.multilabel, **options,
     )  # fmt: skip
+
+
+def answer(
+    run_dir: pathlib.Path,
+    number: int,
+    pool: pools.Examples,
+    wrong: Callable[[list[dict[str, str]]], None] | None = None,
+) -> list[int]:
+    """Fills a round's questions in as the pool would answer them.
+
+    Args:
+        run_dir: of the run.
+        number: of the round.
+        pool: knows the answers, by row.
+        wrong: spoils the filled-in rows.
+
+    Returns:
+        The ids that were asked for.
+    """
+    name = f"round-{number:03d}.csv"
+    with (run_dir / "to_label" / name).open() as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        row["label"] = pool.classes[pool.labels[int(row["example_id"])]]
+    if wrong:
+        wrong(rows)
+    path = run_dir / "labels" / name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return [int(row["example_id"]) for row in rows]
 
 
 def state(folder: pathlib.Path) -> dict[str, Any]:

@@ -85,10 +85,10 @@ class JsonlTest(parameterized.TestCase):
 
 
 class NpzTest(parameterized.TestCase):
-    def open(self, classes=(), **arrays):
+    def open(self, wanted=(), **arrays):
         path = pathlib.Path(self.create_tempdir().full_path) / "pool.npz"
         np.savez(path, **arrays)
-        return pools.open_pool(f"npz:{path}", classes)
+        return pools.open_pool(f"npz:{path}", wanted)
 
     def test_embeddings(self):
         rows = np.arange(6.0).reshape(3, 2)
@@ -105,6 +105,34 @@ class NpzTest(parameterized.TestCase):
         )  # fmt: skip
         self.assertEqual(pool.classes, ("a", "b", "c"))
         self.assertEqual(pool.labels.tolist(), [2, 0])
+
+    def test_the_files_own_names_hold(self):
+        # A caller may number the classes otherwise, and not call them so.
+        arrays = {
+            "embeddings": np.zeros((3, 2)),
+            "labels": np.array([0, 1, -1]),
+        }
+        own = {"classes": np.array(["dog", "cat"])}
+        pool = self.open(("cat", "dog"), **arrays, **own)
+        self.assertEqual(pool.classes, ("cat", "dog"))
+        self.assertEqual(pool.labels.tolist(), [1, 0, pools.UNKNOWN])
+        pool = self.open(("cat", "dog"), **arrays)
+        self.assertEqual(pool.labels.tolist(), [0, 1, pools.UNKNOWN])
+        with self.assertRaisesRegex(
+            InputError, "example 1 has an unknown .*cat"
+        ):
+            self.open(("cut", "dog"), **arrays, **own)
+
+    def test_columns_go_by_their_names(self):
+        arrays = {
+            "embeddings": np.zeros((3, 2)),
+            "labels": np.array([[1, 0], [0, 1], [-1, -1]]),
+            "classes": np.array(["dog", "cat"]),
+        }
+        pool = self.open(("cat", "dog"), **arrays)
+        self.assertEqual(pool.labels.tolist(), [[0, 1], [1, 0], [-1, -1]])
+        with self.assertRaisesRegex(InputError, "no column .* 'eel'"):
+            self.open(("cat", "dog", "eel"), **arrays)
 
     def test_images_and_multilabel(self):
         pool = self.open(
@@ -152,7 +180,7 @@ class NpzTest(parameterized.TestCase):
 
 
 class TfdsTest(parameterized.TestCase):
-    def open(self, features, rows, spec="tfds:toy:train"):
+    def open(self, features, rows, spec="tfds:toy:train", classes=()):
         builder = unittest.mock.Mock()
         builder.info.features = tfds.features.FeaturesDict(features)
         builder.info.splits = {"train": None}
@@ -163,7 +191,16 @@ class TfdsTest(parameterized.TestCase):
             ),
             unittest.mock.patch.object(tfds, "as_numpy", return_value=rows),
         ):
-            return pools.open_pool(spec)
+            return pools.open_pool(spec, classes)
+
+    def test_numbers_index_its_own_names(self):
+        features = {
+            "label": tfds.features.ClassLabel(names=["dog", "cat"]),
+            "text": tfds.features.Text(),
+        }
+        rows = [{"text": b"woof", "label": 0}, {"text": b"?", "label": -1}]
+        pool = self.open(features, rows, classes=("cat", "dog"))
+        self.assertEqual(pool.labels.tolist(), [1, pools.UNKNOWN])
 
     def test_pairs_of_texts(self):
         features = {
@@ -254,6 +291,9 @@ class ExamplesTest(absltest.TestCase):
         wide = dataclasses.replace(pool, inputs=np.zeros((50, 3), "f"))
         with self.assertRaisesRegex(InputError, "another shape"):
             pools.check_same_frame(pool, wide)
+        many = dataclasses.replace(pool, multilabel=True)
+        with self.assertRaisesRegex(InputError, "another kind of labels"):
+            pools.check_same_frame(pool, many)
         other = dataclasses.replace(pool, classes=("a", "b"))
         with self.assertRaisesRegex(InputError, "other classes"):
             pools.check_same_frame(pool, other)

@@ -84,7 +84,7 @@ class QuickstartTest(absltest.TestCase):
             self.assertEqual(arguments[0], "-m")
             self.assertIsNotNone(importlib.util.find_spec(arguments[1]))
 
-    def test_report_joins_the_results(self):
+    def report_of(self, seeds):
         folder = pathlib.Path(self.create_tempdir().full_path)
         for name in ("pretrain", "active_learning", "classifier",
                      "served/packages/1"):  # fmt: skip
@@ -100,7 +100,7 @@ class QuickstartTest(absltest.TestCase):
         lines = ["strategy,seed,round,labels,accuracy"] + [
             f"{name},{seed},{r},{10 + 10 * r},{0.5 + 0.1 * r + 0.1 * seed}"
             for name in ("cluster_margin", "random")
-            for seed in (0, 1)
+            for seed in seeds
             for r in (0, 1)
         ]
         curves = folder / "active_learning" / "curves.csv"
@@ -118,9 +118,17 @@ class QuickstartTest(absltest.TestCase):
         )  # fmt: skip
         steps = [{"title": "one", "command": "python x", "seconds": None}]
         page = quickstart_report.write_report(folder, steps).read_text()
+        self.assertTrue((folder / "labels.png").is_file())
+        return page
+
+    def test_report_joins_the_results(self):
+        page = self.report_of(seeds=(0, 1))
         for part in ("0.625", "1,234", "a &lt;question&gt;", "near", "0.65"):
             self.assertIn(part, page)
-        self.assertTrue((folder / "labels.png").is_file())
+
+    def test_the_error_of_one_seed_is_blank(self):
+        page = self.report_of(seeds=(0,))
+        self.assertIn('<td class="n">0.6</td><td></td>', page)
 
 
 if __name__ == "__main__":

@@ -523,6 +523,30 @@ class StatisticsTest(absltest.TestCase):
     def test_the_error_of_one_value_is_unknown(self):
         self.assertEqual(statistics.mean_and_error([2]), (2, None))
 
+    def test_in_words(self):
+        self.assertEqual(statistics.in_words([10, 20], 0), "15 +- 5")
+        self.assertEqual(statistics.in_words([0.25]), "0.2500")
+
+
+class CheckFlagsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ({"required": ("name",)}, "", "--name: is missing"),
+        ({"positive": ("name",)}, 0, "--name: is not positive"),
+        ({"positive": ("name",)}, float("nan"), "--name: is not positive"),
+        ({"positive": ("name",)}, float("inf"), "--name: is not positive"),
+        ({"least": {"name": 2}}, 1, "--name: is too small.*>= 2"),
+    )
+    def test_what_is_refused(self, rule, value, message):
+        values = mock.Mock()
+        values.configure_mock(name=value)
+        with self.assertRaisesRegex(errors.InputError, message):
+            errors.check_flags(values, **rule)
+
+    def test_none_is_a_default_that_is_chosen_later(self):
+        values = mock.Mock(steps=None, length=2)
+        errors.check_flags(values, positive=("steps",), least={"length": 2})
+        errors.check_flags(values, least={"steps": 1})
+
 
 if __name__ == "__main__":
     absltest.main()
