@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -88,8 +89,10 @@ def serving_module(
 ) -> TextModule:
     """Returns the module that serves a model; lengths default to its own."""
     if options is None:
+        options = ServingOptions()
         length = default_input_length(model)
-        options = ServingOptions(**({"input_length": length} if length else {}))
+        if length is not None:
+            options = dataclasses.replace(options, input_length=length)
     if isinstance(model, TextClassifier):
         return ClassifierModule(model, options)
     return ServingModule(model.backbone, model.vocabulary, options)
