@@ -12,6 +12,7 @@ cluster that it would fall in.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from absl import flags
@@ -21,8 +22,13 @@ from runkit import InputError, run_binary
 FLAGS = flags.FLAGS
 
 
-def _define_flags() -> None:
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
+def _define_flags(values: flags.FlagValues = FLAGS) -> None:
+    text, number, switch = (
+        functools.partial(define, flag_values=values)
+        for define in (
+            flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_bool,
+        )
+    )  # fmt: skip
     text("run_dir", None, "Run, preset or classifier that embeds texts.")
     text("embeddings", None, ".npy, Parquet or a folder of shards. Required.")
     text("clustering", None, "Clustering of these embeddings. Required.")
@@ -30,7 +36,7 @@ def _define_flags() -> None:
     text("model_name", "neighbors", "Name under which it is served.")
     number("version", None, "Default: one after the newest.")
     number("num_neighbors", 10, "Returned for each query.")
-    flags.DEFINE_bool("use_scann", False, "For a TF Serving with ScaNN's ops.")
+    switch("use_scann", False, "For a TF Serving with ScaNN's ops.")
 
 
 def main(argv: Sequence[str]) -> None:
