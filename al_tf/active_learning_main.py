@@ -51,7 +51,10 @@ _CONFIG_FLAGS = (
     ("seed_set", "random, or stratified by class."),
     ("missing_classes", "Seed set without a class: refuse, or allow."),
     ("metric", "accuracy or average_precision; the latter for multi-label."),
-    ("target_accuracy", "Of the table of labels needed."),
+    (
+        "target_accuracy",
+        "Of the table of labels needed; default: random's lowest.",
+    ),
     ("target_cluster_size", "Mean size of the clusters."),
     ("margin_batch_size", "Uncertain examples Cluster-Margin picks from."),
 )

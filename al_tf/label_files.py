@@ -62,7 +62,7 @@ def write_questions(
                 handle.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not path.exists():
         with atomic_write(path) as handle:
-            # Only a character of the line's end is quoted: `\r\n` has both.
+            # Only what is in the line's end is quoted; texts may hold either.
             writer = csv.writer(handle, lineterminator="\r\n")
             writer.writerows([_FIELDS, *rows])
     return path
