@@ -78,8 +78,8 @@ class SpeedTest(absltest.TestCase):
 
 class RecordTest(parameterized.TestCase):
     @parameterized.parameters(
-        ("--work_dir=/home/me/runs", "--work_dir=PATH"),
-        ("/home/me/my runs", "PATH"),
+        ("--work_dir=/any/runs", "--work_dir=PATH"),
+        ("/any/my runs", "PATH"),
         ("--dataset=npz:/a/b.npz,npz:/c", "--dataset=npz:PATH,npz:PATH"),
         ("--init_from=runs/imdb", "--init_from=runs/imdb"),
         ("--task=bbh/x", "--task=bbh/x"),

@@ -11,7 +11,8 @@ import pytest
 from absl.testing import absltest
 
 from runkit.errors import EXIT_INTERRUPTED
-from tests import active_learning_main_test, loop_data
+from tests import loop_data
+from tests.loop_main_case import ProcessTestCase
 
 
 def names(folder, suffix="", prefix=""):
@@ -25,7 +26,7 @@ def names(folder, suffix="", prefix=""):
 
 
 @pytest.mark.slow
-class LoopKillTest(active_learning_main_test.ProcessTestCase):
+class LoopKillTest(ProcessTestCase):
     def setUp(self):
         super().setUp()
         self.whole, self.killed = self.folder / "whole", self.folder / "killed"

@@ -20,7 +20,7 @@ class NeighborsMainTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.create_tempdir().full_path)
-        self.rows = np.random.default_rng(0).standard_normal((60, 8))
+        self.rows = np.random.default_rng(0).standard_normal((400, 16))
         self.rows = self.rows.astype(np.float32)
         np.save(self.folder / "e.npy", self.rows)
         self.clusters = al_tf.cluster_embeddings(
