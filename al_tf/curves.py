@@ -9,7 +9,7 @@ from typing import Any
 
 from al_tf.loop import Loop
 from runkit import atomic_write
-from runkit.statistics import in_words, mean_and_error
+from runkit.averages import in_words, mean_and_error
 
 COLUMNS = (
     "strategy",

@@ -10,8 +10,8 @@ import numpy as np
 
 from al_tf import curves
 from al_tf.loop import Loop, metric_name
+from runkit.averages import in_words, mean_and_error
 from runkit.report import Report, new_figure
-from runkit.statistics import in_words, mean_and_error
 
 Rows = Sequence[dict[str, Any]]
 

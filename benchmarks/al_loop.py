@@ -28,7 +28,7 @@ from al_tf.image_learner import ImageOptions, build_network
 from al_tf.pools import open_pool
 from benchmarks import al_pools, harness
 from runkit import read_json, write_json
-from runkit.statistics import in_words
+from runkit.averages import in_words
 from spactor_tf.text_learner import TextOptions
 
 _EXPERIMENTS = flags.DEFINE_list("experiments", None, "Names; default: all.")

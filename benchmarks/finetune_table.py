@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.harness import ROOT, record, without_paths
 from runkit import InputError, read_json
-from runkit.statistics import mean_and_error
+from runkit.averages import mean_and_error
 from spactor_tf import overrides
 from spactor_tf.finetune_config import FinetuneConfig
 

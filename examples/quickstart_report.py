@@ -12,8 +12,8 @@ import numpy as np
 
 from examples.ask import first_line
 from runkit import read_json
+from runkit.averages import mean_and_error
 from runkit.report import Report, new_figure
-from runkit.statistics import mean_and_error
 from spactor_tf.metrics_log import read_metrics
 
 

@@ -3,7 +3,7 @@
 `runkit` knows nothing of the methods. `errors` turns bad input into one clear
 message and exit code 2; `files` writes whole files or none; `progress` prints
 rates and remaining time; `report` makes self-contained HTML pages;
-`statistics` is the mean over runs and its standard error.
+`averages` is the mean over runs and its standard error.
 """
 
 from runkit.errors import InputError, closest, run_binary

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runkit import InputError, read_json, write_json
+from runkit.averages import mean_and_error
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
-from runkit.statistics import mean_and_error
 from spactor_tf import overrides
 from spactor_tf.finetune_config import FinetuneConfig
 

@@ -15,7 +15,7 @@ from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from runkit import errors, files, minibatches, progress, report, statistics
+from runkit import averages, errors, files, minibatches, progress, report
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 
@@ -513,19 +513,19 @@ class MinibatchesTest(parameterized.TestCase):
         self.assertGreater(rates[-1], 0)
 
 
-class StatisticsTest(absltest.TestCase):
+class AveragesTest(absltest.TestCase):
     def test_mean_and_standard_error(self):
         # Deviations -2, -1, 3: variance 14 / 2 = 7, error sqrt(7 / 3).
-        mean, error = statistics.mean_and_error([1.0, 2.0, 6.0])
+        mean, error = averages.mean_and_error([1.0, 2.0, 6.0])
         self.assertEqual(mean, 3)
         self.assertAlmostEqual(error, (7 / 3) ** 0.5)
 
     def test_the_error_of_one_value_is_unknown(self):
-        self.assertEqual(statistics.mean_and_error([2]), (2, None))
+        self.assertEqual(averages.mean_and_error([2]), (2, None))
 
     def test_in_words(self):
-        self.assertEqual(statistics.in_words([10, 20], 0), "15 +- 5")
-        self.assertEqual(statistics.in_words([0.25]), "0.2500")
+        self.assertEqual(averages.in_words([10, 20], 0), "15 +- 5")
+        self.assertEqual(averages.in_words([0.25]), "0.2500")
 
 
 class CheckFlagsTest(parameterized.TestCase):
