@@ -14,7 +14,6 @@ output directory.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -32,8 +31,9 @@ from al_tf.loop_config import LoopConfig
 from al_tf.oracles import LabelOracle, Oracle, PeopleOracle
 from al_tf.pools import Examples
 from runkit import InputError, run_binary
-from runkit.errors import InterruptedRun, check_choice, check_flags
+from runkit.errors import InterruptedRun, check_choice
 from runkit.files import remove_leftovers
+from runkit.flag_values import check_flags, definers
 
 FLAGS = flags.FLAGS
 LEARNERS = ("auto", *HEADS, "image", "text")
@@ -61,13 +61,7 @@ _CONFIG_FLAGS = (
 
 
 def _define_flags(values: flags.FlagValues = FLAGS) -> None:
-    text, number, real, switch = (
-        functools.partial(define, flag_values=values)
-        for define in (
-            flags.DEFINE_string, flags.DEFINE_integer,
-            flags.DEFINE_float, flags.DEFINE_bool,
-        )
-    )  # fmt: skip
+    text, number, real, switch = definers(values)
     text("dataset", None, "Pool; see --help. Required.")
     text("test", "", "Test set: a split, a pool, or the fraction held out.")
     text("classes", "", "Class names, separated by commas, of a jsonl or npz.")

@@ -23,6 +23,7 @@ COLUMNS = (
     "batch_clusters",
     "selection_cpu_seconds",
 )
+_WHOLE = ("seed", "round", "labels", "clusters_covered", "batch_clusters")
 
 
 def collect(loop: Loop) -> list[dict[str, Any]]:
@@ -53,6 +54,23 @@ def write_curves(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> None:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_curves(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads what `write_curves` wrote; what was not measured is None."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        return [
+            {name: _value(name, text) for name, text in row.items()}
+            for row in csv.DictReader(handle)
+        ]
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "strategy":
+        return text
+    if not text:
+        return None
+    return int(text) if name in _WHOLE else float(text)
 
 
 def select(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runkit import InputError
-from runkit.minibatches import positions, rate_factor
+from runkit.minibatches import in_batches, positions, rate_factor
 
 _SMALLEST_SIDE = 8
 
@@ -108,18 +108,12 @@ class ImageLearner:
 
         if self._score is None:
             self._score = self._make_score()
-        size = self._options.score_batch_size
-        parts = []
-        # At least one batch, though it be empty.
-        for start in range(0, max(1, len(example_ids)), size):
-            images = self._images[example_ids[start : start + size]]
-            # Padded to one shape: one trace, whatever the number of images.
-            short = size - len(images)
-            images = np.pad(images, ((0, short), (0, 0), (0, 0), (0, 0)))
-            answer = self._score(tf.constant(images))
-            parts.append([part.numpy()[: size - short] for part in answer])
-        probabilities, embeddings = zip(*parts, strict=True)
-        return np.concatenate(probabilities), np.concatenate(embeddings)
+        probabilities, embeddings = in_batches(
+            lambda ids: self._score(tf.constant(self._images[ids])),
+            example_ids,
+            self._options.score_batch_size,
+        )
+        return probabilities, embeddings
 
     def _make_step(self) -> Any:
         import keras

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy as np
 from al_tf.pools import Examples
 from runkit import InputError, atomic_write, closest
 from runkit.files import remove_leftovers
+from runkit.json_lines import field, json_lines
 
 SUFFIXES = (".csv", ".jsonl")
 _FIELDS = ("example_id", "text", "suggested_label", "label")
@@ -148,43 +149,24 @@ def _shortened(named: Sequence[Any]) -> str:
 
 def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
     """Yields (example_id, label) as they stand in the file."""
-    try:
-        # Spreadsheets put a byte order mark in front.
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = (
-                _json_records(handle)
-                if path.suffix == ".jsonl"
-                else _csv_records(handle)
-            )
-            for number, row in enumerate(rows, 1):
-                for field in ("example_id", "label"):
-                    if not isinstance(row, dict) or field not in row:
-                        raise InputError(
-                            f"has no field {field!r}",
-                            where=f"{path}, record {number}",
-                            got=list(row) if isinstance(row, dict) else row,
-                            expected="example_id and label",
-                        )
-                yield row["example_id"], row["label"]
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot be read ({error})", where=str(path)) from None
+    read = json_lines if path.suffix == ".jsonl" else _csv_records
+    for place, row in read(path):
+        yield field(row, "example_id", place), field(row, "label", place)
 
 
-def _csv_records(lines: Iterable[str]) -> Iterator[Any]:
+def _csv_records(path: pathlib.Path) -> Iterator[tuple[str, Any]]:
+    """Yields (place, record by column)."""
     # Questions hold whole texts, and csv takes 128 KiB for a mistake.
     before = csv.field_size_limit(2**31 - 1)
     try:
-        yield from csv.DictReader(lines)
+        # Spreadsheets put a byte order mark in front.
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            for number, row in enumerate(csv.DictReader(handle), 1):
+                yield f"{path}, record {number}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot be read ({error})", where=str(path)) from None
     finally:
         csv.field_size_limit(before)
-
-
-def _json_records(lines: Iterable[str]) -> Iterator[Any]:
-    for line in lines:
-        if line.strip():
-            yield json.loads(line)
 
 
 def _whole_number(value: Any) -> int | None:

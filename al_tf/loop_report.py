@@ -50,9 +50,25 @@ def _facts(report: Report, loop: Loop, rows: Rows) -> None:
 
 
 def _curve(report: Report, rows: Rows, column: str, title: str) -> None:
-    """One line a strategy: the mean over seeds, with its standard error."""
-    figure, axes = new_figure(8.0, 4.6)
     several = len({row["seed"] for row in rows}) > 1
+    band = "Mean over seeds; the band is one standard error." * several
+    report.heading(title)
+    figure = curve_figure(rows, column)
+    report.figure(figure, column, band or "One seed: no error band.", title)
+
+
+def curve_figure(rows: Rows, column: str) -> Any:
+    """One line a strategy: the mean over seeds, with its standard error.
+
+    Args:
+        rows: from `curves.collect` or `curves.read_curves`, all with a value
+            in the column.
+        column: over the number of labels.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, axes = new_figure(8.0, 4.6)
     for name in dict.fromkeys(row["strategy"] for row in rows):
         labels, mean, error = curve(rows, name, column)
         (line,) = axes.plot(labels, mean, marker="o", ms=3, label=name)
@@ -63,9 +79,7 @@ def _curve(report: Report, rows: Rows, column: str, title: str) -> None:
     axes.set(xlabel="labels", ylabel=column.replace("_", " "))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    report.heading(title)
-    band = "Mean over seeds; the band is one standard error." * several
-    report.figure(figure, column, band or "One seed: no error band.", title)
+    return figure
 
 
 def curve(

@@ -17,11 +17,16 @@ from al_tf.pools import (
 from runkit import InputError
 from runkit.json_lines import (
     field,
-    read_json_lines,
+    json_lines,
     split_json_spec,
     text_field,
 )
-from runkit.prepared_data import check_split, prepared_builder, split_spec
+from runkit.prepared_data import (
+    check_split,
+    in_order,
+    prepared_builder,
+    split_spec,
+)
 
 
 def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
@@ -29,8 +34,7 @@ def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     del classes
     path, text_name, label_name = split_json_spec(rest, where)
     texts, labels = [], []
-    for number, row in enumerate(read_json_lines(path), 1):
-        place = f"{path}, line {number}"
+    for place, row in json_lines(path):
         texts.append(text_field(row, text_name, place))
         labels.append(_label(field(row, label_name, place), place))
     numbers, names, multilabel = encode_labels(labels)
@@ -185,14 +189,7 @@ def read_tfds(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     texts = [k for k in features if isinstance(features[k], tfds.features.Text)]
     if not images and not texts:
         raise InputError("has neither image nor text", where=where, got=name)
-    # One shard after the other: the row is the same in every program.
-    rows = tfds.as_numpy(
-        builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-    )
+    rows = tfds.as_numpy(in_order(builder, split))
     inputs: list[Any] = []
     labels: list[Any] = []
     for row in rows:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from runkit import InputError, run_binary, write_json
-from runkit.json_lines import read_json_lines, text_field
+from runkit import run_binary, write_json
+from runkit.flag_values import check_flags
+from runkit.json_lines import json_lines, text_field
 
 FLAGS = flags.FLAGS
 _SHOWN = 70  # Characters of a neighbour.
@@ -78,11 +79,9 @@ def first_line(text: str) -> str:
 def main(argv: Sequence[str]) -> None:
     """Loads, asks, prints."""
     del argv
-    for name in ("classifier", "neighbors", "pool", "text"):
-        if not getattr(FLAGS, name):
-            raise InputError("is missing", where=f"--{name}")
-    rows = enumerate(read_json_lines(pathlib.Path(FLAGS.pool)), 1)
-    pool = [text_field(row, "text", f"line {n}") for n, row in rows]
+    check_flags(FLAGS, required=("classifier", "neighbors", "pool", "text"))
+    rows = json_lines(pathlib.Path(FLAGS.pool))
+    pool = [text_field(row, "text", place) for place, row in rows]
     from export.session import SessionModel
 
     answers = ask(

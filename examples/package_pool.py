@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from runkit import InputError, atomic_write, run_binary
+from runkit.flag_values import check_flags
 from spactor_tf.docstrings import iter_docstrings
 
 FLAGS = flags.FLAGS
@@ -92,8 +93,11 @@ def write_json_lines(path: pathlib.Path, rows: Iterable[dict]) -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads docstrings, writes both files."""
     del argv
-    if not FLAGS.output_dir:
-        raise InputError("is missing", where="--output_dir")
+    check_flags(
+        FLAGS,
+        required=("output_dir",),
+        positive=("packages", "pool_size", "test_size"),
+    )
     pool, test = package_pool(
         iter_docstrings(), FLAGS.packages, FLAGS.pool_size, FLAGS.test_size
     )

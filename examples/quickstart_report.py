@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from al_tf import curves
+from al_tf.loop_report import curve_figure
 from examples.ask import first_line
 from runkit import read_json
-from runkit.averages import mean_and_error
+from runkit.averages import in_words
 from runkit.report import Report, new_figure
 from spactor_tf.metrics_log import read_metrics
 
@@ -69,34 +68,25 @@ def _pretraining(report: Report, run: pathlib.Path) -> None:
 
 
 def _labels(report: Report, run: pathlib.Path) -> None:
-    with (run / "curves.csv").open() as handle:
-        rows = list(csv.DictReader(handle))
+    rows = curves.read_curves(run / "curves.csv")
     report.heading("Choosing labels")
-    figure, axes = new_figure()
-    lines = []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        mine = [row for row in rows if row["strategy"] == name]
-        labels = sorted({int(row["labels"]) for row in mine})
-        found = [
-            mean_and_error(
-                [float(r["accuracy"]) for r in mine if int(r["labels"]) == n]
-            )
-            for n in labels
-        ]
-        # The error of a single seed is NaN here, of which nothing is drawn.
-        mean, error = np.array(found, float).T
-        axes.plot(labels, mean, marker="o", label=name)
-        axes.fill_between(labels, mean - error, mean + error, alpha=0.2)
-        lines.append((name, labels[-1], *found[-1]))
-    axes.set(
-        title="Accuracy on the test set; band: standard error over seeds",
-        xlabel="labels", ylabel="accuracy",
-    )  # fmt: skip
-    axes.legend()
-    report.figure(figure, "labels")
+    report.figure(
+        curve_figure(rows, "accuracy"),
+        "labels",
+        "Accuracy on the test set; the band is the standard error over seeds.",
+    )
+    names = dict.fromkeys(row["strategy"] for row in rows)
+    labels = max(row["labels"] for row in rows)
     report.table(
-        ("strategy", "labels", "accuracy", "standard error"),
-        [(*line, "" if e is None else e) for *line, e in lines],
+        ("strategy", "labels", "accuracy"),
+        [
+            (
+                name,
+                labels,
+                in_words(curves.final_values(rows, name, "accuracy")),
+            )
+            for name in names
+        ],
     )
     _link(report, "active_learning/report.html", "Learning curves in full")
 

@@ -18,6 +18,7 @@ from absl import flags
 from export.options import DEFAULT_LABELS, ServingOptions
 from export.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
+from runkit.flag_values import check_flags
 
 FLAGS = flags.FLAGS
 _OPTIONS = (
@@ -90,9 +91,7 @@ def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints what was verified."""
     del argv
-    for name in ("run_dir", "output_dir"):
-        if not getattr(FLAGS, name):
-            raise InputError("is missing", where=f"--{name}")
+    check_flags(FLAGS, required=("run_dir", "output_dir"))
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from export.saved_model import (

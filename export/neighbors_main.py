@@ -12,23 +12,18 @@ cluster that it would fall in.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from absl import flags
 
-from runkit import InputError, run_binary
+from runkit import run_binary
+from runkit.flag_values import check_flags, definers
 
 FLAGS = flags.FLAGS
 
 
 def _define_flags(values: flags.FlagValues = FLAGS) -> None:
-    text, number, switch = (
-        functools.partial(define, flag_values=values)
-        for define in (
-            flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_bool,
-        )
-    )  # fmt: skip
+    text, number, _, switch = definers(values)
     text("run_dir", None, "Run, preset or classifier that embeds texts.")
     text("embeddings", None, ".npy, Parquet or a folder of shards. Required.")
     text("clustering", None, "Clustering of these embeddings. Required.")
@@ -42,9 +37,7 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, says where."""
     del argv
-    for name in ("embeddings", "clustering", "output_dir"):
-        if not getattr(FLAGS, name):
-            raise InputError("is missing", where=f"--{name}")
+    check_flags(FLAGS, required=("embeddings", "clustering", "output_dir"))
     from al_tf.clustering_store import load_clustering
     from al_tf.embeddings import open_embeddings
 

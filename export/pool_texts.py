@@ -5,17 +5,24 @@ tfds:NAME[:SPLIT][:FEATURE]      TensorFlow Datasets, prepared already; the
                                  split is `train` and the feature the only
                                  text if not named
 
-A row's number is its `example_id`, so none is left out, not even an empty one.
+A row's number is its `example_id`, so none is left out, not even an empty
+text; blank lines of a file are no rows.
 """
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 from runkit import InputError, closest
+from runkit.json_lines import json_lines, text_field
+from runkit.prepared_data import (
+    check_split,
+    in_order,
+    prepared_builder,
+    split_spec,
+)
 
 
 def pool_texts(spec: str) -> Iterator[bytes]:
@@ -30,55 +37,44 @@ def pool_texts(spec: str) -> Iterator[bytes]:
     """
     kind, _, rest = spec.partition(":")
     if kind == "jsonl":
-        path, _, field = rest.partition(":")
-        return _json_lines(pathlib.Path(path), field.partition(":")[0])
+        path, _, name = rest.partition(":")
+        return _json_lines(pathlib.Path(path), name.partition(":")[0])
     if kind == "tfds":
-        return _tfds(*[*rest.split(":"), "", ""][:3])
+        return _tfds(rest)
     raise InputError(
         "unknown kind of dataset", where="--dataset", got=spec,
         remedy=closest(kind, ("jsonl", "tfds")),
     )  # fmt: skip
 
 
-def _json_lines(path: pathlib.Path, field: str) -> Iterator[bytes]:
-    if not path.is_file() or not field:
+def _json_lines(path: pathlib.Path, name: str) -> Iterator[bytes]:
+    if not path.is_file() or not name:
         raise InputError(
-            "no such file" if field else "names no field",
+            "no such file" if name else "names no field",
             where="--dataset", got=str(path), expected="jsonl:PATH:FIELD",
         )  # fmt: skip
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                text = json.loads(line)[field]
-                yield text.encode("utf-8", "replace")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(
-                    f"is no JSON object with a text {field!r}",
-                    where=f"{path}, line {number}", got=line[:80],
-                ) from None  # fmt: skip
+    for place, row in json_lines(path):
+        yield text_field(row, name, place).encode("utf-8", "replace")
 
 
-def _tfds(name: str, split: str, feature: str) -> Iterator[bytes]:
+def _tfds(rest: str) -> Iterator[bytes]:
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.builder(name)
-        config = tfds.ReadConfig(interleave_cycle_length=1)
-        feature = feature or _only_text(builder)
-        rows = builder.as_dataset(
-            split=split or "train", read_config=config, shuffle_files=False
-        )
-    except (ValueError, AssertionError, tfds.core.DatasetNotFoundError) as e:
+    name, *more = split_spec(rest)
+    if len(more) > 2:
         raise InputError(
-            f"cannot be read ({str(e).splitlines()[0][:200]})",
-            where="--dataset", got=f"tfds:{name}:{split}",
-        ) from None  # fmt: skip
+            "has too many parts", where="--dataset", got=f"tfds:{rest}",
+            expected="tfds:NAME[:SPLIT][:FEATURE]",
+        )  # fmt: skip
+    builder = prepared_builder(name)
+    split = check_split(builder, more[0] if more and more[0] else "train")
+    feature = more[1] if len(more) > 1 else _only_text(builder)
     if feature not in builder.info.features:
         raise InputError(
             "unknown feature", where="--dataset", got=feature,
             remedy=closest(feature, builder.info.features),
         )  # fmt: skip
-    for row in tfds.as_numpy(rows):
+    for row in tfds.as_numpy(in_order(builder, split)):
         yield row[feature]
 
 

@@ -19,6 +19,7 @@ from absl import flags
 
 from export.pool_texts import pool_texts
 from runkit import InputError, run_binary
+from runkit.flag_values import check_flags
 
 FLAGS = flags.FLAGS
 
@@ -71,9 +72,7 @@ def open_model(values: Any) -> tuple[Any, str]:
 def main(argv: Sequence[str]) -> None:
     """Reads flags, scores, says where the scores are."""
     del argv
-    for name in ("dataset", "output_dir"):
-        if not getattr(FLAGS, name):
-            raise InputError("is missing", where=f"--{name}")
+    check_flags(FLAGS, required=("dataset", "output_dir"))
     texts = pool_texts(FLAGS.dataset)
     predict, model = open_model(FLAGS)
     from export.scorer import score_pool

@@ -3,7 +3,9 @@
 `runkit` knows nothing of the methods. `errors` turns bad input into one clear
 message and exit code 2; `files` writes whole files or none; `progress` prints
 rates and remaining time; `report` makes self-contained HTML pages;
-`averages` is the mean over runs and its standard error.
+`averages` is the mean over runs and its standard error; `flag_values`,
+`json_lines` and `prepared_data` (TFDS) check what comes from outside;
+`minibatches` orders short trainings.
 """
 
 from runkit.errors import InputError, closest, run_binary

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import difflib
 import errno
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from absl import app, flags, logging
 
@@ -78,43 +76,6 @@ def check_choice(name: str, known: Iterable[str], *, where: str) -> str:
             "unknown name", where=where, got=name, remedy=closest(name, known)
         )
     return name
-
-
-def check_flags(
-    values: Any,
-    *,
-    required: Iterable[str] = (),
-    positive: Iterable[str] = (),
-    least: Mapping[str, int] | None = None,
-) -> None:
-    """Refuses missing and impossible flags.
-
-    Args:
-        values: the flags as attributes; a number may be None for a default
-            that is chosen later.
-        required: names of flags that must be given.
-        positive: names of numbers above 0 and finite.
-        least: {name: smallest number allowed}.
-
-    Raises:
-        InputError: with the flag's name.
-    """
-    for name in required:
-        if not getattr(values, name):
-            raise InputError("is missing", where=f"--{name}")
-    for name in positive:
-        value = getattr(values, name)
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(
-                "is not positive and finite", where=f"--{name}", got=value
-            )
-    for name, limit in (least or {}).items():
-        value = getattr(values, name)
-        if value is not None and value < limit:
-            raise InputError(
-                "is too small", where=f"--{name}", got=value,
-                expected=f">= {limit}",
-            )  # fmt: skip
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from runkit.errors import InputError, closest
 
 
-def read_json_lines(path: pathlib.Path) -> list[Any]:
-    """Reads every line; blank ones are passed over.
+def json_lines(path: pathlib.Path) -> Iterator[tuple[str, Any]]:
+    """Yields (place, value) of every line; blank ones are passed over.
 
-    Only a line feed ends a line: JSON may hold Unicode's other line ends.
+    Only a line feed ends a line: JSON may hold Unicode's other line ends. The
+    file is read as it is consumed, so it may be larger than the memory.
+
+    Args:
+        path: in UTF-8, with or without a byte order mark.
+
+    Yields:
+        ("PATH, line N", the parsed value).
 
     Raises:
         InputError: no such file, not UTF-8, or a line that is not JSON.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line := line.removeprefix(codecs.BOM_UTF8).strip():
+                    place = f"{path}, line {number}"
+                    yield place, _parsed(line, place)
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", where=str(path)
         ) from None
+
+
+def _parsed(line: bytes, place: str) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 ({error})", where=str(path)) from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise InputError(
-                f"is not JSON ({error})", where=f"{path}, line {number}"
-            ) from None
-    return rows
+        raise InputError(f"is not UTF-8 ({error})", where=place) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON ({error})", where=place) from None
 
 
 def field(row: Any, name: str, place: str) -> Any:
@@ -52,7 +61,8 @@ def field(row: Any, name: str, place: str) -> Any:
     if not isinstance(row, dict) or name not in row:
         raise InputError(
             "has no such field", where=place, got=name,
-            remedy=closest(name, row if isinstance(row, dict) else ()),
+            remedy=closest(name, row) if isinstance(row, dict) else "",
+            expected="" if isinstance(row, dict) else "one object a line",
         )  # fmt: skip
     return row[name]
 

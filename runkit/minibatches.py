@@ -1,9 +1,10 @@
-"""Order and rate of a short training: pure functions of seed and step."""
+"""Order and rate of a short training, and scoring in batches of one shape."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,3 +39,34 @@ def rate_factor(step: int, steps: int) -> float:
         return (step + 1) / warm_up
     done = (step - warm_up) / max(1, steps - warm_up)
     return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def in_batches(
+    function: Callable[[np.ndarray], Sequence[Any]],
+    rows: np.ndarray,
+    batch_size: int,
+    filler: int = 0,
+) -> tuple[np.ndarray, ...]:
+    """Applies a function of a batch to any number of rows.
+
+    Every batch has the same shape, so that a traced function is traced once:
+    the last is filled up, and with no rows there is still one.
+
+    Args:
+        function: of `[batch_size, ...]`; returns tensors of as many rows.
+        rows: `[n, ...]`.
+        batch_size: rows of a call.
+        filler: what the added rows hold.
+
+    Returns:
+        One array of n rows for each of the function's results.
+    """
+    parts = []
+    for start in range(0, max(1, len(rows)), batch_size):
+        batch = rows[start : start + batch_size]
+        short = batch_size - len(batch)
+        widths = [(0, short)] + [(0, 0)] * (batch.ndim - 1)
+        full = np.pad(batch, widths, constant_values=filler)
+        answers = function(full)
+        parts.append([np.asarray(a)[: batch_size - short] for a in answers])
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

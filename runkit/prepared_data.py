@@ -68,3 +68,17 @@ def check_split(builder: Any, split: str, where: str = "--dataset") -> str:
             remedy=closest(split, builder.info.splits),
         ) from None  # fmt: skip
     return split
+
+
+def in_order(builder: Any, split: str) -> Any:
+    """Returns the split as a `tf.data.Dataset`, one shard after the other.
+
+    The row of an example is then the same in every program.
+    """
+    import tensorflow_datasets as tfds
+
+    return builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+    )

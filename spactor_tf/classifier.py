@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from runkit import InputError, atomic_directory, write_json
-from runkit.minibatches import positions, rate_factor
+from runkit.minibatches import in_batches, positions, rate_factor
 from spactor_tf.pretrained import Pretrained, save_pretrained
 
 HEAD = "head.npz"  # A directory with this file holds a classifier.
 METRICS = "metrics.json"
+# What a training takes where nothing else is said.
+LENGTH, TRAIN_STEPS, BATCH_SIZE, LEARNING_RATE = 128, 300, 32, 3e-3
 _SCORE_ROWS = 256
 
 
@@ -42,7 +44,7 @@ class TextClassifier:
         pretrained: Pretrained,
         classes: Sequence[str],
         *,
-        length: int = 128,
+        length: int = LENGTH,
         multilabel: bool = False,
         dropout: float = 0.1,
     ):
@@ -87,9 +89,9 @@ class TextClassifier:
         labels: np.ndarray,
         *,
         seed: int = 0,
-        train_steps: int = 300,
-        batch_size: int = 32,
-        learning_rate: float = 3e-3,
+        train_steps: int = TRAIN_STEPS,
+        batch_size: int = BATCH_SIZE,
+        learning_rate: float = LEARNING_RATE,
         warm_start: bool = False,
     ) -> None:
         """Trains encoder and head with Adam.
@@ -153,18 +155,13 @@ class TextClassifier:
 
         if self._score is None:
             self._score = self._make_score()
-        pad = self.pretrained.vocabulary.pad_id
-        parts = []
-        # At least one batch, though it be empty.
-        for start in range(0, max(1, len(tokens)), _SCORE_ROWS):
-            rows = tokens[start : start + _SCORE_ROWS]
-            # Padded to one shape: one trace, whatever the number of texts.
-            short = _SCORE_ROWS - len(rows)
-            rows = np.pad(rows, ((0, short), (0, 0)), constant_values=pad)
-            answer = self._score(tf.constant(rows))
-            parts.append([part.numpy()[: len(rows) - short] for part in answer])
-        probabilities, embeddings = zip(*parts, strict=True)
-        return np.concatenate(probabilities), np.concatenate(embeddings)
+        probabilities, embeddings = in_batches(
+            lambda rows: self._score(tf.constant(rows)),
+            tokens,
+            _SCORE_ROWS,
+            filler=self.pretrained.vocabulary.pad_id,
+        )
+        return probabilities, embeddings
 
     def save(
         self,

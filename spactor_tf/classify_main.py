@@ -11,7 +11,6 @@ set. Nothing is written before training has ended.
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
 import time
@@ -21,32 +20,37 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from runkit import InputError, closest, errors, run_binary
+from runkit import InputError, closest, run_binary
+from runkit.flag_values import check_flags, definers
 from runkit.json_lines import (
     field,
-    read_json_lines,
+    json_lines,
     split_json_spec,
     text_field,
 )
+from spactor_tf.classifier import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    LENGTH,
+    TRAIN_STEPS,
+    TextClassifier,
+)
+from spactor_tf.pretrained import load_pretrained, preset_dir
 
 FLAGS = flags.FLAGS
 
 
 def _define_flags(values: flags.FlagValues = FLAGS) -> None:
-    text, number, real = (
-        functools.partial(define, flag_values=values)
-        for define in (
-            flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_float,
-        )
-    )  # fmt: skip
+    text, number, real, _ = definers(values)
     text("init_from", None, "Run or KerasHub T5 preset. Required.")
     text("train", None, "jsonl:PATH:TEXT_FIELD:LABEL_FIELD. Required.")
     text("test", "", "Labelled texts of the same form.")
     text("output_dir", None, "Directory to write. Required.")
-    number("train_steps", 300, "Optimiser steps.")
-    number("batch_size", 32, "Texts a step.")
-    real("learning_rate", 1e-3, "The largest of the run.")
-    number("text_length", 128, "Tokens that are read of a text.")
+    text("classes", "", "Separated by commas; default: those of --train.")
+    number("train_steps", TRAIN_STEPS, "Optimiser steps.")
+    number("batch_size", BATCH_SIZE, "Texts a step.")
+    real("learning_rate", LEARNING_RATE, "The largest of the run.")
+    number("text_length", LENGTH, "Tokens that are read of a text.")
     number("seed", 0, "Of order and dropout.")
 
 
@@ -74,9 +78,9 @@ def labelled_texts(
             expected="jsonl:PATH:TEXT_FIELD:LABEL_FIELD",
         )  # fmt: skip
     path, text_name, label_name = split_json_spec(rest, where)
-    texts, labels = [], []
-    for number, row in enumerate(read_json_lines(path), 1):
-        place = f"{path}, line {number}"
+    texts, labels, places = [], [], []
+    for place, row in json_lines(path):
+        places.append(place)
         texts.append(text_field(row, text_name, place))
         label = field(row, label_name, place)
         if not isinstance(label, str | int):
@@ -88,22 +92,22 @@ def labelled_texts(
     if not texts:
         raise InputError("holds no example", where=str(path))
     known = tuple(classes) or tuple(sorted(set(labels)))
-    for number, label in enumerate(labels, 1):
+    for place, label in zip(places, labels, strict=True):
         if label not in known:
             raise InputError(
-                "is not one of the classes", where=f"{path}, line {number}",
+                "is not one of the classes", where=place,
                 got=label, remedy=closest(label, known),
             )  # fmt: skip
     return texts, np.array([known.index(la) for la in labels]), known
 
 
-def check_flags(values: Any) -> None:
+def check(values: Any) -> None:
     """Refuses missing and impossible flags.
 
     Raises:
         InputError: with the flag's name.
     """
-    errors.check_flags(
+    check_flags(
         values,
         required=("init_from", "train", "output_dir"),
         positive=("train_steps", "batch_size", "learning_rate"),
@@ -119,18 +123,14 @@ def check_flags(values: Any) -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads, trains, measures, saves."""
     del argv
-    check_flags(FLAGS)
-    texts, labels, classes = labelled_texts(FLAGS.train, "--train")
+    check(FLAGS)
+    named = [name.strip() for name in FLAGS.classes.split(",") if name.strip()]
+    texts, labels, classes = labelled_texts(FLAGS.train, "--train", named)
     test = None
     if FLAGS.test:
         test = labelled_texts(FLAGS.test, "--test", classes)
-    from spactor_tf.pretrained import preset_dir
-
     preset_dir(FLAGS.init_from)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from spactor_tf.classifier import TextClassifier
-    from spactor_tf.pretrained import load_pretrained
-
     classifier = TextClassifier(
         load_pretrained(FLAGS.init_from), classes, length=FLAGS.text_length
     )

@@ -150,8 +150,8 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class RuntimeConfig:
-    """How the run is executed; may change when a run is resumed.
+class RunnerConfig:
+    """How any run is executed; may change when a run is resumed.
 
     None of these fields changes which numbers a step computes (up to the
     rounding of another device count or compiler).
@@ -160,8 +160,6 @@ class RuntimeConfig:
         strategy: "none", "mirrored", "multi_worker" or "tpu".
         jit_compile: compile the step with XLA.
         checkpoint_every: steps between checkpoints.
-        eval_every: steps between evaluations on held-out text.
-        eval_batches: batches of one evaluation.
         log_every: steps between lines of `metrics.jsonl`.
         keep_last: checkpoints kept beside the best one.
     """
@@ -169,18 +167,35 @@ class RuntimeConfig:
     strategy: str = "none"
     jit_compile: bool = False
     checkpoint_every: int = 1000
-    eval_every: int = 1000
-    eval_batches: int = 32
     log_every: int = 50
-    keep_last: int = 3
+    keep_last: int = 1
 
     def validate(self) -> None:
         """Raises InputError for unknown strategies and empty intervals."""
         check_choice(self.strategy, STRATEGIES, where="runtime.strategy")
         require_positive(
-            self, "runtime", "checkpoint_every", "eval_every", "eval_batches",
-            "log_every", "keep_last",
-        )  # fmt: skip
+            self, "runtime", "checkpoint_every", "log_every", "keep_last"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeConfig(RunnerConfig):
+    """How a pre-training run is executed and watched.
+
+    Attributes:
+        keep_last: checkpoints kept beside the best one.
+        eval_every: steps between evaluations on held-out text.
+        eval_batches: batches of one evaluation.
+    """
+
+    keep_last: int = 3
+    eval_every: int = 1000
+    eval_batches: int = 32
+
+    def validate(self) -> None:
+        """Raises InputError for unknown strategies and empty intervals."""
+        super().validate()
+        require_positive(self, "runtime", "eval_every", "eval_batches")
 
 
 @dataclasses.dataclass(frozen=True)

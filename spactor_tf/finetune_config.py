@@ -13,10 +13,10 @@ import dataclasses
 from runkit.errors import check_choice
 from spactor_tf.config import (
     DTYPES,
-    STRATEGIES,
     ObjectiveConfig,
     OptimizerConfig,
     PretrainConfig,
+    RunnerConfig,
 )
 from spactor_tf.model_config import (
     CorruptionConfig,
@@ -94,33 +94,6 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneRuntime:
-    """How the run is executed; may change when a run is resumed.
-
-    Attributes:
-        strategy: "none", "mirrored", "multi_worker" or "tpu".
-        jit_compile: compile the step with XLA.
-        checkpoint_every: steps between checkpoints, beside those of the
-            evaluations.
-        log_every: steps between lines of `metrics.jsonl`.
-        keep_last: checkpoints kept beside the best one.
-    """
-
-    strategy: str = "none"
-    jit_compile: bool = False
-    checkpoint_every: int = 1000
-    log_every: int = 50
-    keep_last: int = 1
-
-    def validate(self) -> None:
-        """Raises InputError for unknown strategies and empty intervals."""
-        check_choice(self.strategy, STRATEGIES, where="runtime.strategy")
-        require_positive(
-            self, "runtime", "checkpoint_every", "log_every", "keep_last"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
     """One fine-tuning run.
 
@@ -149,7 +122,7 @@ class FinetuneConfig:
     optimizer: OptimizerConfig = OptimizerConfig(
         schedule="constant", learning_rate=1e-3
     )
-    runtime: FinetuneRuntime = FinetuneRuntime()
+    runtime: RunnerConfig = RunnerConfig()
     train_steps: int = 2000
     batch_size: int = 32
     accumulation_steps: int = 1

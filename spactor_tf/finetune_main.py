@@ -14,7 +14,6 @@ evaluates. Any field of the configuration is a `--set`.
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from runkit import InputError, run_binary
 from spactor_tf import overrides
 from spactor_tf.config import DTYPES, STRATEGIES
 from spactor_tf.finetune_config import METHODS, FinetuneConfig
+from spactor_tf.run_flags import given_fields, output_folder
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
@@ -77,14 +77,9 @@ def config_from_flags(values: Any) -> FinetuneConfig:
         InputError: an unknown field or task, a value of the wrong type or out
             of range, or a missing flag.
     """
-    fields = {
-        field: getattr(values, name)
-        for name, field, _ in _FIELD_FLAGS
-        if getattr(values, name) is not None
-    }
+    fields = given_fields(values, _FIELD_FLAGS)
     if values.from_scratch is not None:
-        fields["from_scratch"] = values.from_scratch
-    fields |= overrides.assignments(values.set)
+        fields.setdefault("from_scratch", values.from_scratch)
     config = overrides.override(FinetuneConfig(), fields)
     config.validate()
     return config
@@ -106,20 +101,6 @@ def seeds_from_flags(values: Any) -> list[int] | None:
     return seeds
 
 
-def _output_dir(values: Any) -> pathlib.Path:
-    if not values.output_dir:
-        raise InputError(
-            "is missing", where="--output_dir",
-            expected="the folder of the run",
-        )  # fmt: skip
-    folder = pathlib.Path(values.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(
-            "is no folder", where="--output_dir", got=values.output_dir
-        )
-    return folder
-
-
 def main(argv: Sequence[str]) -> None:
     """Reads flags, prints the configuration, runs, prints the metrics."""
     del argv
@@ -129,7 +110,7 @@ def main(argv: Sequence[str]) -> None:
             "must be positive", where="--parallel_runs",
             got=FLAGS.parallel_runs,
         )  # fmt: skip
-    folder = _output_dir(FLAGS)
+    folder = output_folder(FLAGS)
     from spactor_tf.tasks import get_task
 
     for name in config.task_names:

@@ -11,16 +11,16 @@ a `--set`: `--set=optimizer.momentum=0.9 --set=model.dropout=0.1`.
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from runkit import InputError, run_binary
+from runkit import run_binary
 from spactor_tf import config as config_lib
 from spactor_tf import overrides
 from spactor_tf.presets import get_preset
+from spactor_tf.run_flags import given_fields, output_folder
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
@@ -65,12 +65,7 @@ def config_from_flags(values: Any) -> config_lib.PretrainConfig:
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type.
     """
-    fields = {
-        field: getattr(values, name)
-        for name, field, _ in _FIELD_FLAGS
-        if getattr(values, name) is not None
-    }
-    fields |= overrides.assignments(values.set)
+    fields = given_fields(values, _FIELD_FLAGS)
     config = overrides.override(get_preset(values.preset), fields)
     config.validate()
     return config
@@ -80,16 +75,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, prints the configuration, runs."""
     del argv
     config = config_from_flags(FLAGS)
-    if not FLAGS.output_dir:
-        raise InputError(
-            "is missing", where="--output_dir",
-            expected="the folder of the run",
-        )  # fmt: skip
-    folder = pathlib.Path(FLAGS.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(
-            "is no folder", where="--output_dir", got=FLAGS.output_dir
-        )
+    folder = output_folder(FLAGS)
     print(json.dumps(overrides.to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.training import pretrain

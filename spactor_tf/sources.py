@@ -25,7 +25,12 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
 from runkit import InputError, closest
-from runkit.prepared_data import check_split, prepared_builder, split_spec
+from runkit.prepared_data import (
+    check_split,
+    in_order,
+    prepared_builder,
+    split_spec,
+)
 from spactor_tf import docstrings
 
 BLANK_LINES = "blank_lines"
@@ -146,10 +151,7 @@ class Source:
     def _from_tfds(self) -> Iterator[tuple[str, bytes]]:
         import tensorflow_datasets as tfds
 
-        config = tfds.ReadConfig(interleave_cycle_length=1)
-        dataset = self._builder.as_dataset(
-            split=self._split, read_config=config, shuffle_files=False
-        )
+        dataset = in_order(self._builder, self._split)
         where = f"{self._builder.info.full_name}:{self._split}"
         for example in tfds.as_numpy(dataset):
             yield where, example[self._field]

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spactor_tf.classifier import TextClassifier
+from spactor_tf.classifier import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    LENGTH,
+    TRAIN_STEPS,
+    TextClassifier,
+)
 from spactor_tf.pretrained import Pretrained
 
 
@@ -26,10 +32,10 @@ class TextOptions:
         learning_rate: the largest.
     """
 
-    length: int = 128
-    train_steps: int = 300
-    batch_size: int = 32
-    learning_rate: float = 3e-3
+    length: int = LENGTH
+    train_steps: int = TRAIN_STEPS
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
 
 
 class TextLearner:

@@ -87,6 +87,15 @@ class ClassifyMainTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, next(iter(change))):
             self.main(train, **change)
 
+    def test_a_named_class_may_have_no_label_yet(self):
+        pool = loop_data.texts(20)
+        names = [pool.classes[i] for i in pool.labels]
+        train = self.write("train.jsonl", pool.inputs.tolist(), names)
+        test = self.write("test.jsonl", ["dada", "zuzu"], ["other", names[0]])
+        classes = ",".join([*pool.classes, "other"])
+        self.main(train, test=test, classes=classes, train_steps=2)
+        self.assertLen(load_classifier(self.output).classes, 3)
+
     def test_an_existing_directory_is_kept(self):
         self.output.mkdir()
         train = self.write("train.jsonl", ["one", "two"], ["a", "b"])

@@ -72,6 +72,7 @@ class PageTest(absltest.TestCase):
         loop, folder, table = self.run_loop()
         path = folder / "curves.csv"
         curves.write_curves(path, table)
+        self.assertEqual(curves.read_curves(path), table)
         with path.open() as handle:
             found = list(csv.DictReader(handle))
         self.assertLen(found, 2 * 2 * 3)

@@ -8,10 +8,14 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from runkit.json_lines import (
     field,
-    read_json_lines,
+    json_lines,
     split_json_spec,
     text_field,
 )
+
+
+def values(path):
+    return [value for _, value in json_lines(path)]
 
 
 class JsonLinesTest(parameterized.TestCase):
@@ -24,21 +28,28 @@ class JsonLinesTest(parameterized.TestCase):
         rows = [{"text": "a\u2028b\x85c\x0bd"}, {"text": "e"}]
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         path = self.write("\n".join(lines) + "\n\n")
-        self.assertEqual(read_json_lines(path), rows)
+        self.assertEqual(values(path), rows)
+
+    def test_places_count_blank_lines_and_a_mark_is_no_text(self):
+        path = self.write("\ufeff1\n\n2\n")
+        self.assertEqual(
+            list(json_lines(path)),
+            [(f"{path}, line 1", 1), (f"{path}, line 3", 2)],
+        )
 
     def test_windows_line_ends(self):
-        self.assertEqual(read_json_lines(self.write("1\r\n2\r\n")), [1, 2])
+        self.assertEqual(values(self.write("1\r\n2\r\n")), [1, 2])
 
     @parameterized.parameters(
         ("{}\n{", "line 2"), ("\udcff", "not UTF-8"),
     )  # fmt: skip
     def test_bad_files(self, text, message):
         with self.assertRaisesRegex(InputError, message):
-            read_json_lines(self.write(text))
+            values(self.write(text))
 
     def test_missing_file(self):
         with self.assertRaisesRegex(InputError, "cannot be read"):
-            read_json_lines(pathlib.Path("nowhere.jsonl"))
+            values(pathlib.Path("nowhere.jsonl"))
 
     def test_fields(self):
         row = {"text": "a", "label": 1}

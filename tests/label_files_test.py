@@ -95,9 +95,13 @@ class PeopleTest(parameterized.TestCase):
             self.ask()
 
     @parameterized.parameters(
-        (".csv", "id,label\n3,good\n", "no field 'example_id'"),
-        (".jsonl", "[3]\n", "no field 'example_id'"),
-        (".jsonl", "{3\n", "cannot be read"),
+        (
+            ".csv",
+            "id,label\n3,good\n",
+            "record 1: has no such field; got 'example_id'",
+        ),
+        (".jsonl", "[3]\n", "line 1: .*expected one object a line"),
+        (".jsonl", "{3\n", "line 1: is not JSON"),
     )
     def test_bad_files(self, suffix, text, message):
         self.answer(text, suffix)

@@ -128,7 +128,7 @@ class QuickstartTest(absltest.TestCase):
 
     def test_the_error_of_one_seed_is_blank(self):
         page = self.report_of(seeds=(0,))
-        self.assertIn('<td class="n">0.6</td><td></td>', page)
+        self.assertIn("<td>0.6000</td>", page)
 
 
 if __name__ == "__main__":

@@ -247,7 +247,8 @@ class PoolTextsTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ("jsonl:none.jsonl:t", "no such file"), ("jsonl:x", "names no field"),
-        ("json:x:t", "Did you mean 'jsonl'"), ("tfds:no_such_set", "read"),
+        ("json:x:t", "Did you mean 'jsonl'"),
+        ("tfds:no_such_set", "TFDS does not know it"),
     )  # fmt: skip
     def test_bad_specifications(self, spec, message):
         with self.assertRaisesRegex(InputError, message):

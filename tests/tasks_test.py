@@ -339,7 +339,7 @@ class FilesTest(absltest.TestCase):
         (self.root / "rainbow/anli/train-labels.lst").write_text("1\n3\n")
         self.refused("anli", "train", "unknown name; got '3'")
         (self.root / "rainbow/anli/train.jsonl").write_text("{\n[]\n")
-        self.refused("anli", "train", "anli/train.jsonl: cannot be read")
+        self.refused("anli", "train", "anli/train.jsonl, line 1: is not JSON")
         (self.root / "bbh/snarks.json").write_text("[]")
         self.refused("bbh_snarks", "test", 'no list "examples"')
         (self.root / "bbh/snarks.json").write_bytes(b"\xff")

@@ -23,6 +23,7 @@ import numpy as np
 
 from runkit import InputError, prepared_data
 from runkit.errors import check_choice
+from runkit.json_lines import json_lines
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
 _BLOCK = 256
@@ -66,20 +67,13 @@ def read(
 def _from_tfds(
     name: str, split: str, data_dir: str | os.PathLike | None
 ) -> Iterator[Mapping[str, Any]]:
-    import tensorflow_datasets as tfds
-
     builder = prepared_data.prepared_builder(
         name, where="task", data_dir=data_dir
     )
     check_choice(
         split.partition("[")[0], builder.info.splits, where=f"split of {name}"
     )
-    dataset = builder.as_dataset(
-        split=split,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        shuffle_files=False,
-    )
-    for record in _rows(dataset):
+    for record in _rows(prepared_data.in_order(builder, split)):
         yield _plain(record)
 
 
@@ -128,8 +122,7 @@ def _files(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
 
 def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Yields objects; NAME-labels.lst beside NAME.jsonl gives "label"."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    rows = [line for line in lines if line.strip()]
+    rows = list(json_lines(path))
     beside = path.with_name(f"{path.stem}-labels.lst")
     labels: list[str | None] = [None] * len(rows)
     if beside.is_file():
@@ -139,12 +132,9 @@ def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
             "has another number of labels than there are records",
             where=str(beside), got=len(labels), expected=str(len(rows)),
         )  # fmt: skip
-    for number, (line, label) in enumerate(zip(rows, labels, strict=True), 1):
-        record = json.loads(line)
+    for (place, record), label in zip(rows, labels, strict=True):
         if not isinstance(record, dict):
-            raise InputError(
-                "is not an object", where=f"{path}, record {number}"
-            )
+            raise InputError("is not an object", where=place)
         yield record if label is None else {**record, "label": label}
 
 
