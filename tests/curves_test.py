@@ -72,7 +72,9 @@ class PageTest(absltest.TestCase):
         loop, folder, table = self.run_loop()
         path = folder / "curves.csv"
         curves.write_curves(path, table)
-        self.assertEqual(curves.read_curves(path), table)
+        again = curves.read_curves(path)
+        self.assertEqual(again, table)
+        self.assertIsInstance(again[0]["labels"], int)
         with path.open() as handle:
             found = list(csv.DictReader(handle))
         self.assertLen(found, 2 * 2 * 3)

@@ -1,5 +1,7 @@
 """Gaps are filled in the form of a target, with the likeliest words."""
 
+from unittest import mock
+
 import numpy as np
 import serving_models
 from absl.testing import absltest
@@ -56,6 +58,28 @@ class FillingTest(absltest.TestCase):
             if stop - start - 1 < 4:
                 words = np.where(is_word, logits[stop], -np.inf)
                 self.assertGreater(logits[stop][end], words.max())
+
+    def test_a_span_ends_where_its_end_is_likelier(self):
+        sentinels = self.vocabulary.sentinel_ids
+        end = self.vocabulary.eos_id
+        word, other = 300, 301
+        # Behind the sentinel, the first word, the second: the end comes first
+        # where an empty span would be wrong, and last where it is right.
+        script = iter(
+            [{end: 9, word: 1}, {other: 9, end: 1}, {end: 2, word: 1}]
+        )
+
+        def step(token):
+            logits = np.full(self.model.backbone.vocabulary_size, -9.0)
+            for index, value in next(script).items():
+                logits[index] = value
+            return logits
+
+        with mock.patch.object(
+            self.filler, "_stepper", return_value=step
+        ):  # fmt: skip
+            target = self.filler.target(self.tokens("a <extra_id_0> b"), 5)
+        self.assertEqual(target.tolist(), [sentinels[0], word, other, end])
 
     def test_texts_of_a_model(self):
         text = "dada <extra_id_0> zuzu <extra_id_1> three"
