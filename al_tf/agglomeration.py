@@ -91,7 +91,7 @@ class Agglomeration:
         self._search = ClusterSearch(make_index, self.k, self.effort)
         self._recorded: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._num_points = n
-        self._progress = Progress(None, "queries", "clustering")
+        self._progress = Progress(n, "points settled", "clustering")
         self._verbose = verbose
 
     def record(
@@ -131,13 +131,13 @@ class Agglomeration:
 
     # Nearest neighbours.
 
-    def first_answer(self) -> Neighbors:
-        """Asks for the neighbours of all points."""
+    def first_answer(self, threshold: float) -> Neighbors:
+        """Asks for the neighbours of all points, up to a distance."""
         rows = np.arange(len(self._mean), dtype=np.int32)
         ids = np.empty((len(rows), self.k), np.int32)
         bound = np.empty(len(rows))
         progress = Progress(len(rows), "queries", "neighbours")
-        search = self._search.first(self._mean32, self._variance)
+        search = self._search.first(self._mean32, self._variance, threshold)
         for start in range(0, len(rows), _QUERY_BLOCK):
             block = slice(start, start + _QUERY_BLOCK)
             answer = search(rows[block])
@@ -207,7 +207,9 @@ class Agglomeration:
     def _ask_exact(self, rows: np.ndarray) -> None:
         offsets = np.where(self._open, self._variance, np.inf)
         width = self._lists.shape[1]
-        self._ask(rows, exact_search(self._mean32, offsets, width))
+        self._ask(
+            rows, exact_search(self._mean32, offsets, width, self.threshold)
+        )
 
     def _ask_everyone(self, rows: np.ndarray) -> None:
         """For ties closer than the rounding error of an exact search."""
@@ -229,12 +231,18 @@ class Agglomeration:
             bound = answer.bound + self._variance[part]
             self.take_answer(part, Neighbors(answer.ids, bound))
             if self._verbose:
-                self._progress.update(
-                    self.effort.queries - len(rows) + start + len(part),
-                    f"{self.effort.queries / self._num_points:.2f} a point, "
-                    f"round {self.effort.rounds}, "
-                    f"{int(self._open.sum()):,} clusters open",
+                self._report(
+                    self.effort.queries - len(rows) + start + len(part)
                 )
+
+    def _report(self, queries: int) -> None:
+        """Points absorbed or retired, of all; the rest follows from that."""
+        num_open = int(self._open.sum())
+        self._progress.update(
+            self._num_points - num_open,
+            f"{queries / self._num_points:.2f} queries a point, "
+            f"round {self.effort.rounds}, {num_open:,} clusters open",
+        )
 
     # Merging.
 

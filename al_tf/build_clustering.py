@@ -82,7 +82,7 @@ def cluster_embeddings(
         num_neighbors=num_neighbors,
         make_index=None if use_exact else _scann_factory(seed, probe),
         first_answer=store.load(),
-        on_first_answer=store.save,
+        on_first_answer=None if cache is None else store.save,
         verbose=verbose,
     )
     distance = merges.distance * work.unit

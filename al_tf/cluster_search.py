@@ -38,11 +38,22 @@ class Effort:
 
 
 def exact_search(
-    means: np.ndarray, variances: np.ndarray, num_neighbors: int
+    means: np.ndarray,
+    variances: np.ndarray,
+    num_neighbors: int,
+    threshold: float = np.inf,
 ) -> Search:
-    """Exact answers of the present clusters (infinite variance: hidden)."""
+    """Exact answers of the present clusters (infinite variance: hidden).
+
+    Clusters whose average linkage is above the threshold are not listed.
+    """
     index = BruteForceIndex(means, variances)
-    return lambda rows: index.search(means[rows], num_neighbors, rows)
+
+    def search(rows: np.ndarray) -> Neighbors:
+        within = threshold - variances[rows]
+        return index.search(means[rows], num_neighbors, rows, within)
+
+    return search
 
 
 class ClusterSearch:
@@ -65,10 +76,12 @@ class ClusterSearch:
         """Whether every search is exact."""
         return self._make_index is None
 
-    def first(self, means: np.ndarray, variances: np.ndarray) -> Search:
+    def first(
+        self, means: np.ndarray, variances: np.ndarray, threshold: float
+    ) -> Search:
         """The search of all points at the beginning."""
         if self._make_index is None:
-            return exact_search(means, variances, self._k)
+            return exact_search(means, variances, self._k, threshold)
         self.build(means, variances)
         return self.indexed(means)
 

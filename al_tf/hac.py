@@ -99,8 +99,11 @@ def average_linkage(
     if first_answer is not None:
         run.take_answer(np.arange(len(distinct)), first_answer)
     elif len(distinct) > 1:
-        first_answer = run.first_answer()
-        if on_first_answer is not None:
+        if on_first_answer is None:
+            first_answer = run.first_answer(distance_threshold)
+        else:
+            # What is kept must serve other thresholds too.
+            first_answer = run.first_answer(np.inf)
             on_first_answer(first_answer)
     while True:
         run.tighten(merges_wanted)

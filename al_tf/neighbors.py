@@ -17,12 +17,17 @@ import numba
 import numpy as np
 import threadpoolctl
 
-from al_tf import row_kernels
+from al_tf import contraction, row_kernels
 
-# Tiles of the distance matrix; the product stays in the cache.
-_QUERY_ROWS = 512
-_DATABASE_ROWS = 2048
+# Tiles of the distance matrix; the product stays in the cache of a core.
+_TILE_ROWS = 512
 _UNIT_ROUNDOFF = 2.0**-24
+# Searches of fewer queries or multiply-adds are not worth a contraction.
+_MANY_QUERIES = 4096
+_MUCH_WORK = 2e9
+_SAMPLE_QUERIES = 128
+# Looking for the libraries takes longer than a small search: done once.
+_BLAS = threadpoolctl.ThreadpoolController()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +65,17 @@ class NeighborIndex(Protocol):
 class BruteForceIndex:
     """Exact search by blocked matrix products on all cores.
 
-    The products are float32, and a rounding error must not hide a neighbour.
     For a query q and rows y with offset o, the value o + |y|^2 - 2 q.y is
-    computed; with u = 2^-24, standard bounds on a dot product of d terms whose
-    inputs were rounded give an error of at most
-    2 (d + 3) u |q| |y| (1 + small) for the product and u (|bias| + |value|)
-    for the rest. `search` subtracts a slightly larger number from the k-th
-    value: its `bound` is rigorous, and nothing is computed twice.
+    computed. Where many queries are asked, it is first bounded from below in
+    fewer dimensions (`al_tf.contraction`) and computed where that does not
+    rule the row out.
+
+    All of this is float32, and a rounding error must not hide a neighbour.
+    With u = 2^-24, standard bounds on a dot product of d terms whose inputs
+    were rounded give an error of at most 2 (d + 3) u |q| |y| (1 + small) for
+    the product and u (|bias| + |value|) for the rest. `search` subtracts a
+    slightly larger number from the k-th value: its `bound` is rigorous, and
+    nothing is computed twice.
 
     Args:
         rows: `[n, d]` float32.
@@ -83,59 +92,136 @@ class BruteForceIndex:
         visible = np.isfinite(bias)
         self._largest = float(bias[visible].max()) if visible.any() else 0.0
         self._num_visible = int(visible.sum())
+        # (axes, contracted rows) once a large search has found them useful.
+        self._contraction: tuple[np.ndarray, np.ndarray] | None = None
+        self._was_tried = False
 
     def search(
-        self, queries: np.ndarray, k: int, exclude: np.ndarray
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        within: np.ndarray | None = None,
     ) -> Neighbors:
-        """See `NeighborIndex.search`."""
+        """See `NeighborIndex.search`.
+
+        Args:
+            queries: `[q, d]` float32.
+            k: neighbours a query.
+            exclude: `[q]` the row that a query must not find, or -1.
+            within: `[q]` distances beyond which rows need not be listed;
+                `bound` lies above them where nothing nearer was left out.
+        """
+        square = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
+        error = self._rounding_error(square)
+        limit = np.full(len(queries), row_kernels.EMPTY, np.float32)
+        if within is not None:
+            wanted = (within - square + 3 * error).clip(max=row_kernels.EMPTY)
+            # Rounded up: the limit must not cut off what it promises.
+            limit = np.nextafter(wanted.astype(np.float32), row_kernels.EMPTY)
         ids = np.full((len(queries), k), -1, np.int32)
-        values = np.full((len(queries), k), row_kernels.EMPTY, np.float32)
+        values = np.repeat(limit[:, None], k, 1)
+        work = len(queries) * self._rows.size
+        if len(queries) >= _MANY_QUERIES and work >= _MUCH_WORK:
+            self._try_contraction(queries, k, exclude, limit)
+        self._scan(queries, exclude, error, ids, values)
+        last = values[:, -1]
+        bound = np.where(
+            last < row_kernels.EMPTY, square + last - error, np.inf
+        )
+        return Neighbors(ids, bound)
 
-        def search_block(start: int) -> None:
-            block = slice(start, start + _QUERY_ROWS)
-            self._scan(
-                -2 * queries[block], exclude[block], ids[block], values[block]
-            )
+    def _rounding_error(self, square: np.ndarray) -> np.ndarray:
+        """What the values of queries of these squared norms may be off by."""
+        return _UNIT_ROUNDOFF * (
+            2.1 * (self._rows.shape[1] + 6) * np.sqrt(square * self._largest)
+            + 4.0 * self._largest
+        )
 
-        # One thread a block, in which product and scan alternate in cache;
-        # threads inside the product as well would fight over the cores.
-        starts = range(0, len(queries), _QUERY_ROWS)
-        workers = min(numba.get_num_threads(), max(len(starts), 1))
-        with (
-            threadpoolctl.threadpool_limits(1, "blas"),
-            futures.ThreadPoolExecutor(workers) as pool,
-        ):
-            for _ in pool.map(search_block, starts):
-                pass
-        return Neighbors(ids, self._lower_bound(queries, values[:, -1]))
+    def _try_contraction(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        limit: np.ndarray,
+    ) -> None:
+        """Finds the number of dimensions that is cheapest to look at first."""
+        if self._was_tried:
+            return
+        self._was_tried = True
+        queries, exclude, limit = (
+            contraction.spread_sample(a, _SAMPLE_QUERIES)
+            for a in (queries, exclude, limit)
+        )
+        ids = np.full((len(queries), k), -1, np.int32)
+        values = np.repeat(limit[:, None], k, 1)
+        no_error = np.zeros(len(queries))
+        self._scan(queries, exclude, no_error, ids, values)
+        axes = contraction.principal_axes(self._rows)
+        width = contraction.best_width(
+            self._rows, self._bias, axes, queries, values[:, -1]
+        )
+        if width is not None:
+            rows = contraction.contract(self._rows, axes, width)
+            self._contraction = axes, rows
 
     def _scan(
         self,
-        doubled: np.ndarray,
+        queries: np.ndarray,
         exclude: np.ndarray,
+        error: np.ndarray,
         ids: np.ndarray,
         values: np.ndarray,
     ) -> None:
-        products = np.empty(len(doubled) * _DATABASE_ROWS, np.float32)
-        for first in range(0, len(self._rows), _DATABASE_ROWS):
-            tile = self._rows[first : first + _DATABASE_ROWS]
-            out = products[: len(doubled) * len(tile)]
-            out = out.reshape(len(doubled), len(tile))
-            np.matmul(doubled, tile.T, out=out)
-            bias = self._bias[first : first + len(tile)]
-            row_kernels.scan_tile(out, bias, first, exclude, ids, values)
+        """Fills the lists, a thread a block of queries.
 
-    def _lower_bound(
-        self, queries: np.ndarray, last_values: np.ndarray
-    ) -> np.ndarray:
-        square = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
-        dimension = queries.shape[1]
-        error = _UNIT_ROUNDOFF * (
-            2.1 * (dimension + 6) * np.sqrt(square * self._largest)
-            + 4.0 * self._largest
-        )
-        bound = square + last_values - error
-        return np.where(last_values < row_kernels.EMPTY, bound, np.inf)
+        Product and scan alternate in cache; threads inside the product as
+        well would fight over the cores.
+        """
+        starts = range(0, len(queries), _TILE_ROWS)
+        workers = min(numba.get_num_threads(), max(len(starts), 1))
+
+        def scan_block(start: int) -> None:
+            block = slice(start, start + _TILE_ROWS)
+            self._scan_block(
+                queries[block], exclude[block], error[block].astype(np.float32),
+                ids[block], values[block],
+            )  # fmt: skip
+
+        with (
+            _BLAS.limit(limits=1, user_api="blas"),
+            futures.ThreadPoolExecutor(workers) as pool,
+        ):
+            for _ in pool.map(scan_block, starts):
+                pass
+
+    def _scan_block(
+        self,
+        queries: np.ndarray,
+        exclude: np.ndarray,
+        error: np.ndarray,
+        ids: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
+        doubled = -2 * queries
+        # What is multiplied first, and what confirms a lower bound.
+        left, right = doubled, self._rows
+        exact, rows = doubled[:, :0], self._rows[:, :0]
+        slack = np.zeros_like(error)
+        if self._contraction is not None:
+            axes, right = self._contraction
+            left = -2 * contraction.contract(queries, axes, right.shape[1])
+            exact, rows, slack = doubled, self._rows, error
+        products = np.empty(len(queries) * _TILE_ROWS, np.float32)
+        for first in range(0, len(right), _TILE_ROWS):
+            tile = slice(first, min(first + _TILE_ROWS, len(right)))
+            out = products[: len(left) * len(right[tile])]
+            out = out.reshape(len(left), -1)
+            np.matmul(left, right[tile].T, out=out)
+            row_kernels.scan_tile(
+                out, self._bias[tile], first, exclude, slack, exact,
+                rows[tile], ids, values,
+            )  # fmt: skip
 
 
 def symmetrize(

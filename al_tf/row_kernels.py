@@ -9,30 +9,40 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_STRETCH = 128
+_STRETCH = 256
 # Larger than any value of `scan_tile`, and finite: inf - inf would be NaN.
 EMPTY = np.finfo(np.float32).max
 
 
 @numba.njit(nogil=True, fastmath={"reassoc", "nnan", "nsz"}, cache=True)
-def scan_tile(products, bias, first, exclude, ids, values):
-    """Keeps for each query the smallest of products + bias seen so far.
+def scan_tile(
+    products, bias, first, exclude, slack, doubled, rows, ids, values
+):
+    """Keeps for each query the smallest values seen so far.
 
     Args:
-        products: `[q, m]` float32.
+        products: `[q, m]` float32; product + bias is the value or, where
+            `doubled` has columns, a lower bound of it up to `slack`.
         bias: `[m]` float32, infinite for rows that must not be found.
         first: id of column 0.
         exclude: `[q]` id that a query must not find (itself), or -1.
+        slack: `[q]` float32 rounding error of the lower bounds, else 0.
+        doubled: `[q, d]` float32, minus twice the queries, to compute the
+            values where products + bias are lower bounds; else `[q, 0]`.
+        rows: `[m, d]` or `[m, 0]` float32 database rows of the columns.
         ids: `[q, k]` int32, ascending by value; -1 where still empty.
-        values: `[q, k]` float32, `EMPTY` where still empty.
+        values: `[q, k]` float32; where still empty, what a value must be
+            below to be kept.
     """
     k = ids.shape[1]
+    is_bound = doubled.shape[1] > 0
+    below = np.empty(_STRETCH, np.int64)
     for i in range(products.shape[0]):
         row = products[i]
         for start in range(0, bias.size, _STRETCH):
             stretch = row[start : start + _STRETCH]
             stretch_bias = bias[start : start + _STRETCH]
-            last = values[i, k - 1]
+            last = values[i, k - 1] + slack[i]
             # How far the stretch reaches below the k-th value: a branch-free
             # sum, which becomes SIMD (a minimum does not). Nearly every
             # stretch ends here.
@@ -42,16 +52,30 @@ def scan_tile(products, bias, first, exclude, ids, values):
                 excess += max(np.float32(0), last - value)
             if excess == 0:
                 continue
+            count = 0
             for j in range(stretch.size):
-                value = stretch[j] + stretch_bias[j]
-                if value < values[i, k - 1] and first + start + j != exclude[i]:
-                    at = k - 1
-                    while at > 0 and values[i, at - 1] > value:
-                        values[i, at] = values[i, at - 1]
-                        ids[i, at] = ids[i, at - 1]
-                        at -= 1
-                    values[i, at] = value
-                    ids[i, at] = first + start + j
+                below[count] = start + j
+                count += stretch[j] + stretch_bias[j] < last
+            for j in below[:count]:
+                value = row[j] + bias[j]
+                if is_bound:
+                    value = bias[j]
+                    for c in range(doubled.shape[1]):
+                        value += doubled[i, c] * rows[j, c]
+                if first + j != exclude[i]:
+                    _keep(value, first + j, ids[i], values[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _keep(value, new_id, ids, values):
+    """Inserts into an ascending list what is below its last value."""
+    at = values.size - 1
+    if value >= values[at]:
+        return
+    while at > 0 and values[at - 1] > value:
+        values[at], ids[at] = values[at - 1], ids[at - 1]
+        at -= 1
+    values[at], ids[at] = value, new_id
 
 
 @numba.njit(cache=True)

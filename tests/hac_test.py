@@ -1,6 +1,7 @@
 """Average linkage against scipy: same partitions, same heights, any ties."""
 
 import itertools
+from unittest import mock
 
 import numba
 import numpy as np
@@ -13,6 +14,7 @@ from al_tf import (
     cluster_search,
     hac,
     hac_kernels,
+    neighbors,
     row_kernels,
     scann_index,
 )
@@ -91,6 +93,29 @@ class AverageLinkageTest(parameterized.TestCase):
                 expected = hierarchy.fcluster(tree, at, "distance")
                 self.assertTrue(same_partition(labels, expected), (k, at))
                 self.assertLessEqual(merges.distance.max(initial=0), at)
+
+    @parameterized.parameters(0.02, 0.2, np.inf)
+    def test_fewer_dimensions_first_change_nothing(self, threshold):
+        generator = np.random.default_rng(4)
+        scale = np.where(np.arange(24) < 4, 1.0, 0.05)
+        rows = generator.standard_normal((600, 24)) * scale / 3
+        tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
+        heights = np.sort(tree[:, 2])
+        chosen = neighbors.contraction.best_width
+        with (
+            mock.patch.object(neighbors, "_MANY_QUERIES", 50),
+            mock.patch.object(neighbors, "_MUCH_WORK", 0),
+            mock.patch.object(
+                neighbors.contraction, "best_width", wraps=chosen
+            ) as choice,
+        ):
+            merges, _, _ = cluster(
+                rows, num_neighbors=4, distance_threshold=threshold
+            )
+        self.assertGreater(choice.call_count, 0)
+        np.testing.assert_allclose(
+            merges.distance, heights[heights <= threshold], atol=1e-9
+        )
 
     @parameterized.product(k=[1, 2, 5], shape=["grid", "ring", "simplex"])
     def test_ties_give_a_valid_tree(self, k, shape):

@@ -75,6 +75,55 @@ class BruteForceIndexTest(parameterized.TestCase):
         self.assertFalse((found.ids == ids[:, None]).any())
         self.assertTrue((found.ids >= 0).all())
 
+    def test_lists_nothing_beyond_a_distance(self):
+        generator = np.random.default_rng(2)
+        rows = generator.standard_normal((800, 6)).astype(np.float32)
+        ids = np.arange(800)
+        within = generator.uniform(0.2, 3, 800)
+        found = neighbors.BruteForceIndex(rows).search(rows, 8, ids, within)
+        true = all_distances(rows, rows)
+        np.fill_diagonal(true, np.inf)
+        short = 0
+        for i in ids:
+            near = np.flatnonzero(true[i] <= within[i])
+            listed = found.ids[i][found.ids[i] >= 0]
+            if len(near) < 8:
+                short += 1
+                self.assertEqual(set(listed), set(near))
+                self.assertGreater(found.bound[i], within[i])
+            rest = np.delete(true[i], listed).min()
+            self.assertLessEqual(found.bound[i], rest)
+        self.assertBetween(short, 100, 700)
+
+    @parameterized.parameters(False, True)
+    def test_fewer_dimensions_first_find_the_same(self, limited):
+        # A few strong directions, none of them an axis.
+        generator = np.random.default_rng(3)
+        turn, _ = np.linalg.qr(generator.standard_normal((48, 48)))
+        scale = np.where(np.arange(48) < 5, 1.0, 0.05)
+        rows = (generator.standard_normal((6000, 48)) * scale) @ turn
+        rows = rows.astype(np.float32)
+        ids = np.arange(6000)
+        offsets = 0.01 * generator.random(6000)
+        offsets[7] = np.inf
+        within = np.full(6000, 0.5) if limited else None
+        index = neighbors.BruteForceIndex(rows, offsets)
+        with absltest.mock.patch.object(neighbors, "_MUCH_WORK", 0):
+            found = index.search(rows, 6, ids, within)
+        assert index._contraction is not None
+        self.assertLess(index._contraction[1].shape[1], 48)
+        plain = neighbors.BruteForceIndex(rows, offsets)
+        with absltest.mock.patch.object(neighbors, "_MANY_QUERIES", 10**9):
+            expected = plain.search(rows, 6, ids, within)
+        np.testing.assert_allclose(found.bound, expected.bound, atol=1e-4)
+        # Only neighbours that tie up to rounding may differ.
+        self.assertGreater((found.ids == expected.ids).mean(), 0.999)
+        true = all_distances(rows[:500], rows, offsets)
+        for i in range(500):
+            listed = found.ids[i][found.ids[i] >= 0]
+            rest = np.delete(true[i], [i, *listed]).min()
+            self.assertLessEqual(found.bound[i], rest)
+
 
 class GraphTest(absltest.TestCase):
     def test_symmetrize(self):
