@@ -52,9 +52,8 @@ def made_up(count: int, seed: int) -> list[tuple[str, str]]:
 
 def prepare(folder: pathlib.Path) -> None:
     """Trains a small T5 on the made-up task; writes preset and examples."""
-    from spactor_tf.finetune import tokenized_task
     from spactor_tf.finetune_config import FinetuneConfig, model_objective
-    from spactor_tf.mixture import Mixture
+    from spactor_tf.mixture import Mixture, tokenized_task
     from spactor_tf.model_config import ModelConfig
     from spactor_tf.optimizers import build_optimizer
     from spactor_tf.pretrained import save_pretrained

@@ -31,12 +31,12 @@ from spactor_tf.decoding import label_targets
 from spactor_tf.evaluation import Predictor, ranked_examples
 from spactor_tf.finetune_config import FinetuneConfig, model_objective
 from spactor_tf.metrics_log import MetricsLog
-from spactor_tf.mixture import Mixture, TokenizedTask, tokenize
+from spactor_tf.mixture import Mixture, tokenized_task
 from spactor_tf.monitoring import Throughput
 from spactor_tf.pretrained import Pretrained, load_pretrained, save_pretrained
 from spactor_tf.pretrainer import SpactorPretrainer
 from spactor_tf.run_loop import TrainingRun, check_same_config
-from spactor_tf.tasks import Example, Task, get_task
+from spactor_tf.tasks import Example, Task, few_shot, get_task
 from spactor_tf.vocabulary import Vocabulary
 
 RESULTS = "results.json"
@@ -133,9 +133,10 @@ class FinetuneRun(TrainingRun):
         loaded = {}
         for task in self.tasks:
             _check_labels(task, self.vocabulary, self.config)
+            few_shot.check_shots(task, self.config.evaluation.shots)
             if "validation" not in task.splits and not self.config.train_steps:
                 continue  # Evaluation only, on the test split.
-            examples = task.load("validation", data_dir=self._data_dir)
+            examples = self._load_questions(task, "validation")
             ranked_examples(task, examples, self.config.evaluation.method)
             shortened = examples[: self.config.evaluation.examples]
             for part in (examples, shortened):
@@ -143,6 +144,15 @@ class FinetuneRun(TrainingRun):
                 task.evaluate([e.targets for e in part], part)
             loaded[task.name] = examples
         return loaded
+
+    def _load_questions(self, task: Task, split: str) -> list[Example]:
+        """A split to evaluate, with the exemplars that are wanted."""
+        length = self.config.data.input_length
+        return few_shot.load_with_exemplars(
+            task, split, self.config.evaluation.shots,
+            lambda text: len(self.vocabulary.encode([text])[0]) < length,
+            self._data_dir,
+        )  # fmt: skip
 
     def _check_test(self) -> None:
         """Refuses wanted test splits that are not there, before any step."""
@@ -286,7 +296,7 @@ class FinetuneRun(TrainingRun):
             examples = (
                 self.validation[task.name]
                 if split == "validation"
-                else task.load(split, data_dir=self._data_dir)
+                else self._load_questions(task, split)
             )
             answers = self._predict(task, examples)
             path = prediction_path(self.folder, task, split)
@@ -302,32 +312,6 @@ def prediction_path(
     """Returns the file of a split's predictions."""
     name = f"{task.name}.{split}{task.file_format.suffix}"
     return folder / "predictions" / name
-
-
-def tokenized_task(
-    name: str,
-    examples: Sequence[Example],
-    vocabulary: Vocabulary,
-    input_length: int,
-    target_length: int,
-) -> TokenizedTask:
-    """Tokenises labelled examples for training.
-
-    Raises:
-        InputError: there are none, or one has no target.
-    """
-    missing = [example.key for example in examples if not example.targets]
-    if missing or not examples:
-        raise InputError(
-            "has examples without a target" if missing else "is empty",
-            where=f"training split of {name}", got=missing[:3] or None,
-            expected="labelled examples",
-        )  # fmt: skip
-    return TokenizedTask(
-        name,
-        tokenize(vocabulary, [e.inputs for e in examples], input_length),
-        tokenize(vocabulary, [e.targets for e in examples], target_length),
-    )
 
 
 def _check_labels(

@@ -73,6 +73,8 @@ class EvaluationConfig:
         batch_size: examples of one evaluation call.
         examples: of each validation split, used during training; None uses
             all. The final figures always use all.
+        shots: solved exemplars before each question (MMLU: 5 is usual), as
+            many of them as fit into `data.input_length`.
         test: predict the test splits too, at the end; a run whose test data
             are not there is refused at its start.
     """
@@ -82,6 +84,7 @@ class EvaluationConfig:
     method: str = "auto"
     batch_size: int = 64
     examples: int | None = None
+    shots: int = 0
     test: bool = True
 
     def validate(self) -> None:
@@ -90,6 +93,10 @@ class EvaluationConfig:
         require_positive(
             self, "evaluation", "eval_every", "patience", "batch_size",
             "examples",
+        )  # fmt: skip
+        require(
+            self.shots >= 0, "must not be negative", "evaluation.shots",
+            self.shots,
         )  # fmt: skip
 
 

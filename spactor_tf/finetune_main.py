@@ -50,6 +50,8 @@ _FIELD_FLAGS = (
     ("eval_batch_size", "evaluation.batch_size", "Examples of one call."),
     ("eval_examples", "evaluation.examples",
      "Of each validation split, used during training."),
+    ("shots", "evaluation.shots",
+     "Solved exemplars before each question of MMLU."),
     ("dtype", "dtype", ", ".join(DTYPES) + "."),
     ("checkpoint_every", "runtime.checkpoint_every",
      "Steps between checkpoints, beside those of evaluations."),

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from runkit import InputError
 from spactor_tf.dataset import StepPipeline, shuffled
+from spactor_tf.tasks import Example
 from spactor_tf.vocabulary import PAD_ID, Vocabulary
 
 _STREAMS = 1 << 16  # Seeds of one run: the mixture's own, then its tasks'.
@@ -102,6 +104,32 @@ class TokenizedTask:
     name: str
     inputs: Rows
     targets: Rows
+
+
+def tokenized_task(
+    name: str,
+    examples: Sequence[Example],
+    vocabulary: Vocabulary,
+    input_length: int,
+    target_length: int,
+) -> TokenizedTask:
+    """Tokenises labelled examples for training.
+
+    Raises:
+        InputError: there are none, or one has no target.
+    """
+    missing = [example.key for example in examples if not example.targets]
+    if missing or not examples:
+        raise InputError(
+            "has examples without a target" if missing else "is empty",
+            where=f"training split of {name}", got=missing[:3] or None,
+            expected="labelled examples",
+        )  # fmt: skip
+    return TokenizedTask(
+        name,
+        tokenize(vocabulary, [e.inputs for e in examples], input_length),
+        tokenize(vocabulary, [e.targets for e in examples], target_length),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

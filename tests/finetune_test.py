@@ -14,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
+from testdata import task_records
 
 from runkit import InputError, read_json
 from runkit.errors import InterruptedRun
@@ -335,6 +336,8 @@ class DoorTest(Base):
         ("patience", {"evaluation.patience": 0}, "patience: must be positive"),
         ("steps", {"train_steps": -1}, "train_steps: is negative"),
         ("strategy", {"runtime.strategy": "tpuu"}, "Did you mean 'tpu'"),
+        ("shots", {"evaluation.shots": 5}, "--shots: toy has no exemplars"),
+        ("no_shots", {"evaluation.shots": -1}, "shots: must not be negative"),
         ("rank", {"task": "words", "evaluation.method": "rank"},
          "--task=words: has no options to rank"),
     )  # fmt: skip
@@ -373,6 +376,48 @@ class DoorTest(Base):
         config = self.config(**{"train_steps": 1, "evaluation.test": False})
         results = finetune.finetune(config, self.base / "untested", data)
         self.assertContainsSubset({"validation"}, results["tasks"]["toy"])
+
+    def test_exemplars_are_shown_where_they_are_asked_for(self):
+        data = pathlib.Path(self.create_tempdir().full_path)
+        for name, text in task_records.FILES.items():
+            if name.startswith("mmlu/"):
+                path = data / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        (data / "mmlu/val").mkdir()
+        shutil.copy(
+            data / "mmlu/test/anatomy_test.csv",
+            data / "mmlu/val/anatomy_val.csv",
+        )
+        prompts = []
+
+        def answer(predictor, task, examples, method):
+            prompts.extend(example.inputs for example in examples)
+            return ["A"] * len(examples)
+
+        with mock.patch.object(finetune.Predictor, "predict", answer):
+            results = finetune.finetune(
+                self.config(
+                    **{
+                        "task": "mmlu_anatomy",
+                        "train_steps": 0,
+                        "evaluation.shots": 2,
+                        "data.input_length": 1000,
+                    }
+                ),
+                self.base / "shots",
+                data,
+            )
+        self.assertEqual(
+            results["tasks"]["mmlu_anatomy"]["test"],
+            {
+                "accuracy": 100.0,
+            },
+        )
+        self.assertLen(prompts, 2)  # Validation and test.
+        for prompt in prompts:
+            self.assertEqual(prompt.count("Answer:"), 3)
+            self.assertEndsWith(prompt, "Answer:")
 
     def test_an_undefined_metric_is_found_before_any_step(self):
         one_class = toy_task.task("toy", metrics=("matthews_corrcoef",))

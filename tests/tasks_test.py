@@ -12,7 +12,7 @@ from testdata import task_records
 
 from runkit import InputError, prepared_data
 from spactor_tf import tasks
-from spactor_tf.tasks import generation, glue, prompted, records, super_glue
+from spactor_tf.tasks import few_shot, generation, glue, records, super_glue
 
 GOLDEN = json.loads(
     (pathlib.Path(__file__).parent / "testdata" / "tasks.json").read_text(
@@ -315,7 +315,7 @@ class FilesTest(absltest.TestCase):
     def test_exemplars_come_before_the_question(self):
         (plain,) = self.load("mmlu_anatomy", "test")
         solved = self.load("mmlu_anatomy", "exemplars")
-        (shown,) = prompted.with_exemplars([plain], solved, 1)
+        (shown,) = few_shot.with_exemplars([plain], solved, 1)
         head = plain.meta["instruction"]
         question = plain.inputs.removeprefix(head)
         self.assertEqual(
@@ -323,7 +323,27 @@ class FilesTest(absltest.TestCase):
             f"{head}Which bone is in the leg?\nA. Ulna\nB. Femur\nC. Rib\n"
             f"D. Jaw\nAnswer: B\n\n{question}",
         )
-        self.assertEqual(prompted.with_exemplars([plain], [], 5), [plain])
+        self.assertEqual(few_shot.with_exemplars([plain], [], 5), [plain])
+
+    def test_exemplars_that_do_not_fit_are_left_out(self):
+        task = tasks.get_task("mmlu_anatomy")
+        (plain,) = self.load("mmlu_anatomy", "test")
+        solved = self.load("mmlu_anatomy", "exemplars")[0]
+        room = len(plain.inputs) + 100
+        twice = few_shot.with_exemplars(
+            [plain], [solved, solved], 2, lambda text: len(text) <= room
+        )
+        self.assertEqual(twice[0].inputs.count(solved.targets + "\n\n"), 1)
+        self.assertEndsWith(twice[0].inputs, plain.inputs[-40:])
+        none = few_shot.load_with_exemplars(
+            task, "test", 5, lambda text: False, self.root
+        )
+        self.assertEqual(none, [plain])
+
+    def test_shots_of_a_task_without_exemplars(self):
+        few_shot.check_shots(tasks.get_task("sst2"), 0)
+        with self.assertRaisesRegex(InputError, "sst2 has no exemplars"):
+            few_shot.check_shots(tasks.get_task("sst2"), 5)
 
     def refused(self, name, split, pattern):
         with self.assertRaisesRegex(InputError, pattern):

@@ -8,10 +8,9 @@ give out: bbh/*.json, and mmlu/{dev,val,test}/*.csv (the archive's folder
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runkit import InputError
@@ -186,35 +185,6 @@ def _mmlu(name: str) -> Task:
         metrics=("accuracy", "group_accuracy") if whole else ("accuracy",),
         to_examples=_mmlu_examples,
     )
-
-
-def with_exemplars(
-    examples: Sequence[Example], exemplars: Sequence[Example], shots: int
-) -> list[Example]:
-    """Puts solved exemplars of the same group before each question.
-
-    MMLU is published with 5 of its split "exemplars", BIG-Bench Hard with 3.
-    No command does this: it is for a `spactor_tf.evaluation.Predictor` whose
-    `input_length` holds exemplars and question.
-
-    Args:
-        examples: the questions.
-        exemplars: solved questions; the first ones of a group are taken.
-        shots: how many.
-    """
-    solved: dict[Any, list[str]] = {}
-    for exemplar in exemplars:
-        start = exemplar.meta.get("instruction", "")
-        question = exemplar.inputs.removeprefix(start)
-        group = solved.setdefault(exemplar.meta["group"], [])
-        group.append(f"{question} {exemplar.targets}\n\n")
-    prompted = []
-    for example in examples:
-        start = example.meta.get("instruction", "")
-        before = "".join(solved.get(example.meta["group"], [])[:shots])
-        inputs = start + before + example.inputs.removeprefix(start)
-        prompted.append(dataclasses.replace(example, inputs=inputs))
-    return prompted
 
 
 TASKS = (
