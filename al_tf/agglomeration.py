@@ -22,6 +22,7 @@ from al_tf.cluster_search import (
     IndexFactory,
     Search,
     exact_search,
+    locality_order,
 )
 from al_tf.neighbors import Neighbors
 from runkit import Progress
@@ -138,9 +139,12 @@ class Agglomeration:
         bound = np.empty(len(rows))
         progress = Progress(len(rows), "queries", "neighbours")
         search = self._search.first(self._mean32, self._variance, threshold)
+        order = rows
+        if not self._search.is_exact:
+            order = rows[locality_order(self._mean32)]
         for start in range(0, len(rows), _QUERY_BLOCK):
-            block = slice(start, start + _QUERY_BLOCK)
-            answer = search(rows[block])
+            block = order[start : start + _QUERY_BLOCK]
+            answer = search(block)
             ids[block], bound[block] = answer.ids, answer.bound
             if self._verbose:
                 progress.update(min(start + _QUERY_BLOCK, len(rows)))
@@ -202,6 +206,7 @@ class Agglomeration:
             rows = rows.astype(np.int32)
             self._compact()
             self._search.build(self._mean32, self._variance)
+        rows = rows[locality_order(self._mean32[rows])]
         self._ask(rows, self._search.indexed(self._mean32))
 
     def _ask_exact(self, rows: np.ndarray) -> None:

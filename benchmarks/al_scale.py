@@ -30,6 +30,7 @@ def main(argv) -> None:
     n = _EXAMPLES.value
     path = getattr(al_data, _DATA.value)(n)
     warm_up()
+    al_data.reset_peak()
     idle = al_data.peak_mib()
     cut = (
         {"distance_threshold": _THRESHOLD.value}

@@ -71,6 +71,22 @@ def assert_valid_tree(rows: np.ndarray, merges: hac.Merges, atol: float):
         groups[min(first, second)] = a + b
 
 
+class LocalityOrderTest(absltest.TestCase):
+    def test_near_rows_follow_each_other(self):
+        generator = np.random.default_rng(0)
+        group = generator.integers(0, 3, 200)
+        centers = 10 * np.eye(3, 5)
+        rows = centers[group] + generator.standard_normal((200, 5))
+        order = cluster_search.locality_order(rows.astype(np.float32))
+        self.assertEqual(sorted(order), list(range(200)))
+        # sqrt(200) pivots: 14 runs at most, and chance would make 130.
+        self.assertLess(np.count_nonzero(np.diff(group[order])), 14)
+
+    def test_one_row(self):
+        order = cluster_search.locality_order(np.ones((1, 2), np.float32))
+        self.assertEqual(order.tolist(), [0])
+
+
 class AverageLinkageTest(parameterized.TestCase):
     @parameterized.product(
         kind=["gauss", "uniform", "families", "duplicates"],
