@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from al_tf import curves, held_out, image_learner, near_duplicates, quality
+from al_tf import curves, held_out, image_learner, near_duplicates
 from al_tf.head_learner import HEADS, HeadLearner
 from al_tf.label_store import check_same_run
 from al_tf.learners import Learner
@@ -34,6 +34,7 @@ from runkit import InputError, run_binary
 from runkit.errors import InterruptedRun, check_choice
 from runkit.files import remove_leftovers
 from runkit.flag_values import check_flags, definers
+from runkit.quality import metrics_library
 
 FLAGS = flags.FLAGS
 LEARNERS = ("auto", *HEADS, "image", "text")
@@ -96,7 +97,7 @@ def main(argv: Sequence[str]) -> None:
         positive=("train_steps", "learning_rate"),
         least={"text_length": 2, "near_copies": 0},
     )
-    quality.metrics_library()
+    metrics_library()
     folder = pathlib.Path(FLAGS.output_dir)
     pool, test = open_examples(FLAGS)
     kind = learner_kind(FLAGS, pool)

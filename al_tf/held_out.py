@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from al_tf import pools
 from al_tf.pools import Examples
 from runkit import InputError
 from runkit.prepared_data import prepared_builder, split_spec
+from runkit.quality import indicator
 
 _HELD_OUT = "0.2"
 
@@ -38,6 +41,50 @@ def open_pool_and_test(
     found = pools.with_classes(found, pool.classes, "--test")
     pools.check_same_frame(pool, found)
     return pool, found
+
+
+def check_test(test: Examples, metric: str) -> None:
+    """Refuses a test set on which the metric is undefined or says nothing.
+
+    Args:
+        test: with labels; an empty one passes: nothing is measured then.
+        metric: "accuracy" or "average_precision".
+
+    Raises:
+        InputError: one class only, or for average precision a class without
+            any example of it or with nothing else; examples without a label.
+    """
+    if not len(test):
+        return
+    if not test.labelled.all():
+        raise InputError(
+            "test examples have no label; example ids "
+            f"{test.rows[~test.labelled][:10].tolist()}",
+            where="--test",
+            got=test.name,
+            remedy="Name a labelled split or file",
+        )
+    matrix = indicator(test.labels, len(test.classes))
+    share = matrix.mean(0)
+    if (matrix == matrix[0]).all():
+        raise InputError(
+            "every test example has the same label: the metric is undefined",
+            where="--test",
+            got=[
+                c for c, on in zip(test.classes, matrix[0], strict=True) if on
+            ],
+            expected="at least two classes",
+        )
+    undefined = (share == 0) | (share == 1)
+    if metric == "average_precision" and undefined.any():
+        name = test.classes[int(np.flatnonzero(undefined)[0])]
+        raise InputError(
+            f"average precision is undefined for class {name!r}: all or none "
+            "of the test examples have it",
+            where="--metric",
+            got=metric,
+            remedy="Take --metric=accuracy, or another test set",
+        )
 
 
 def source_of_test(dataset: str, test: str) -> str | float:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from al_tf import cluster_margin, quality
+from al_tf import cluster_margin, held_out
 from al_tf.baselines import (
     STRATEGIES,
     Pool,
@@ -40,6 +40,7 @@ from al_tf.pools import Examples
 from al_tf.unlabeled import labeled_to_unlabeled, random_keys
 from runkit import InputError, Progress
 from runkit.files import remove_leftovers
+from runkit.quality import evaluate, indicator
 
 # These look at no model, so the pool need not be scored for them.
 MODEL_FREE = frozenset({"random", "cluster_random"})
@@ -85,7 +86,7 @@ class Loop:
         self.config.validate()
         self.config.check_pool(len(self.pool))
         self._oracle.check_pool()
-        quality.check_test(self.test, metric_name(self.config, self.pool))
+        held_out.check_test(self.test, metric_name(self.config, self.pool))
         if self.pool.multilabel:
             for name in _ONE_LABEL_ONLY.intersection(self.config.strategies):
                 raise InputError(
@@ -101,7 +102,7 @@ class Loop:
         if self._oracle.wants_suggestions:
             return  # Nobody has labelled the seed set yet.
         labels = self.pool.labels[self.seed_set(seed)]
-        matrix = quality.indicator(labels, len(self.pool.classes))
+        matrix = indicator(labels, len(self.pool.classes))
         missing = np.flatnonzero(~matrix.any(0))
         if len(missing):
             names = [self.pool.classes[i] for i in missing[:10]]
@@ -250,10 +251,10 @@ class Loop:
         clusters: Clustering,
     ) -> dict[str, Any]:
         test = scores[0][len(scores[0]) - len(self.test) :]
-        seen = quality.indicator(labels, len(self.pool.classes)).any(0)
+        seen = indicator(labels, len(self.pool.classes)).any(0)
         return {
             "labels": len(ids),
-            **quality.evaluate(test, self.test.labels),
+            **evaluate(test, self.test.labels),
             "classes_seen": int(seen.sum()),
             "clusters_covered": len(np.unique(clusters.cluster_ids[ids])),
         }
@@ -343,6 +344,6 @@ def directions(embeddings: np.ndarray) -> np.ndarray:
 
 def _strata(pool: Examples) -> np.ndarray:
     """`[n]` class of each example; the rarest of several, one more for none."""
-    matrix = quality.indicator(pool.labels, len(pool.classes))
+    matrix = indicator(pool.labels, len(pool.classes))
     share = np.where(matrix, matrix.sum(0), len(pool) + 1)
     return np.where(matrix.any(1), share.argmin(1), len(pool.classes))

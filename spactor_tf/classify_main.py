@@ -4,13 +4,16 @@ r"""Fine-tunes a text classifier on labelled texts.
         --train=jsonl:labelled.jsonl:text:label \
         --test=jsonl:test.jsonl:text:label --output_dir=runs/classifier
 
+A label is a text or a number; a list of them makes the task multi-label.
+
 The directory is one for `spactor_tf.classifier_files.load_classifier` and for
-`export.export_main --run_dir`; metrics.json tells the accuracy on the test
-set. Nothing is written before training has ended.
+`export.export_main --run_dir`; metrics.json tells accuracy and average
+precision on the test set. Nothing is written before training has ended.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import time
@@ -28,6 +31,7 @@ from runkit.json_lines import (
     split_json_spec,
     text_field,
 )
+from runkit.quality import evaluate, metrics_library
 from spactor_tf.classifier import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -54,22 +58,42 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
     number("seed", 0, "Of order and dropout.")
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelledTexts:
+    """Texts and what they are.
+
+    Attributes:
+        texts: `[n]`.
+        labels: `[n]` int64 class numbers; multi-label: `[n, classes]` int8 of
+            0 and 1.
+        classes: their names.
+        multilabel: a text may have any number of the classes.
+    """
+
+    texts: list[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    multilabel: bool
+
+
 def labelled_texts(
-    spec: str, where: str, classes: Sequence[str] = ()
-) -> tuple[list[str], np.ndarray, tuple[str, ...]]:
-    """Reads labelled texts.
+    spec: str,
+    where: str,
+    classes: Sequence[str] = (),
+    multilabel: bool | None = None,
+) -> LabelledTexts:
+    """Reads labelled texts; lists of labels make them multi-label.
 
     Args:
         spec: `jsonl:PATH:TEXT_FIELD:LABEL_FIELD`.
         where: the flag, for messages.
         classes: known classes; empty takes those of the file, sorted.
-
-    Returns:
-        (texts, `[n]` int64 class numbers, classes).
+        multilabel: whether labels must be lists; None: as the first one is.
 
     Raises:
         InputError: another kind of file, none, an empty one, a label that is
-            neither text nor number, or a class that is not known.
+            neither text nor number nor the list that it should be, or a class
+            that is not known.
     """
     kind, _, rest = spec.partition(":")
     if kind != "jsonl":
@@ -80,25 +104,42 @@ def labelled_texts(
     path, text_name, label_name = split_json_spec(rest, where)
     texts, labels, places = [], [], []
     for place, row in json_lines(path):
+        label = field(row, label_name, place)
+        if multilabel is None:
+            multilabel = isinstance(label, list)
         places.append(place)
         texts.append(text_field(row, text_name, place))
-        label = field(row, label_name, place)
-        if not isinstance(label, str | int):
-            raise InputError(
-                "is no label", where=place, got=label,
-                expected="one text or whole number",
-            )  # fmt: skip
-        labels.append(str(label))
+        labels.append(_names(label, multilabel, place))
     if not texts:
         raise InputError("holds no example", where=str(path))
-    known = tuple(classes) or tuple(sorted(set(labels)))
-    for place, label in zip(places, labels, strict=True):
-        if label not in known:
-            raise InputError(
-                "is not one of the classes", where=place,
-                got=label, remedy=closest(label, known),
-            )  # fmt: skip
-    return texts, np.array([known.index(la) for la in labels]), known
+    known = tuple(classes) or tuple(sorted({n for row in labels for n in row}))
+    matrix = np.zeros((len(texts), len(known)), np.int8)
+    for place, names, row in zip(places, labels, matrix, strict=True):
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    "is not one of the classes", where=place,
+                    got=name, remedy=closest(name, known),
+                )  # fmt: skip
+            row[known.index(name)] = 1
+    numbers = matrix if multilabel else matrix.argmax(1)
+    return LabelledTexts(texts, numbers, known, bool(multilabel))
+
+
+def _names(label: Any, multilabel: bool, place: str) -> list[str]:
+    """The classes that a label names."""
+    names = label if multilabel else [label]
+    if not isinstance(names, list) or not all(
+        isinstance(name, str | int) for name in names
+    ):
+        raise InputError(
+            "is no list of labels" if multilabel else "is no label",
+            where=place, got=label,
+            expected="a list of texts or whole numbers, as in the first line"
+            if multilabel
+            else "one text or whole number",
+        )  # fmt: skip
+    return [str(name) for name in names]
 
 
 def check(values: Any) -> None:
@@ -125,38 +166,45 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check(FLAGS)
     named = [name.strip() for name in FLAGS.classes.split(",") if name.strip()]
-    texts, labels, classes = labelled_texts(FLAGS.train, "--train", named)
-    test = None
+    train, test = labelled_texts(FLAGS.train, "--train", named), None
     if FLAGS.test:
-        test = labelled_texts(FLAGS.test, "--test", classes)
+        metrics_library()
+        test = labelled_texts(
+            FLAGS.test, "--test", train.classes, train.multilabel
+        )
     preset_dir(FLAGS.init_from)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     classifier = TextClassifier(
-        load_pretrained(FLAGS.init_from), classes, length=FLAGS.text_length
+        load_pretrained(FLAGS.init_from),
+        train.classes,
+        length=FLAGS.text_length,
+        multilabel=train.multilabel,
     )
     began = time.monotonic()
     classifier.fit(
-        texts,
-        labels,
+        train.texts,
+        train.labels,
         seed=FLAGS.seed,
         train_steps=FLAGS.train_steps,
         batch_size=FLAGS.batch_size,
         learning_rate=FLAGS.learning_rate,
     )
     metrics: dict[str, Any] = {
-        "train_examples": len(texts),
+        "train_examples": len(train.texts),
         "train_steps": FLAGS.train_steps,
         "seconds": round(time.monotonic() - began, 1),
-        "classes": len(classes),
+        "classes": len(train.classes),
     }
+    primary = "average_precision" if train.multilabel else "accuracy"
     if test:
-        found = classifier.predict_probabilities(test[0]).argmax(1)
-        metrics["test_examples"] = len(test[0])
-        metrics["accuracy"] = float((found == test[1]).mean())
+        found = classifier.predict_probabilities(test.texts)
+        metrics["test_examples"] = len(test.texts)
+        metrics |= evaluate(found, test.labels)
     classifier.save(FLAGS.output_dir, metrics=metrics)
     print(f"classifier: {FLAGS.output_dir}")
-    if test:
-        print(f"accuracy:   {metrics['accuracy']:.3f} of {len(test[0])} texts")
+    if test and metrics[primary] is not None:
+        label = f"{primary.replace('_', ' ')}:"
+        print(f"{label:<11} {metrics[primary]:.3f} of {len(test.texts)} texts")
 
 
 def run() -> None:

@@ -67,6 +67,8 @@ class ClassifyMainTest(parameterized.TestCase):
     def test_wrong_rows(self):
         for labels, message in (
             (["a", None], "line 2"), (["a", ["b"]], "is no label"),
+            ([["a"], "b"], "line 2: is no list of labels; got 'b'"),
+            ([["a"], [1.5]], "is no list of labels"),
             (["a", "a"], "two or more different classes"),
         ):  # fmt: skip
             train = self.write("bad.jsonl", ["one", "two"], labels)
@@ -86,6 +88,27 @@ class ClassifyMainTest(parameterized.TestCase):
         train = self.write("train.jsonl", ["one", "two"], ["a", "b"])
         with self.assertRaisesRegex(InputError, next(iter(change))):
             self.main(train, **change)
+
+    def test_lists_of_labels_make_it_multilabel(self):
+        pool = loop_data.texts(60)
+        texts = pool.inputs.tolist()
+        names = [
+            ["always", pool.classes[i]] if i else [pool.classes[i]]
+            for i in pool.labels
+        ]
+        train = self.write("train.jsonl", texts[:40], names[:40])
+        test = self.write("test.jsonl", texts[40:], names[40:])
+        self.main(train, test=test)
+        metrics = json.loads((self.output / "metrics.json").read_text())
+        self.assertGreater(metrics["average_precision"], 0.9)
+        model = load_classifier(self.output)
+        self.assertEqual(model.classes, ("always", *pool.classes))
+        found = model.predict_probabilities(texts[40:]) > 0.5
+        truth = [[name in row for name in model.classes] for row in names[40:]]
+        self.assertEqual((found == truth).all(1).mean(), metrics["accuracy"])
+        plain = self.write("plain.jsonl", ["dada"], ["always"])
+        with self.assertRaisesRegex(InputError, "is no list of labels"):
+            self.main(train, test=plain, output_dir=str(self.folder / "no"))
 
     def test_a_named_class_may_have_no_label_yet(self):
         pool = loop_data.texts(20)

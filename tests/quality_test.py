@@ -1,9 +1,9 @@
-"""Metrics of the loop: hand-computed values, undefined cases."""
+"""Metrics of classifiers: hand-computed values, undefined cases."""
 
 import numpy as np
 from absl.testing import absltest
 
-from al_tf import quality
+from runkit import quality
 
 
 class QualityTest(absltest.TestCase):
@@ -29,6 +29,10 @@ class QualityTest(absltest.TestCase):
     def test_nothing_to_test_on(self):
         found = quality.evaluate(np.zeros((0, 3)), np.zeros(0, int))
         self.assertEqual(found, {"accuracy": None, "average_precision": None})
+
+    def test_one_class_only(self):
+        found = quality.evaluate(np.array([[0.9, 0.1]]), np.array([0]))
+        self.assertEqual(found, {"accuracy": 1.0, "average_precision": None})
 
     def test_indicator(self):
         np.testing.assert_array_equal(
