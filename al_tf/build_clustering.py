@@ -51,7 +51,8 @@ def cluster_embeddings(
             "auto": exact where that costs minutes; the choice is logged.
         seed: of the recall probe.
         cache: a directory where the neighbours are kept, so that a run that
-            was stopped, or one with another threshold, does not search again.
+            was stopped, or one with another threshold, does not search again;
+            the exact search then lists neighbours beyond the threshold too.
         verbose: print progress.
 
     Returns:

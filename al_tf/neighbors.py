@@ -70,12 +70,13 @@ class BruteForceIndex:
     fewer dimensions (`al_tf.contraction`) and computed where that does not
     rule the row out.
 
-    All of this is float32, and a rounding error must not hide a neighbour.
+    The products are float32, and a rounding error must not hide a neighbour.
     With u = 2^-24, standard bounds on a dot product of d terms whose inputs
     were rounded give an error of at most 2 (d + 3) u |q| |y| (1 + small) for
     the product and u (|bias| + |value|) for the rest. `search` subtracts a
-    slightly larger number from the k-th value: its `bound` is rigorous, and
-    nothing is computed twice.
+    slightly larger number from the k-th value, so that its `bound` is rigorous.
+    A lower bound rules a row out where it exceeds the k-th value by that number
+    too; what is left is added up in float64.
 
     Args:
         rows: `[n, d]` float32.
@@ -91,7 +92,6 @@ class BruteForceIndex:
         self._bias = bias.astype(np.float32)
         visible = np.isfinite(bias)
         self._largest = float(bias[visible].max()) if visible.any() else 0.0
-        self._num_visible = int(visible.sum())
         # (axes, contracted rows) once a large search has found them useful.
         self._contraction: tuple[np.ndarray, np.ndarray] | None = None
         self._was_tried = False

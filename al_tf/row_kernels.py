@@ -59,9 +59,12 @@ def scan_tile(
             for j in below[:count]:
                 value = row[j] + bias[j]
                 if is_bound:
-                    value = bias[j]
+                    # In float64: added up in float32, a bias far larger than
+                    # the products would be rounded with each of them.
+                    total = np.float64(bias[j])
                     for c in range(doubled.shape[1]):
-                        value += doubled[i, c] * rows[j, c]
+                        total += np.float64(doubled[i, c]) * rows[j, c]
+                    value = np.float32(total)
                 if first + j != exclude[i]:
                     _keep(value, first + j, ids[i], values[i])
 

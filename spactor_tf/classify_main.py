@@ -165,10 +165,11 @@ def main(argv: Sequence[str]) -> None:
     """Reads, trains, measures, saves."""
     del argv
     check(FLAGS)
+    if FLAGS.test:
+        metrics_library()
     named = [name.strip() for name in FLAGS.classes.split(",") if name.strip()]
     train, test = labelled_texts(FLAGS.train, "--train", named), None
     if FLAGS.test:
-        metrics_library()
         test = labelled_texts(
             FLAGS.test, "--test", train.classes, train.multilabel
         )

@@ -117,18 +117,22 @@ class AverageLinkageTest(parameterized.TestCase):
         rows = generator.standard_normal((600, 24)) * scale / 3
         tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         heights = np.sort(tree[:, 2])
-        chosen = neighbors.contraction.best_width
         with (
             mock.patch.object(neighbors, "_MANY_QUERIES", 50),
             mock.patch.object(neighbors, "_MUCH_WORK", 0),
             mock.patch.object(
-                neighbors.contraction, "best_width", wraps=chosen
-            ) as choice,
+                neighbors.contraction, "best_width", return_value=8
+            ),
+            mock.patch.object(
+                neighbors.contraction,
+                "contract",
+                wraps=neighbors.contraction.contract,
+            ) as contracted,
         ):
             merges, _, _ = cluster(
                 rows, num_neighbors=4, distance_threshold=threshold
             )
-        self.assertGreater(choice.call_count, 0)
+        self.assertGreater(contracted.call_count, 1)
         np.testing.assert_allclose(
             merges.distance, heights[heights <= threshold], atol=1e-9
         )

@@ -124,6 +124,20 @@ class BruteForceIndexTest(parameterized.TestCase):
             rest = np.delete(true[i], [i, *listed]).min()
             self.assertLessEqual(found.bound[i], rest)
 
+    def test_bound_holds_where_a_large_bias_swallows_products(self):
+        d = 4096
+        row = np.full(d, 1 / np.sqrt(d), np.float32)
+        rows = np.tile(row, (3, 1))
+        query = np.full((1, d), 0.45 * 2.0**-25 * np.sqrt(d), np.float32)
+        index = neighbors.BruteForceIndex(rows)
+        axes = np.linalg.qr(np.eye(d, 8) + 1e-3)[0]
+        short = neighbors.contraction.contract(rows, axes, 8)
+        index._contraction = axes, short
+        found = index.search(query, 1, np.array([-1]))
+        true = all_distances(query, rows)[0]
+        rest = np.delete(true, found.ids[0]).min()
+        self.assertLessEqual(found.bound[0], rest)
+
 
 class GraphTest(absltest.TestCase):
     def test_symmetrize(self):
