@@ -64,6 +64,7 @@ def best_width(
     bias: np.ndarray,
     axes: np.ndarray,
     queries: np.ndarray,
+    exclude: np.ndarray,
     cuts: np.ndarray,
 ) -> int | None:
     """Chooses how many dimensions to look at first.
@@ -73,6 +74,7 @@ def best_width(
         bias: `[n]` what is added to -2 q.y, as in the search.
         axes: `[d, d]` orthonormal.
         queries: `[q, d]` a sample of the queries.
+        exclude: `[q]` the row that is the query itself, or -1.
         cuts: `[q]` the largest values that these queries keep.
 
     Returns:
@@ -80,13 +82,14 @@ def best_width(
     """
     dimension = rows.shape[1]
     database, bias = spread_sample(rows, _SAMPLE), spread_sample(bias, _SAMPLE)
+    others = spread_sample(np.arange(len(rows)), _SAMPLE) != exclude[:, None]
     full_cost = _PAIR_COST + dimension
     best, best_cost = None, (1 - _WORTHWHILE) * full_cost
     for width in (w for w in _WIDTHS if w < dimension):
         products = (
             contract(queries, axes, width) @ contract(database, axes, width).T
         )
-        survivors = np.mean(bias - 2 * products < cuts[:, None])
+        survivors = np.mean((bias - 2 * products < cuts[:, None]) & others)
         cost = _PAIR_COST + width + survivors * (_SURVIVOR_COST + dimension)
         if cost < best_cost:
             best, best_cost = width, cost

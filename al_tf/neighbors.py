@@ -159,7 +159,7 @@ class BruteForceIndex:
         self._scan(queries, exclude, no_error, ids, values)
         axes = contraction.principal_axes(self._rows)
         width = contraction.best_width(
-            self._rows, self._bias, axes, queries, values[:, -1]
+            self._rows, self._bias, axes, queries, exclude, values[:, -1]
         )
         if width is not None:
             rows = contraction.contract(self._rows, axes, width)

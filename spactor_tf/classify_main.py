@@ -203,9 +203,10 @@ def main(argv: Sequence[str]) -> None:
         metrics |= evaluate(found, test.labels)
     classifier.save(FLAGS.output_dir, metrics=metrics)
     print(f"classifier: {FLAGS.output_dir}")
-    if test and metrics[primary] is not None:
-        label = f"{primary.replace('_', ' ')}:"
-        print(f"{label:<11} {metrics[primary]:.3f} of {len(test.texts)} texts")
+    if test:
+        label, value = f"{primary.replace('_', ' ')}:", metrics[primary]
+        shown = "undefined" if value is None else f"{value:.3f}"
+        print(f"{label:<11} {shown} of {len(test.texts)} texts")
 
 
 def run() -> None:

@@ -303,6 +303,10 @@ class FinetuneRun(TrainingRun):
             task.write_predictions(path, answers, examples)
             if all(example.targets for example in examples):
                 results[split] = task.evaluate(answers, examples)
+                if self.config.evaluation.shots:
+                    # Fewer than asked for where they do not fit.
+                    shown = [example.meta["exemplars"] for example in examples]
+                    results[split]["exemplars"] = sum(shown) / len(shown)
         return results
 
 

@@ -59,11 +59,16 @@ class ContractionTest(absltest.TestCase):
             bias = (rows**2).sum(1)
             axes = contraction.principal_axes(rows)
             cuts = cut - bias[:100]
-            return contraction.best_width(rows, bias, axes, rows[:100], cuts)
+            return contraction.best_width(
+                rows, bias, axes, rows[:100], np.arange(100), cuts
+            )
 
         # Eight dimensions hold everything: looking further is wasted.
         flat = noise * (np.arange(64) < 7)
         self.assertEqual(chosen(flat, 0.01), 8)
+        # A few rows are their own only neighbours in the sample.
+        few = flat[:100] + np.float32(0)
+        self.assertEqual(chosen(few, 1e-3), 8)
         # The 100th nearest of isotropic rows is found in no projection.
         far = np.sort(squared_distances(noise[:1], noise)[0])[100]
         self.assertIsNone(chosen(noise, far))

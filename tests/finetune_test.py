@@ -3,10 +3,8 @@
 import dataclasses
 import json
 import os
-import pathlib
 import shutil
 import signal
-import tempfile
 from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,7 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
-from testdata import task_records
 
 from runkit import InputError, read_json
 from runkit.errors import InterruptedRun
@@ -22,20 +19,7 @@ from spactor_tf import finetune, overrides, pretrained
 from spactor_tf.finetune_config import FinetuneConfig
 from spactor_tf.finetune_seeds import finetune_seeds, summarize
 from spactor_tf.metrics_log import MetricsLog, read_metrics
-from tests import testing, toy_task
-
-FIELDS = {
-    "task": "toy",
-    "train_steps": 12,
-    "batch_size": 8,
-    "optimizer.learning_rate": 0.02,
-    "evaluation.eval_every": 4,
-    "evaluation.batch_size": 8,
-    "runtime.checkpoint_every": 3,
-    "runtime.log_every": 3,
-    "data.input_length": 32,
-    "data.target_length": 8,
-}
+from tests import finetune_case, testing, toy_task
 
 
 class Crash(BaseException):
@@ -62,32 +46,7 @@ def crash():
     raise Crash
 
 
-class Base(parameterized.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.base = pathlib.Path(folder.name)
-        cls.enterClassContext(toy_task.registered())
-        toy_task.write_data(cls.base)
-        toy_task.write_data(cls.base, "other", (10, 12, 5), seed=1)
-        toy_task.write_data(cls.base, "words", (12, 6, 3), seed=2)
-        toy_task.save_preset(cls.base / "start")
-
-    @classmethod
-    def config(cls, **fields):
-        fields = {"init_from": str(cls.base / "start"), **FIELDS, **fields}
-        return overrides.override(FinetuneConfig(), fields)
-
-    @classmethod
-    def run_once(cls, name, config=None):
-        return finetune.finetune(
-            config or cls.config(), cls.base / name, cls.base
-        )
-
-
-class RunTest(Base):
+class RunTest(finetune_case.Base):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -200,7 +159,7 @@ class RunTest(Base):
                 self.run_once(name, self.config(**fields))
 
 
-class LearningTest(Base):
+class LearningTest(finetune_case.Base):
     def test_it_learns_and_stops_early(self):
         config = self.config(
             **{"train_steps": 400, "evaluation.patience": 3, "dropout": 0.0}
@@ -263,7 +222,7 @@ class LearningTest(Base):
         )
 
 
-class SeedsTest(Base):
+class SeedsTest(finetune_case.Base):
     @pytest.mark.slow
     def test_means_and_errors_over_seeds(self):
         config = self.config(train_steps=4)
@@ -320,118 +279,6 @@ class StoppingTest(absltest.TestCase):
         for step in range(50):
             stopping.update(0.0, step)
         self.assertFalse(stopping.is_over)
-
-
-class DoorTest(Base):
-    @parameterized.named_parameters(
-        ("task", {"task": "toi"}, "task: unknown name; got 'toi'.*'toy'"),
-        ("twice", {"task": "toy,toy"}, "--task: names no task, or one twice"),
-        ("no_task", {"task": ""}, "--task: is missing"),
-        ("no_start", {"init_from": ""}, "--init_from: is missing"),
-        ("start", {"init_from": "/nope"}, "/nope: is neither a run"),
-        ("batch", {"batch_size": 9, "accumulation_steps": 2},
-         "divisible by accumulation"),
-        ("method", {"evaluation.method": "rang"}, "Did you mean 'rank'"),
-        ("short", {"data.target_length": 2}, "label word of toy is longer"),
-        ("patience", {"evaluation.patience": 0}, "patience: must be positive"),
-        ("steps", {"train_steps": -1}, "train_steps: is negative"),
-        ("strategy", {"runtime.strategy": "tpuu"}, "Did you mean 'tpu'"),
-        ("shots", {"evaluation.shots": 5}, "--shots: toy has no exemplars"),
-        ("no_shots", {"evaluation.shots": -1}, "shots: must not be negative"),
-        ("rank", {"task": "words", "evaluation.method": "rank"},
-         "--task=words: has no options to rank"),
-    )  # fmt: skip
-    def test_refused_and_nothing_written(self, fields, message):
-        with self.assertRaisesRegex(InputError, f"(?s){message}"):
-            self.run_once("refused", self.config(**fields))
-        self.assertFalse((self.base / "refused").exists())
-
-    def test_data_that_cannot_be_used(self):
-        no_label = '{"text": "a", "target": ""}'
-        cases = (
-            ("train", None, "no such file"),
-            ("train", "", "is empty"),
-            ("train", no_label, "without a target"),
-            ("validation", None, "no such file"),
-            # Read only after the last step, but wanted from the first.
-            ("test", None, "no such file"),
-            ("test", "", "test split of toy: is empty"),
-        )
-        for split, content, message in cases:
-            with self.subTest(split, content=content):
-                data = pathlib.Path(self.create_tempdir().full_path)
-                toy_task.write_data(data)
-                path = data / f"toy-{split}.jsonl"
-                path.unlink()
-                if content is not None:
-                    path.write_text(content)
-                with self.assertRaisesRegex(InputError, message):
-                    finetune.finetune(self.config(), self.base / "bad", data)
-                self.assertFalse((self.base / "bad").exists())
-
-    def test_a_test_split_that_is_not_wanted_need_not_be_there(self):
-        data = pathlib.Path(self.create_tempdir().full_path)
-        toy_task.write_data(data)
-        (data / "toy-test.jsonl").unlink()
-        config = self.config(**{"train_steps": 1, "evaluation.test": False})
-        results = finetune.finetune(config, self.base / "untested", data)
-        self.assertContainsSubset({"validation"}, results["tasks"]["toy"])
-
-    def test_exemplars_are_shown_where_they_are_asked_for(self):
-        data = pathlib.Path(self.create_tempdir().full_path)
-        for name, text in task_records.FILES.items():
-            if name.startswith("mmlu/"):
-                path = data / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-        (data / "mmlu/val").mkdir()
-        shutil.copy(
-            data / "mmlu/test/anatomy_test.csv",
-            data / "mmlu/val/anatomy_val.csv",
-        )
-        prompts = []
-
-        def answer(predictor, task, examples, method):
-            prompts.extend(example.inputs for example in examples)
-            return ["A"] * len(examples)
-
-        with mock.patch.object(finetune.Predictor, "predict", answer):
-            results = finetune.finetune(
-                self.config(
-                    **{
-                        "task": "mmlu_anatomy",
-                        "train_steps": 0,
-                        "evaluation.shots": 2,
-                        "data.input_length": 1000,
-                    }
-                ),
-                self.base / "shots",
-                data,
-            )
-        self.assertEqual(
-            results["tasks"]["mmlu_anatomy"]["test"],
-            {
-                "accuracy": 100.0,
-            },
-        )
-        self.assertLen(prompts, 2)  # Validation and test.
-        for prompt in prompts:
-            self.assertEqual(prompt.count("Answer:"), 3)
-            self.assertEndsWith(prompt, "Answer:")
-
-    def test_an_undefined_metric_is_found_before_any_step(self):
-        one_class = toy_task.task("toy", metrics=("matthews_corrcoef",))
-        data = pathlib.Path(self.create_tempdir().full_path)
-        toy_task.write_data(data)
-        (data / "toy-validation.jsonl").write_text(
-            '{"text": "a", "target": "bad"}\n' * 3
-        )
-        with (
-            mock.patch.object(finetune, "get_task", lambda name: one_class),
-            self.assertRaisesRegex(InputError, "undefined"),
-        ):
-            finetune.finetune(self.config(), self.base / "bad", data)
-        self.assertFalse((self.base / "bad").exists())
 
 
 if __name__ == "__main__":

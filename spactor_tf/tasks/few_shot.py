@@ -12,8 +12,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import logging
-
 from runkit import InputError
 from spactor_tf.tasks.task import Example, Task
 
@@ -72,7 +70,8 @@ def with_exemplars(
             last ones first, until it can.
 
     Returns:
-        The examples with longer inputs, in their order.
+        The examples with longer inputs, in their order; `meta["exemplars"]` is
+        how many each got.
     """
     solved: dict[Any, list[str]] = {}
     for exemplar in exemplars:
@@ -80,18 +79,14 @@ def with_exemplars(
         question = exemplar.inputs.removeprefix(start)
         group = solved.setdefault(exemplar.meta["group"], [])
         group.append(f"{question} {exemplar.targets}\n\n")
-    prompted, shown = [], 0
+    prompted = []
     for example in examples:
         start = example.meta.get("instruction", "")
         question = example.inputs.removeprefix(start)
         before = solved.get(example.meta["group"], [])[:shots]
         while before and not fits(start + "".join(before) + question):
             before.pop()
-        shown += len(before)
         inputs = start + "".join(before) + question
-        prompted.append(dataclasses.replace(example, inputs=inputs))
-    if examples:
-        logging.info(
-            "%.2f of %d exemplars a question fit", shown / len(examples), shots
-        )
+        meta = {**example.meta, "exemplars": len(before)}
+        prompted.append(dataclasses.replace(example, inputs=inputs, meta=meta))
     return prompted
