@@ -41,10 +41,9 @@ def clustering() -> None:
         timings["fastcluster"] = once(
             "fastcluster", "fastcluster_clustering", path, peer=True
         )
-        if n <= 20_000:
-            timings["scikit-learn"] = once(
-                "scikit-learn", "sklearn_clustering", path, peer=True
-            )
+        timings["scikit-learn"] = once(
+            "scikit-learn", "sklearn_clustering", path, peer=True
+        )
         rows += [clustering_row(n, t, timings) for t in timings.values()]
     harness.record(
         "al_peers_clustering",
