@@ -14,13 +14,9 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from spactor_tf.corruption import (
     corruption_lengths,
-    eligible_tokens,
-    masked_lm_positions,
     random_noise_mask,
-    replacement_uniforms,
     span_corrupt,
 )
-from spactor_tf.counter_random import MAX_KEYS, sorting_keys, uniforms
 from spactor_tf.model_config import CorruptionConfig
 
 EOS, PAD = 1, 0
@@ -291,110 +287,6 @@ class NoiseStatisticsTest(parameterized.TestCase):
             same = centred[:, :-1] if other.shape[0] == SEEDS else centred[:-1]
             correlation = (same * other).mean() / size
             self.assertLess(abs(correlation), 0.006)
-
-
-class MaskingTest(parameterized.TestCase):
-    def draw(self, tokens, count, seed=0, first=0):
-        rows = len(tokens)
-        return masked_lm_positions(
-            tf.constant(tokens, tf.int32),
-            tf.range(first, first + rows, dtype=tf.int64),
-            num_positions=count, ineligible_ids=SPECIAL, seed=seed,
-        ).numpy()  # fmt: skip
-
-    def tokens(self, rows, length=40):
-        tokens = np.full([rows, length], 7)
-        tokens[:, 3] = SENTINELS[0]
-        tokens[:, 10] = SENTINELS[99]
-        tokens[:, 20] = EOS
-        tokens[:, 30] = 1100  # The mask.
-        tokens[:, -2:] = EOS, PAD
-        return tokens
-
-    def test_distinct_eligible_ascending_and_exactly_as_many(self):
-        for seed in range(SEEDS):
-            positions = self.draw(self.tokens(20), 5, seed)
-            self.assertEqual(positions.shape, (20, 5))
-            self.assertTrue((np.diff(positions, axis=1) > 0).all())
-            self.assertEmpty(set(positions.ravel()) & {3, 10, 20, 30, 38, 39})
-
-    def test_eligible_positions_are_equally_likely(self):
-        positions = self.draw(self.tokens(20_000), 5, seed=3)
-        counts = np.bincount(positions.ravel(), minlength=40)
-        drawn = counts[counts > 0]
-        self.assertLen(drawn, 34)
-        # Without replacement a count has a smaller variance than chi-square
-        # supposes, by (1 - 5 / 34) * 34 / 33.
-        statistic = ((drawn - drawn.mean()) ** 2 / drawn.mean()).sum()
-        statistic /= (1 - 5 / 34) * 34 / 33
-        low, high = scipy.stats.chi2.ppf([1e-3, 1 - 1e-3], 33)
-        self.assertBetween(statistic, low, high)
-
-    @parameterized.parameters(3, 5, 40)
-    def test_all_eligible_tokens_come_before_any_other(self, count):
-        tokens = np.full([6, 40], PAD)
-        tokens[:, [0, 17, 39]] = 7
-        for row in self.draw(tokens, count):
-            self.assertLen(set(row), count)
-            self.assertContainsSubset({0, 17, 39}, row)
-
-    def test_row_without_any_eligible_token_still_has_a_shape(self):
-        positions = self.draw(np.full([2, 40], EOS), 4)
-        self.assertEqual(positions.shape, (2, 4))
-        self.assertBetween(positions.min(), 0, 39)
-
-    def test_any_batch_size_gives_the_same_positions(self):
-        tokens = self.tokens(12)
-        whole = self.draw(tokens, 5, seed=2)
-        parts = [self.draw(tokens[i : i + 4], 5, 2, first=i) for i in (0, 4, 8)]
-        np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-    def test_eligible_tokens(self):
-        tokens = np.arange(1200, dtype=np.int32)[np.newaxis]
-        got = eligible_tokens(tf.constant(tokens), SPECIAL[::-1]).numpy()
-        np.testing.assert_array_equal(got, ~np.isin(tokens, SPECIAL))
-
-
-class CounterRandomTest(parameterized.TestCase):
-    def test_uniforms_are_uniform(self):
-        index = tf.range(2000, dtype=tf.int64)
-        numbers = replacement_uniforms(index, 50, seed=1).numpy()
-        self.assertEqual(numbers.dtype, np.float32)
-        self.assertBetween(numbers.min(), 0, 1e-3)
-        self.assertBetween(numbers.max(), 1 - 1e-3, np.float32(1 - 2**-24))
-        self.assertGreater(
-            scipy.stats.kstest(numbers.ravel(), "uniform").pvalue, 1e-3
-        )
-        for axis in (0, 1):
-            shifted = np.roll(numbers, 1, axis)
-            r = np.corrcoef(shifted.ravel(), numbers.ravel())[0, 1]
-            self.assertLess(abs(r), 0.015)  # Nearly five standard deviations.
-
-    @parameterized.parameters(2**31 - 1, 2**32 - 2, 2**40)
-    def test_large_example_numbers_differ_from_small_ones(self, first):
-        near = tf.range(first, first + 4, dtype=tf.int64)
-        far = tf.range(4, dtype=tf.int64)
-        numbers = np.concatenate(
-            [uniforms(i, 30, 0, 0).numpy() for i in (near, far)]
-        )
-        self.assertLen(np.unique(numbers[:, 0]), 8)
-
-    def test_seed_and_stream_matter(self):
-        index = tf.constant([9], tf.int64)
-        rows = {
-            tuple(uniforms(index, 8, seed, stream).numpy()[0])
-            for seed in (0, 1, 2, 2**31 - 1, 2**31)
-            for stream in range(4)
-        }
-        self.assertLen(rows, 20)
-
-    def test_sorting_keys_are_never_tied(self):
-        keys = sorting_keys(
-            tf.range(50, dtype=tf.int64), MAX_KEYS - 1, 0, 0
-        ).numpy()
-        self.assertGreaterEqual(keys.min(), 0)
-        for row in keys:
-            self.assertLen(np.unique(row), MAX_KEYS - 1)
 
 
 if __name__ == "__main__":

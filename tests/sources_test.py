@@ -1,49 +1,23 @@
 """Sources: which documents come out, and what is said of those that cannot."""
 
-import gzip
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import tracemalloc
 import unittest
 from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import source_folder
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from spactor_tf import docstrings, sources
+from spactor_tf import sources
 from spactor_tf.sources import Source
 
 
-class FolderTest(parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.create_tempdir().full_path)
-
-    def write(self, name, content):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            content = content.encode("utf-8")
-        if name.endswith(".gz"):
-            content = gzip.compress(content)
-        path.write_bytes(content)
-        return path
-
-    def read(self, rest, **options):
-        return list(Source(f"text:{self.folder}/{rest}", **options))
-
-    def refused(self, rest, pattern, **options):
-        with self.assertRaisesRegex(InputError, pattern) as raised:
-            self.read(rest, **options)
-        return str(raised.exception)
-
-
-class TextTest(FolderTest):
+class TextTest(source_folder.FolderTest):
     def test_each_file_is_a_document_in_the_order_of_names(self):
         self.write("b.txt", "second\n\nstill second\n")
         self.write("a.txt", "first é")
@@ -85,7 +59,7 @@ class TextTest(FolderTest):
         self.assertEqual(sum(source.report.invalid_utf8.values()), 1)
 
 
-class LongDocumentTest(FolderTest):
+class LongDocumentTest(source_folder.FolderTest):
     def parts(self, content, rest, limit=10):
         self.write("a.txt", content)
         with mock.patch.object(sources, "_MAX_DOCUMENT_BYTES", limit):
@@ -122,7 +96,7 @@ class LongDocumentTest(FolderTest):
         self.assertLess(peak, 6 * sources._MAX_DOCUMENT_BYTES)
 
 
-class JsonLinesTest(FolderTest):
+class JsonLinesTest(source_folder.FolderTest):
     @parameterized.parameters("a.jsonl", "a.jsonl.gz")
     def test_field_of_every_line(self, name):
         lines = [{"text": "one\n\nx"}, {"text": "é", "n": 1}, {"text": " "}]
@@ -154,7 +128,7 @@ class JsonLinesTest(FolderTest):
         self.refused("*.txt:text", "no file is .jsonl.*blank_lines")
 
 
-class InvalidUtf8Test(FolderTest):
+class InvalidUtf8Test(source_folder.FolderTest):
     def corpus(self):
         self.write("a.txt", "good")
         self.write("b.txt", b"bad \xff")
@@ -187,7 +161,7 @@ class InvalidUtf8Test(FolderTest):
         )
 
 
-class BadFilesTest(FolderTest):
+class BadFilesTest(source_folder.FolderTest):
     def test_nothing_matches(self):
         message = self.refused("*.txt", "--dataset: no file matches")
         # A long value is cut in messages.
@@ -236,91 +210,6 @@ class SpecTest(parameterized.TestCase):
         self.assertNotEqual(Source(spec, max_documents=1).fingerprint, first)
         path.write_text("other", encoding="utf-8")
         self.assertNotEqual(Source(spec).fingerprint, first)
-
-
-class DocstringsTest(FolderTest):
-    def docstring(self, word):
-        return (word + " ") * docstrings.MIN_CHARACTERS
-
-    def package(self, root, files=3):
-        for number in range(files):
-            self.write(
-                f"{root}/p{number}/mod.py",
-                f'"""{self.docstring("module")}"""\n'
-                f'def f():\n    """{self.docstring(f"word{number}")}"""\n'
-                f'def g():\n    """Short."""\n',
-            )
-
-    def test_distinct_long_docstrings_with_their_package(self):
-        self.package("lib")
-        found = list(docstrings.iter_docstrings(self.folder / "lib"))
-        self.assertEqual(
-            [(package, text.split()[0]) for package, text in found],
-            [("p0", "module"), ("p0", "word0"), ("p1", "word1"),
-             ("p2", "word2")],
-        )  # fmt: skip
-
-    def test_an_environment_in_a_folder_called_tests(self):
-        self.package("tests/lib")
-        self.write("tests/lib/p/tests/t.py", f'"""{self.docstring("t")}"""')
-        found = docstrings.iter_docstrings(self.folder / "tests/lib")
-        self.assertLen(list(found), 4)
-
-    def test_files_that_do_not_parse_are_passed_over(self):
-        self.package("lib", 1)
-        self.write("lib/bad.py", "def (")
-        self.write("lib/nul.py", b"\0")
-        self.write("lib/half.py", f'"""\\ud800 {self.docstring("x")}"""')
-        (self.folder / "lib/link.py").symlink_to("nowhere.py")
-        (self.folder / "lib/folder.py").mkdir()
-        found = docstrings.iter_docstrings(self.folder / "lib")
-        self.assertLen(list(found), 2)
-
-    def test_many_files_are_parsed_in_order_by_several_processes(self):
-        self.package("lib", 210)
-        with mock.patch.object(os, "cpu_count", lambda: 2):
-            many = list(docstrings.iter_docstrings(self.folder / "lib"))
-        with mock.patch.object(os, "cpu_count", lambda: 1):
-            one = list(docstrings.iter_docstrings(self.folder / "lib"))
-        self.assertEqual(many, one)
-        self.assertLen(one, 211)
-
-    def test_a_script_without_a_main_guard_can_read_them(self):
-        self.package("lib", 210)
-        script = self.write(
-            "script.py",
-            "from spactor_tf import docstrings\n"
-            f"print(len(list(docstrings.iter_docstrings('{self.folder}/lib'))))",
-        )
-        root = str(pathlib.Path(docstrings.__file__).parents[1])
-        done = subprocess.run(
-            [sys.executable, script], capture_output=True, text=True,
-            check=False, env={**os.environ, "PYTHONPATH": root},
-        )  # fmt: skip
-        self.assertEqual(done.stdout.strip(), "211", done.stderr)
-
-    def test_a_reader_that_stops_early_leaves_no_process(self):
-        self.package("lib", 210)
-        started = []
-        start = subprocess.Popen
-
-        def noted(*args, **kwargs):
-            started.append(start(*args, **kwargs))
-            return started[-1]
-
-        with (
-            mock.patch.object(os, "cpu_count", lambda: 2),
-            mock.patch.object(subprocess, "Popen", noted),
-        ):
-            documents = docstrings.iter_docstrings(self.folder / "lib")
-            next(documents)
-            documents.close()
-        self.assertLen(started, 2)
-        for process in started:
-            self.assertIsNotNone(process.poll())
-
-    def test_default_corpus_is_there(self):
-        self.assertLen(list(Source("docstrings", max_documents=3)), 3)
 
 
 class TfdsSpecTest(parameterized.TestCase):

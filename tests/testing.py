@@ -118,3 +118,17 @@ def main_flags(module, **values):
         setattr(own, name, value)
     with mock.patch.object(module, "FLAGS", own):
         yield own
+
+
+def contents(folder):
+    """{path: bytes} of everything below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(pathlib.Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def stream_of(store):
+    """All tokens of a store."""
+    return store.windows(np.arange(store.num_tokens), 1)[:, 0]

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from runkit import InputError
 from runkit import files as runkit_files
 from spactor_tf import token_store
-from spactor_tf.corpus import prepare_corpus
 from spactor_tf.token_store import TokenStore, is_held_out, prepare
 
 
@@ -34,15 +33,6 @@ def write_store(folder, shards, dtype="<u2"):
     }  # fmt: skip
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return TokenStore(folder)
-
-
-def contents(folder):
-    """{path: bytes} of everything below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(pathlib.Path(folder).rglob("*"))
-        if path.is_file()
-    }
 
 
 class Killed(BaseException):
@@ -191,14 +181,9 @@ class HoldOutTest(parameterized.TestCase):
         )
 
 
-def stream_of(store):
-    """All tokens of a store."""
-    return store.windows(np.arange(store.num_tokens), 1)[:, 0]
-
-
 def documents_of(store):
     """Texts of a store's documents."""
-    tokens = stream_of(store)
+    tokens = testing.stream_of(store)
     vocabulary = testing.vocabulary()
     ends = np.flatnonzero(tokens == vocabulary.eos_id) + 1
     return [vocabulary.decode(d) for d in np.split(tokens, ends)[:-1]]
@@ -239,7 +224,7 @@ class PrepareTest(parameterized.TestCase):
         other = self.prepare(folder=self.folder / "x", shard_tokens=10**6)
         for split, store in self.prepare().items():
             np.testing.assert_array_equal(
-                stream_of(store), stream_of(other[split])
+                testing.stream_of(store), testing.stream_of(other[split])
             )
 
     def test_a_prepared_store_is_not_read_anew(self):
@@ -254,7 +239,7 @@ class PrepareTest(parameterized.TestCase):
     def test_a_kill_at_any_rename_leaves_the_same_bytes_after_another_run(self):
         whole = self.folder / "whole"
         self.prepare(folder=whole)
-        expected = contents(whole)
+        expected = testing.contents(whole)
         for count in range(1000):
             folder = self.folder / f"killed-{count}"
             killer = KillAfter(count)
@@ -266,12 +251,14 @@ class PrepareTest(parameterized.TestCase):
                 break  # There were not so many renames.
             except Killed:
                 self.prepare(folder=folder)
-            self.assertEqual(contents(folder), expected, f"rename {count}")
+            self.assertEqual(
+                testing.contents(folder), expected, f"rename {count}"
+            )
         self.assertEqual(count, len(expected))
 
     def test_a_kill_while_reading_or_writing(self):
         self.prepare(folder=self.folder / "whole")
-        expected = contents(self.folder / "whole")
+        expected = testing.contents(self.folder / "whole")
         texts = testing.documents(self.TEXTS)
 
         def killed_at(number):
@@ -286,7 +273,7 @@ class PrepareTest(parameterized.TestCase):
                 b"x"
             )
         self.prepare()
-        self.assertEqual(contents(self.folder), expected | {
+        self.assertEqual(testing.contents(self.folder), expected | {
             f"whole/{name}": data for name, data in expected.items()
         })  # fmt: skip
 
@@ -299,7 +286,7 @@ class PrepareTest(parameterized.TestCase):
             self.assertRaises(OSError),
         ):
             self.prepare()
-        self.assertEmpty(contents(self.folder))
+        self.assertEmpty(testing.contents(self.folder))
 
     @parameterized.named_parameters(
         ("no_document", [], "--dataset: the corpus holds no document"),
@@ -308,95 +295,6 @@ class PrepareTest(parameterized.TestCase):
     def test_too_few_documents(self, texts, pattern):
         with self.assertRaisesRegex(InputError, pattern):
             self.prepare(texts)
-
-
-class CorpusTest(parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.create_tempdir().full_path)
-        self.cache = self.folder / "cache"
-        self.vocabulary = self.folder / "v.model"
-        testing.vocabulary().save(self.vocabulary)
-
-    def config(self, dataset, **fields):
-        return testing.tiny_config(**{"data.dataset": dataset, **fields})
-
-    def test_vocabulary_and_stores_are_made_once(self):
-        config = self.config(testing.write_corpus(self.folder))
-        first = prepare_corpus(config, self.cache)
-        files = contents(self.cache)
-        again = prepare_corpus(config, self.cache)
-        self.assertEqual(contents(self.cache), files)
-        self.assertEqual(
-            again.vocabulary.fingerprint, first.vocabulary.fingerprint
-        )
-        np.testing.assert_array_equal(
-            stream_of(again.train), stream_of(first.train)
-        )
-
-    def test_vocabulary_is_not_trained_on_held_out_text(self):
-        # Only held-out documents hold a "Q".
-        texts = [
-            text.replace("k", "Q") if is_held_out(text, 0.2) else text
-            for text in testing.documents()
-        ]
-        texts = [t for t in texts if ("Q" in t) == is_held_out(t, 0.2)]
-        path = self.folder / "q.txt"
-        path.write_text("\n\n".join(texts), encoding="utf-8")
-        corpus = prepare_corpus(
-            self.config(f"text:{path}:blank_lines"), self.cache
-        )
-        pieces = corpus.vocabulary.pieces(range(testing.ROWS - 128))
-        self.assertFalse(any("Q" in piece for piece in pieces))
-
-    @parameterized.parameters("train", "given")
-    def test_empty_corpus(self, kind):
-        path = self.folder / "empty.txt"
-        path.write_text("\n\n  \n", encoding="utf-8")
-        name = "train" if kind == "train" else str(self.vocabulary)
-        config = self.config(f"text:{path}", **{"data.vocabulary": name})
-        with self.assertRaisesRegex(InputError, "--dataset: the corpus holds"):
-            prepare_corpus(config, self.cache)
-
-    @parameterized.parameters("train", "given")
-    def test_invalid_utf8_is_refused_before_anything_else_is_said(self, kind):
-        path = self.folder / "bad.txt"
-        path.write_bytes(b"good\n\nbad \xff\n\nmore")
-        name = "train" if kind == "train" else str(self.vocabulary)
-        config = self.config(
-            f"text:{path}:blank_lines",
-            **{"data.vocabulary": name, "data.invalid_utf8": "refuse"},
-        )
-        with self.assertRaisesRegex(InputError, "bad.txt: is not UTF-8"):
-            prepare_corpus(config, self.cache)
-
-    def test_skipped_documents_are_told_with_file_and_count(self):
-        dataset = testing.write_corpus(self.folder)
-        path = self.folder / "corpus.txt"
-        path.write_bytes(path.read_bytes() + b"\n\n\xff\n\n\xfe")
-        config = self.config(
-            dataset, **{"data.vocabulary": str(self.vocabulary)}
-        )
-        with mock.patch("sys.stderr") as stderr:
-            prepare_corpus(config, self.cache)
-        told = "".join(call.args[0] for call in stderr.write.call_args_list)
-        self.assertRegex(told, r"corpus.txt: skipped 2 document\(s\)")
-        (folder,) = self.cache.glob("tokens-*")
-        skipped = json.loads((folder / "skipped.json").read_text("utf-8"))
-        self.assertEqual(list(skipped.values()), [2])
-
-    def test_vocabulary_larger_than_the_embedding(self):
-        config = self.config(
-            testing.write_corpus(self.folder),
-            **{
-                "data.vocabulary": str(self.vocabulary),
-                "model.vocabulary_size": 256,
-            },
-        )
-        with self.assertRaisesRegex(
-            InputError, "got 256; expected at least 485.*--set=model"
-        ):
-            prepare_corpus(config, self.cache)
 
 
 if __name__ == "__main__":
