@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from al_tf.contraction import spread_sample
-from al_tf.neighbors import BruteForceIndex, NeighborIndex, Neighbors
+from al_tf.exact_index import ExactIndex
+from al_tf.neighbors import NeighborIndex, Neighbors
 
 # Builds an approximate index from (rows, offsets, k).
 IndexFactory = Callable[[np.ndarray, np.ndarray, int], NeighborIndex]
@@ -49,7 +50,7 @@ def exact_search(
 
     Clusters whose average linkage is above the threshold are not listed.
     """
-    index = BruteForceIndex(means, variances)
+    index = ExactIndex(means, variances)
 
     def search(rows: np.ndarray) -> Neighbors:
         within = threshold - variances[rows]

@@ -15,7 +15,7 @@ from al_tf.embeddings import (
     normalized,
     open_embeddings,
 )
-from al_tf.neighbors import BruteForceIndex
+from al_tf.exact_index import ExactIndex
 from runkit import InputError
 
 
@@ -129,7 +129,7 @@ class Clustering:
                 got=new.shape[1],
                 expected=str(self.centers.shape[1]),
             )
-        index = BruteForceIndex(self.centers, self.variances)
+        index = ExactIndex(self.centers, self.variances)
         assigned = np.empty(new.shape[0], np.int64)
         fresh = self.num_clusters
         for first, block in new.blocks():
@@ -143,7 +143,7 @@ class Clustering:
         return assigned
 
     def _nearest_cluster(
-        self, rows: np.ndarray, index: BruteForceIndex
+        self, rows: np.ndarray, index: ExactIndex
     ) -> tuple[np.ndarray, np.ndarray]:
         # A few candidates in float32, the choice among them in float64.
         k = min(4, self.num_clusters)

@@ -22,7 +22,8 @@ from absl import app, flags
 
 import al_tf
 from al_tf.embeddings import open_embeddings, working_copy
-from al_tf.neighbors import BruteForceIndex, symmetrize
+from al_tf.exact_index import ExactIndex
+from al_tf.neighbors import symmetrize
 from benchmarks import al_data, al_graph_rules, harness
 
 _EXAMPLES = flags.DEFINE_integer("examples", 20_000, "pool size")
@@ -175,7 +176,7 @@ def rules_row(path, at, expected) -> dict:
     work = working_copy(open_embeddings(path), "cosine")
     rows = work.rows.astype(np.float32)
     everyone = np.arange(len(rows))
-    ids = BruteForceIndex(rows).search(rows, 16, everyone).ids
+    ids = ExactIndex(rows).search(rows, 16, everyone).ids
     step = rows[:, None].astype(np.float64) - rows[ids]
     distances = np.einsum("nkd,nkd->nk", step, step)
     far = max(2 * at, float(np.median(distances[:, -1])))

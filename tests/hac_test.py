@@ -18,7 +18,7 @@ from al_tf import (
     row_kernels,
     scann_index,
 )
-from al_tf.neighbors import BruteForceIndex
+from al_tf.exact_index import ExactIndex
 
 
 def points(kind: str, n: int, seed: int) -> np.ndarray:
@@ -244,7 +244,7 @@ class AverageLinkageTest(parameterized.TestCase):
             merges, _, effort = cluster(
                 rows,
                 num_neighbors=6,
-                make_index=lambda r, o, k: BruteForceIndex(r.copy(), o.copy()),
+                make_index=lambda r, o, k: ExactIndex(r.copy(), o.copy()),
             )
         tree = hierarchy.linkage(
             distance.pdist(rows.astype(np.float64), "sqeuclidean"), "average"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from al_tf import neighbors, scann_index
+from al_tf import contraction, exact_index, neighbors, recall, scann_index
+from al_tf.exact_index import ExactIndex
 from runkit import InputError
 
 
@@ -13,13 +14,13 @@ def all_distances(queries, rows, offsets=0.0):
     return (step**2).sum(2) + offsets
 
 
-class BruteForceIndexTest(parameterized.TestCase):
+class ExactIndexTest(parameterized.TestCase):
     @parameterized.product(d=[1, 7, 64], n=[1, 5, 700, 5000], offset=[0.0, 1.0])
     def test_finds_the_nearest_and_bounds_the_rest(self, d, n, offset):
         generator = np.random.default_rng(n + d)
         rows = generator.standard_normal((n, d)).astype(np.float32)
         offsets = offset * generator.random(n)
-        index = neighbors.BruteForceIndex(rows, offsets)
+        index = ExactIndex(rows, offsets)
         asked = np.arange(min(n, 600))
         k = 5
         found = index.search(rows[asked], k, asked)
@@ -45,7 +46,7 @@ class BruteForceIndexTest(parameterized.TestCase):
         rows = np.random.default_rng(0).standard_normal((500, 64))
         rows = (rows / np.linalg.norm(rows, axis=1)[:, None]).astype("f")
         ids = np.arange(500)
-        found = neighbors.BruteForceIndex(rows).search(rows, 8, ids)
+        found = ExactIndex(rows).search(rows, 8, ids)
         true = all_distances(rows, rows)
         eighth = np.sort(true, 1)[:, 8]
         self.assertLess((eighth - found.bound).max(), 5e-5)
@@ -55,7 +56,7 @@ class BruteForceIndexTest(parameterized.TestCase):
         generator = np.random.default_rng(1)
         rows = (100 + 1e-3 * generator.standard_normal((300, 16))).astype("f")
         ids = np.arange(300)
-        found = neighbors.BruteForceIndex(rows).search(rows, 3, ids)
+        found = ExactIndex(rows).search(rows, 3, ids)
         true = all_distances(rows, rows)
         np.fill_diagonal(true, np.inf)
         for i in ids:
@@ -64,14 +65,14 @@ class BruteForceIndexTest(parameterized.TestCase):
 
     def test_infinite_offset_hides_a_row(self):
         rows = np.zeros((4, 2), np.float32)
-        index = neighbors.BruteForceIndex(rows, np.array([0, np.inf, 0, 0]))
+        index = ExactIndex(rows, np.array([0, np.inf, 0, 0]))
         found = index.search(rows[:1], 3, np.array([0]))
         self.assertEqual(sorted(found.ids[0]), [-1, 2, 3])
 
     def test_self_is_excluded_among_duplicates(self):
         rows = np.ones((50, 3), np.float32)
         ids = np.arange(50)
-        found = neighbors.BruteForceIndex(rows).search(rows, 4, ids)
+        found = ExactIndex(rows).search(rows, 4, ids)
         self.assertFalse((found.ids == ids[:, None]).any())
         self.assertTrue((found.ids >= 0).all())
 
@@ -80,7 +81,7 @@ class BruteForceIndexTest(parameterized.TestCase):
         rows = generator.standard_normal((800, 6)).astype(np.float32)
         ids = np.arange(800)
         within = generator.uniform(0.2, 3, 800)
-        found = neighbors.BruteForceIndex(rows).search(rows, 8, ids, within)
+        found = ExactIndex(rows).search(rows, 8, ids, within)
         true = all_distances(rows, rows)
         np.fill_diagonal(true, np.inf)
         short = 0
@@ -95,6 +96,23 @@ class BruteForceIndexTest(parameterized.TestCase):
             self.assertLessEqual(found.bound[i], rest)
         self.assertBetween(short, 100, 700)
 
+    def test_a_limit_at_the_distance_of_zero_rows(self):
+        rows, exclude = np.zeros((9, 4), np.float32), np.full(3, -1)
+        queries = np.float32([[0] * 4, [1, 2, 3, 4], [1e-3] * 4])
+        within = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
+        index = ExactIndex(rows)
+        found = index.search(queries, 12, exclude, within)
+        for ids in found.ids:
+            self.assertCountEqual(ids, [*range(9), -1, -1, -1])
+        self.assertTrue((found.bound > within).all(), found.bound - within)
+
+    def test_a_limit_that_is_no_number_limits_nothing(self):
+        rows = np.eye(5, dtype=np.float32)
+        found = ExactIndex(rows).search(
+            rows, 3, np.arange(5), np.full(5, np.nan)
+        )
+        self.assertTrue((found.ids >= 0).all())
+
     @parameterized.parameters(False, True)
     def test_fewer_dimensions_first_find_the_same(self, limited):
         # A few strong directions, none of them an axis.
@@ -107,13 +125,13 @@ class BruteForceIndexTest(parameterized.TestCase):
         offsets = 0.01 * generator.random(6000)
         offsets[7] = np.inf
         within = np.full(6000, 0.5) if limited else None
-        index = neighbors.BruteForceIndex(rows, offsets)
-        with absltest.mock.patch.object(neighbors, "_MUCH_WORK", 0):
+        index = ExactIndex(rows, offsets)
+        with absltest.mock.patch.object(exact_index, "_MUCH_WORK", 0):
             found = index.search(rows, 6, ids, within)
         assert index._contraction is not None
         self.assertLess(index._contraction[1].shape[1], 48)
-        plain = neighbors.BruteForceIndex(rows, offsets)
-        with absltest.mock.patch.object(neighbors, "_MANY_QUERIES", 10**9):
+        plain = ExactIndex(rows, offsets)
+        with absltest.mock.patch.object(exact_index, "_MANY_QUERIES", 10**9):
             expected = plain.search(rows, 6, ids, within)
         np.testing.assert_allclose(found.bound, expected.bound, atol=1e-4)
         # Only neighbours that tie up to rounding may differ.
@@ -129,9 +147,9 @@ class BruteForceIndexTest(parameterized.TestCase):
         row = np.full(d, 1 / np.sqrt(d), np.float32)
         rows = np.tile(row, (3, 1))
         query = np.full((1, d), 0.45 * 2.0**-25 * np.sqrt(d), np.float32)
-        index = neighbors.BruteForceIndex(rows)
+        index = ExactIndex(rows)
         axes = np.linalg.qr(np.eye(d, 8) + 1e-3)[0]
-        short = neighbors.contraction.contract(rows, axes, 8)
+        short = contraction.contract(rows, axes, 8)
         index._contraction = axes, short
         found = index.search(query, 1, np.array([-1]))
         true = all_distances(query, rows)[0]
@@ -151,17 +169,17 @@ class GraphTest(absltest.TestCase):
     def test_recall_by_hand(self):
         true = np.array([[1, 2], [3, -1]])
         found = np.array([[2, 5], [3, 7]])
-        self.assertAlmostEqual(neighbors.recall(found, true), 2 / 3)
+        self.assertAlmostEqual(recall.recall(found, true), 2 / 3)
         nothing = np.full((1, 2), -1)
-        self.assertEqual(neighbors.recall(nothing, nothing), 1.0)
+        self.assertEqual(recall.recall(nothing, nothing), 1.0)
 
     def test_measure_recall_sees_missing_neighbours(self):
         rows = np.random.default_rng(2).standard_normal((300, 8)).astype("f")
         ids = np.arange(300)
-        lists = neighbors.BruteForceIndex(rows).search(rows, 4, ids).ids
-        self.assertEqual(neighbors.measure_recall(rows, lists), 1.0)
+        lists = ExactIndex(rows).search(rows, 4, ids).ids
+        self.assertEqual(recall.measure_recall(rows, lists), 1.0)
         lists[:, 0] = -1
-        self.assertAlmostEqual(neighbors.measure_recall(rows, lists), 0.75)
+        self.assertAlmostEqual(recall.measure_recall(rows, lists), 0.75)
 
 
 @pytest.mark.skipif(not scann_index.is_available(), reason="no ScaNN")
@@ -180,8 +198,8 @@ class ScannIndexTest(parameterized.TestCase):
         ids = np.arange(3000)
         found = index.search(rows, 8, ids)
         self.assertFalse((found.ids == ids[:, None]).any())
-        exact = neighbors.BruteForceIndex(rows, offsets).search(rows, 8, ids)
-        self.assertGreater(neighbors.recall(found.ids, exact.ids), 0.95)
+        exact = ExactIndex(rows, offsets).search(rows, 8, ids)
+        self.assertGreater(recall.recall(found.ids, exact.ids), 0.95)
         np.testing.assert_allclose(
             np.median(found.bound), np.median(exact.bound), rtol=0.02
         )
