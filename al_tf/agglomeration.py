@@ -17,6 +17,7 @@ import numpy as np
 from al_tf import hac_kernels as kernels
 from al_tf import row_kernels
 from al_tf.cluster_search import (
+    QUERY_BLOCK,
     ClusterSearch,
     Effort,
     IndexFactory,
@@ -27,7 +28,6 @@ from al_tf.cluster_search import (
 from al_tf.neighbors import Neighbors
 from runkit import Progress
 
-_QUERY_BLOCK = 65536
 # Multiply-adds that are not worth waking other threads for.
 _SERIAL_WORK = 2e7
 _ROW_FIELDS = (
@@ -135,22 +135,15 @@ class Agglomeration:
     def first_answer(self, threshold: float) -> Neighbors:
         """Asks for the neighbours of all points, up to a distance."""
         rows = np.arange(len(self._mean), dtype=np.int32)
-        ids = np.empty((len(rows), self.k), np.int32)
-        bound = np.empty(len(rows))
         progress = Progress(len(rows), "queries", "neighbours")
-        search = self._search.first(self._mean32, self._variance, threshold)
-        order = rows
-        if not self._search.is_exact:
-            order = rows[locality_order(self._mean32)]
-        for start in range(0, len(rows), _QUERY_BLOCK):
-            block = order[start : start + _QUERY_BLOCK]
-            answer = search(block)
-            ids[block], bound[block] = answer.ids, answer.bound
+
+        def report(done: int) -> None:
             if self._verbose:
-                progress.update(min(start + _QUERY_BLOCK, len(rows)))
-        if not self._search.is_exact:
-            ids = row_kernels.mutual_lists(ids, 2 * self.k)
-        answer = Neighbors(ids, bound)
+                progress.update(done)
+
+        answer = self._search.first(
+            self._mean32, self._variance, threshold, report
+        )
         self.take_answer(rows, answer)
         self.effort.queries += len(rows)
         return answer
@@ -230,8 +223,8 @@ class Agglomeration:
         )
 
     def _ask(self, rows: np.ndarray, search: Search) -> None:
-        for start in range(0, len(rows), _QUERY_BLOCK):
-            part = rows[start : start + _QUERY_BLOCK]
+        for start in range(0, len(rows), QUERY_BLOCK):
+            part = rows[start : start + QUERY_BLOCK]
             answer = search(part)
             bound = answer.bound + self._variance[part]
             self.take_answer(part, Neighbors(answer.ids, bound))

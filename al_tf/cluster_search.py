@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from al_tf import row_kernels
 from al_tf.contraction import spread_sample
 from al_tf.exact_index import ExactIndex
 from al_tf.neighbors import NeighborIndex, Neighbors
@@ -16,6 +17,7 @@ IndexFactory = Callable[[np.ndarray, np.ndarray, int], NeighborIndex]
 # Finds the neighbours of clusters, given by row number.
 Search = Callable[[np.ndarray], Neighbors]
 
+QUERY_BLOCK = 65536
 # Multiply-adds for which an exact answer is preferred to an approximate one.
 _CHEAP_WORK = 2e10
 _ORDERED_ROWS = 4096
@@ -96,19 +98,35 @@ class ClusterSearch:
         # Cluster that each row of the index is part of now; -1: retired.
         self._members = np.zeros(0, np.int32)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether every search is exact."""
-        return self._make_index is None
-
     def first(
-        self, means: np.ndarray, variances: np.ndarray, threshold: float
-    ) -> Search:
-        """The search of all points at the beginning."""
+        self,
+        means: np.ndarray,
+        variances: np.ndarray,
+        threshold: float,
+        report: Callable[[int], None],
+    ) -> Neighbors:
+        """The neighbours of all points at the beginning.
+
+        Args:
+            means: `[n, d]` float32.
+            variances: `[n]` float64.
+            threshold: neighbours farther away need not be listed.
+            report: called with the number of points answered.
+        """
         if self._make_index is None:
-            return exact_search(means, variances, self._k, threshold)
+            index = ExactIndex(means, variances)
+            return index.search_all(self._k, threshold - variances, report)
         self.build(means, variances)
-        return self.indexed(means)
+        search = self.indexed(means)
+        ids = np.empty((len(means), self._k), np.int32)
+        bound = np.empty(len(means))
+        order = locality_order(means).astype(np.int32)
+        for start in range(0, len(order), QUERY_BLOCK):
+            block = order[start : start + QUERY_BLOCK]
+            answer = search(block)
+            ids[block], bound[block] = answer.ids, answer.bound
+            report(start + len(block))
+        return Neighbors(row_kernels.mutual_lists(ids, 2 * self._k), bound)
 
     def build(self, means: np.ndarray, variances: np.ndarray) -> None:
         """Builds the index anew over the present clusters."""
@@ -156,6 +174,6 @@ class ClusterSearch:
         that read everything, and a query to a standing tree far less.
         """
         n, d = means.shape
-        if self.is_exact or float(num_queries) * n * d < _CHEAP_WORK:
+        if self._make_index is None or float(num_queries) * n * d < _CHEAP_WORK:
             return False
         return not self.is_old(num_open) or num_queries > 16 * np.sqrt(n)

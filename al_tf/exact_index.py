@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -10,9 +14,13 @@ import threadpoolctl
 
 from al_tf import contraction, row_kernels
 from al_tf.neighbors import Neighbors
+from al_tf.row_kernels import Side
 
 # Tiles of the distance matrix; the product stays in the cache of a core.
 _TILE_ROWS = 512
+# Players of a tournament: many enough for all cores, at most this many tiles.
+_PLAYERS = 32
+_MOST_TILES = 8
 _UNIT_ROUNDOFF = 2.0**-24
 # Smaller numbers are zero for some threads' arithmetic.
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -22,6 +30,65 @@ _MUCH_WORK = 2e9
 _SAMPLE_QUERIES = 128
 # Looking for the libraries takes longer than a small search: done once.
 _BLAS = threadpoolctl.ThreadpoolController()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """Queries and the lists that they fill.
+
+    Attributes:
+        rows: `[q, d]` float32.
+        factor: `[q, w]` float32, what is multiplied first: the same rows or
+            their contraction.
+        bias: `[q]` float32, see `row_kernels.Side`.
+        square: `[q]` float64 squared norms.
+        error: `[q]` float64, see `ExactIndex`.
+        exclude: `[q]` ids not to be found.
+        ids: `[q, k]` int32.
+        values: `[q, k]` float32.
+    """
+
+    rows: np.ndarray
+    factor: np.ndarray
+    bias: np.ndarray
+    square: np.ndarray
+    error: np.ndarray
+    exclude: np.ndarray
+    ids: np.ndarray
+    values: np.ndarray
+
+    def sample(self, size: int) -> _Asked:
+        """Copies of rows at even steps, with lists of their own."""
+        arrays = (getattr(self, field.name) for field in _FIELDS)
+        return _Asked(
+            *(contraction.spread_sample(a, size).copy() for a in arrays)
+        )
+
+    def answer(self) -> Neighbors:
+        """What the lists hold, with a bound on what they do not."""
+        last = self.values[:, -1]
+        bound = self.square + last - self.error
+        all_listed = last >= row_kernels.EMPTY
+        return Neighbors(self.ids, np.where(all_listed, np.inf, bound))
+
+
+_FIELDS = dataclasses.fields(_Asked)
+
+
+class _Block(NamedTuple):
+    """At most a tile of queries, ready to be multiplied.
+
+    Attributes:
+        factor: `[q, w]` float32, what is multiplied.
+        doubled: `[q, d]` what confirms the product, or `[q, 0]`.
+        exclude: `[q]` ids not to be found.
+        side: of `row_kernels.scan_tile`.
+    """
+
+    factor: np.ndarray
+    doubled: np.ndarray
+    exclude: np.ndarray
+    side: Side
 
 
 class ExactIndex:
@@ -35,7 +102,7 @@ class ExactIndex:
     The products are float32, and a rounding error must not hide a neighbour.
     With u = 2^-24, standard bounds on a dot product of d terms whose inputs
     were rounded give an error of at most 2 (d + 3) u |q| |y| (1 + small) for
-    the product and u (|bias| + |value|) for the rest. `search` subtracts a
+    the product and u (|bias| + |value|) for the rest. A search subtracts a
     slightly larger number from the k-th value, so that its `bound` is rigorous.
     A lower bound rules a row out where it exceeds the k-th value by that number
     too; what is left is added up in float64.
@@ -74,114 +141,203 @@ class ExactIndex:
             within: `[q]` distances beyond which rows need not be listed;
                 `bound` lies above them where nothing nearer was left out.
         """
+        no_bias = np.zeros(len(queries), np.float32)
+        asked = self._ask(queries, no_bias, k, exclude, within)
+        tiles = _tiles(0, len(queries))
+        with _workers(len(tiles)) as run:
+            run(lambda tile: self._scan_all(self._block(asked, tile)), tiles)
+        return asked.answer()
+
+    def search_all(
+        self,
+        k: int,
+        within: np.ndarray | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> Neighbors:
+        """The neighbours of every row, from half as many products.
+
+        A product serves the lists of both its rows. Blocks of rows meet as the
+        players of a tournament: no two pairs of a round share a block, so each
+        list is in one thread's hands at a time, and the order in which it is
+        filled does not depend on the number of threads.
+
+        Args:
+            k: neighbours a row, itself excluded.
+            within: `[n]`, see `search`.
+            report: called with the number of rows done, in proportion.
+        """
+        n = len(self._rows)
+        asked = self._ask(self._rows, self._bias, k, np.arange(n), within)
+        size = min(max(n // _TILE_ROWS // _PLAYERS, 1), _MOST_TILES)
+        tiles = _tiles(0, n)
+        players = [tiles[i : i + size] for i in range(0, len(tiles), size)]
+        rounds = tournament(len(players))
+
+        def meet(pair: tuple[int, int]) -> None:
+            self._meet(asked, players[pair[0]], players[pair[1]])
+
+        with _workers(len(players)) as run:
+            for done, pairs in enumerate(rounds, 1):
+                run(meet, pairs)
+                if report:
+                    report(n * done // len(rounds))
+        return asked.answer()
+
+    def _ask(
+        self,
+        queries: np.ndarray,
+        bias: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        within: np.ndarray | None,
+    ) -> _Asked:
+        """Empty lists; a large search prepares what makes it cheaper."""
         square = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
-        error = self._rounding_error(square)
+        error = _SMALLEST + _UNIT_ROUNDOFF * (
+            2.1 * (self._rows.shape[1] + 6) * np.sqrt(square * self._largest)
+            + 4.0 * (self._largest + square)
+        )
         limit = np.full(len(queries), row_kernels.EMPTY, np.float32)
         if within is not None:
             # fmin: a distance that is not a number limits nothing.
             wanted = np.fmin(within - square + 3 * error, row_kernels.EMPTY)
             # Rounded up: the limit must not cut off what it promises.
             limit = np.nextafter(wanted.astype(np.float32), row_kernels.EMPTY)
-        ids = np.full((len(queries), k), -1, np.int32)
-        values = np.repeat(limit[:, None], k, 1)
+        asked = _Asked(
+            queries, queries, bias, square, error, np.asarray(exclude),
+            ids=np.full((len(queries), k), -1, np.int32),
+            values=np.repeat(limit[:, None], k, 1),
+        )  # fmt: skip
         work = len(queries) * self._rows.size
         if len(queries) >= _MANY_QUERIES and work >= _MUCH_WORK:
-            self._try_contraction(queries, k, exclude, limit)
-        self._scan(queries, exclude, error, ids, values)
-        last = values[:, -1]
-        bound = np.where(
-            last < row_kernels.EMPTY, square + last - error, np.inf
-        )
-        return Neighbors(ids, bound)
+            self._try_contraction(asked.sample(_SAMPLE_QUERIES))
+        return dataclasses.replace(asked, factor=self._factor(queries))
 
-    def _rounding_error(self, square: np.ndarray) -> np.ndarray:
-        """What the values of queries of these squared norms may be off by."""
-        return _SMALLEST + _UNIT_ROUNDOFF * (
-            2.1 * (self._rows.shape[1] + 6) * np.sqrt(square * self._largest)
-            + 4.0 * (self._largest + square)
-        )
+    def _factor(self, queries: np.ndarray) -> np.ndarray:
+        if self._contraction is None:
+            return queries
+        axes, rows = self._contraction
+        if queries is self._rows:
+            return rows
+        return contraction.contract(queries, axes, rows.shape[1])
 
-    def _try_contraction(
-        self,
-        queries: np.ndarray,
-        k: int,
-        exclude: np.ndarray,
-        limit: np.ndarray,
-    ) -> None:
+    def _try_contraction(self, sample: _Asked) -> None:
         """Finds the number of dimensions that is cheapest to look at first."""
         if self._was_tried:
             return
         self._was_tried = True
-        queries, exclude, limit = (
-            contraction.spread_sample(a, _SAMPLE_QUERIES)
-            for a in (queries, exclude, limit)
-        )
-        ids = np.full((len(queries), k), -1, np.int32)
-        values = np.repeat(limit[:, None], k, 1)
-        no_error = np.zeros(len(queries))
-        self._scan(queries, exclude, no_error, ids, values)
+        self._scan_all(self._block(sample, slice(0, len(sample.rows))))
         axes = contraction.principal_axes(self._rows)
         width = contraction.best_width(
-            self._rows, self._bias, axes, queries, exclude, values[:, -1]
-        )
+            self._rows, self._bias, axes, sample.rows, sample.exclude,
+            sample.values[:, -1],
+        )  # fmt: skip
         if width is not None:
             rows = contraction.contract(self._rows, axes, width)
             self._contraction = axes, rows
 
-    def _scan(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        error: np.ndarray,
-        ids: np.ndarray,
-        values: np.ndarray,
+    def _block(self, asked: _Asked, tile: slice) -> _Block:
+        rows = asked.rows[tile]
+        if self._contraction is None:
+            rows = rows[:, :0]
+        return _Block(
+            -2 * asked.factor[tile],
+            -2 * rows,
+            asked.exclude[tile],
+            self._side(asked, tile),
+        )
+
+    def _side(self, asked: _Asked, tile: slice) -> Side:
+        slack = asked.error[tile].astype(np.float32)
+        if self._contraction is None:
+            slack[:] = 0
+        bias, ids, values = (
+            asked.bias[tile],
+            asked.ids[tile],
+            asked.values[tile],
+        )
+        return Side(tile.start, bias, slack, ids, values)
+
+    def _scan_all(self, block: _Block) -> None:
+        """Fills the lists of a block from all rows."""
+        for tile in _tiles(0, len(self._rows)):
+            self._scan(block, tile)
+
+    def _meet(
+        self, asked: _Asked, own: list[slice], others: list[slice]
     ) -> None:
-        """Fills the lists, a thread a block of queries.
+        """Lets the rows of some tiles and those of others find each other."""
+        for first in own:
+            block = self._block(asked, first)
+            for second in others:
+                if second == first:
+                    self._scan(block, second)
+                elif second.start > first.start:
+                    self._scan(block, second, self._side(asked, second))
+
+    def _scan(
+        self, block: _Block, tile: slice, other: Side | None = None
+    ) -> None:
+        """Offers a tile's rows to a block's lists and, to `other`, the block's.
 
         Product and scan alternate in cache; threads inside the product as
         well would fight over the cores.
         """
-        starts = range(0, len(queries), _TILE_ROWS)
-        workers = min(numba.get_num_threads(), max(len(starts), 1))
+        if other is None:
+            other = row_kernels.without_lists(tile.start, self._bias[tile])
+        rows = self._rows[tile]
+        factor = rows
+        if self._contraction is None:
+            rows = rows[:, :0]
+        else:
+            factor = self._contraction[1][tile]
+        row_kernels.scan_tile(
+            block.factor @ factor.T, block.side, other, block.exclude,
+            block.doubled, rows,
+        )  # fmt: skip
 
-        def scan_block(start: int) -> None:
-            block = slice(start, start + _TILE_ROWS)
-            self._scan_block(
-                queries[block], exclude[block], error[block].astype(np.float32),
-                ids[block], values[block],
-            )  # fmt: skip
 
-        with (
-            _BLAS.limit(limits=1, user_api="blas"),
-            futures.ThreadPoolExecutor(workers) as pool,
-        ):
-            for _ in pool.map(scan_block, starts):
-                pass
+def tournament(players: int) -> list[list[tuple[int, int]]]:
+    """Rounds in which everyone meets everyone once, and first themselves.
 
-    def _scan_block(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        error: np.ndarray,
-        ids: np.ndarray,
-        values: np.ndarray,
-    ) -> None:
-        doubled = -2 * queries
-        # What is multiplied first, and what confirms a lower bound.
-        left, right = doubled, self._rows
-        exact, rows = doubled[:, :0], self._rows[:, :0]
-        slack = np.zeros_like(error)
-        if self._contraction is not None:
-            axes, right = self._contraction
-            left = -2 * contraction.contract(queries, axes, right.shape[1])
-            exact, rows, slack = doubled, self._rows, error
-        products = np.empty(len(queries) * _TILE_ROWS, np.float32)
-        for first in range(0, len(right), _TILE_ROWS):
-            tile = slice(first, min(first + _TILE_ROWS, len(right)))
-            out = products[: len(left) * len(right[tile])]
-            out = out.reshape(len(left), -1)
-            np.matmul(left, right[tile].T, out=out)
-            row_kernels.scan_tile(
-                out, self._bias[tile], first, exclude, slack, exact,
-                rows[tile], ids, values,
-            )  # fmt: skip
+    The circle method: one player stays, the others move on by a seat a round;
+    an odd number is made even by a player whose opponents rest.
+
+    Args:
+        players: their number.
+
+    Returns:
+        Rounds of pairs (i, j), i <= j; no player is in two pairs of a round.
+    """
+    rounds = [[(i, i) for i in range(players)]]
+    seats = list(range(players + players % 2))
+    for _ in range(len(seats) - 1):
+        half = len(seats) // 2
+        facing = zip(seats[:half], reversed(seats[half:]), strict=True)
+        pairs = [(min(pair), max(pair)) for pair in facing]
+        rounds.append([pair for pair in pairs if pair[1] < players])
+        seats.insert(1, seats.pop())
+    return rounds
+
+
+def _tiles(start: int, stop: int) -> list[slice]:
+    starts = range(start, stop, _TILE_ROWS)
+    return [slice(first, min(first + _TILE_ROWS, stop)) for first in starts]
+
+
+@contextlib.contextmanager
+def _workers(
+    most: int,
+) -> Iterator[Callable[[Callable[[Any], None], Iterable[Any]], None]]:
+    """Threads to map a function over items, with products of one thread."""
+
+    def run(function: Callable[[Any], None], items: Iterable[Any]) -> None:
+        for _ in pool.map(function, items):
+            pass
+
+    count = min(numba.get_num_threads(), max(most, 1))
+    with (
+        _BLAS.limit(limits=1, user_api="blas"),
+        futures.ThreadPoolExecutor(count) as pool,
+    ):
+        yield run

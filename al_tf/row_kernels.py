@@ -6,67 +6,102 @@ changes a result.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
-_STRETCH = 256
+_STRETCH = 32
 # Larger than any value of `scan_tile`, and finite: inf - inf would be NaN.
 EMPTY = np.finfo(np.float32).max
 
 
+class Side(NamedTuple):
+    """The rows of one side of a tile of products.
+
+    Attributes:
+        first: id of the first row.
+        bias: `[m]` float32, infinite for rows that must not be found.
+        slack: `[m]` float32, see `scan_tile`.
+        ids: `[m, k]` int32 neighbour lists, ascending by value; -1 where still
+            empty.
+        values: `[m, k]` float32; where still empty, what a value must be below
+            to be kept.
+    """
+
+    first: int
+    bias: np.ndarray
+    slack: np.ndarray
+    ids: np.ndarray
+    values: np.ndarray
+
+
+def without_lists(first, bias):
+    """A `Side` whose rows are found and look for nothing."""
+    ids = np.full((len(bias), 1), -1, np.int32)
+    values = np.full((len(bias), 1), -EMPTY, np.float32)
+    return Side(first, bias, np.zeros(len(bias), np.float32), ids, values)
+
+
 @numba.njit(nogil=True, fastmath={"reassoc", "nnan", "nsz"}, cache=True)
-def scan_tile(
-    products, bias, first, exclude, slack, doubled, rows, ids, values
-):
-    """Keeps for each query the smallest values seen so far.
+def scan_tile(products, left, right, exclude, doubled, rows):
+    """Offers the rows of each side to the lists of the other.
+
+    Row j of the right has, for row i of the left, the value product + bias[j];
+    the other way round it is product + bias[i].
 
     Args:
-        products: `[q, m]` float32; product + bias is the value or, where
-            `doubled` has columns, a lower bound of it up to `slack`.
-        bias: `[m]` float32, infinite for rows that must not be found.
-        first: id of column 0.
-        exclude: `[q]` id that a query must not find (itself), or -1.
-        slack: `[q]` float32 rounding error of the lower bounds, else 0.
-        doubled: `[q, d]` float32, minus twice the queries, to compute the
-            values where products + bias are lower bounds; else `[q, 0]`.
-        rows: `[m, d]` or `[m, 0]` float32 database rows of the columns.
-        ids: `[q, k]` int32, ascending by value; -1 where still empty.
-        values: `[q, k]` float32; where still empty, what a value must be
-            below to be kept.
+        products: `[m, r]` float32, exactly or, where `doubled` has columns,
+            such that the values are off by less than `slack` or too small.
+        left: `Side` of m rows.
+        right: `Side` of r rows.
+        exclude: `[m]` id that a row of the left must not find (itself), or -1.
+        doubled: `[m, d]` float32, minus twice the rows of the left, to compute
+            the products where `products` holds bounds; else `[m, 0]`.
+        rows: `[r, d]` or `[r, 0]` float32 rows of the right.
     """
-    k = ids.shape[1]
     is_bound = doubled.shape[1] > 0
-    below = np.empty(_STRETCH, np.int64)
-    for i in range(products.shape[0]):
-        row = products[i]
-        for start in range(0, bias.size, _STRETCH):
-            stretch = row[start : start + _STRETCH]
-            stretch_bias = bias[start : start + _STRETCH]
-            last = values[i, k - 1] + slack[i]
-            # How far the stretch reaches below the k-th value: a branch-free
-            # sum, which becomes SIMD (a minimum does not). Nearly every
-            # stretch ends here.
-            excess = np.float32(0)
-            for j in range(stretch.size):
-                value = stretch[j] + stretch_bias[j]
-                excess += max(np.float32(0), last - value)
-            if excess == 0:
-                continue
-            count = 0
-            for j in range(stretch.size):
-                below[count] = start + j
-                count += stretch[j] + stretch_bias[j] < last
-            for j in below[:count]:
-                value = row[j] + bias[j]
+    left_cut = left.values[:, -1] + left.slack
+    right_cut = right.values[:, -1] + right.slack
+    left_bias, right_bias = left.bias, right.bias
+    size = right_bias.size
+    for i in range(left_bias.size):
+        bias = left_bias[i]
+        for stretch in range(-(-size // _STRETCH)):
+            start = stretch * _STRETCH
+            cut = left_cut[i]
+            if start + _STRETCH <= size:
+                # How far the stretch reaches below the lists' last values: a
+                # branch-free sum of fixed length, which becomes SIMD (a
+                # minimum does not). Nearly every stretch ends here.
+                excess = np.float32(0)
+                for at in range(_STRETCH):
+                    product = products[i, start + at]
+                    below = cut - (product + right_bias[start + at])
+                    excess += max(np.float32(0), below)
+                    below = right_cut[start + at] - (product + bias)
+                    excess += max(np.float32(0), below)
+                if excess == 0:
+                    continue
+            for j in range(start, min(start + _STRETCH, size)):
+                product = np.float64(products[i, j])
+                if (
+                    product + right.bias[j] >= left_cut[i]
+                    and product + left.bias[i] >= right_cut[j]
+                ) or right.first + j == exclude[i]:
+                    continue
                 if is_bound:
                     # In float64: added up in float32, a bias far larger than
                     # the products would be rounded with each of them.
-                    total = np.float64(bias[j])
+                    product = 0.0
                     for c in range(doubled.shape[1]):
-                        total += np.float64(doubled[i, c]) * rows[j, c]
-                    value = np.float32(total)
-                if first + j != exclude[i]:
-                    _keep(value, first + j, ids[i], values[i])
+                        product += np.float64(doubled[i, c]) * rows[j, c]
+                value = np.float32(product + right.bias[j])
+                _keep(value, right.first + j, left.ids[i], left.values[i])
+                left_cut[i] = left.values[i, -1] + left.slack[i]
+                value = np.float32(product + left.bias[i])
+                _keep(value, left.first + i, right.ids[j], right.values[j])
+                right_cut[j] = right.values[j, -1] + right.slack[j]
 
 
 @numba.njit(nogil=True, cache=True)

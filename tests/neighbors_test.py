@@ -1,5 +1,7 @@
 """Neighbour search: the exact index against numpy, bounds, graph, recall."""
 
+import itertools
+
 import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
@@ -96,6 +98,46 @@ class ExactIndexTest(parameterized.TestCase):
             self.assertLessEqual(found.bound[i], rest)
         self.assertBetween(short, 100, 700)
 
+    @parameterized.product(
+        n=[0, 1, 2, 63, 512, 513, 3000], limited=[False, True]
+    )
+    def test_all_rows_at_once_find_what_each_finds(self, n, limited):
+        generator = np.random.default_rng(n)
+        rows = generator.standard_normal((n, 5)).astype(np.float32)
+        offsets = generator.random(n)
+        offsets[3:4] = np.inf
+        within = generator.uniform(0.2, 3, n) if limited else None
+        index = ExactIndex(rows, offsets)
+        expected = index.search(rows, 4, np.arange(n), within)
+        told: list[int] = []
+        found = index.search_all(4, within, told.append)
+        self.assertEqual((sorted(told), told[-1]), (told, n))
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_allclose(found.bound, expected.bound, atol=1e-5)
+
+    def test_all_rows_at_once_do_not_depend_on_threads(self):
+        # Ties everywhere: which are kept depends on the order of the tiles.
+        rows = np.random.default_rng(6).integers(0, 2, (5000, 4))
+        index = ExactIndex(rows.astype(np.float32))
+        expected = index.search_all(6)
+        for threads in (1, 2, 5):
+            with absltest.mock.patch.object(
+                exact_index.numba, "get_num_threads", lambda n=threads: n
+            ):
+                found = index.search_all(6)
+            np.testing.assert_array_equal(found.ids, expected.ids)
+
+    @parameterized.parameters(*range(12), 57)
+    def test_everyone_meets_everyone_once(self, players):
+        met = []
+        for pairs in exact_index.tournament(players):
+            # By hand: nobody can be at two tables.
+            seated = [player for pair in pairs for player in {*pair}]
+            self.assertLen(set(seated), len(seated))
+            met += pairs
+        everyone = itertools.combinations_with_replacement(range(players), 2)
+        self.assertEqual(sorted(met), [*everyone])
+
     def test_a_limit_at_the_distance_of_zero_rows(self):
         rows, exclude = np.zeros((9, 4), np.float32), np.full(3, -1)
         queries = np.float32([[0] * 4, [1, 2, 3, 4], [1e-3] * 4])
@@ -128,19 +170,22 @@ class ExactIndexTest(parameterized.TestCase):
         index = ExactIndex(rows, offsets)
         with absltest.mock.patch.object(exact_index, "_MUCH_WORK", 0):
             found = index.search(rows, 6, ids, within)
+            all_found = index.search_all(6, within)
         assert index._contraction is not None
         self.assertLess(index._contraction[1].shape[1], 48)
         plain = ExactIndex(rows, offsets)
         with absltest.mock.patch.object(exact_index, "_MANY_QUERIES", 10**9):
             expected = plain.search(rows, 6, ids, within)
-        np.testing.assert_allclose(found.bound, expected.bound, atol=1e-4)
-        # Only neighbours that tie up to rounding may differ.
-        self.assertGreater((found.ids == expected.ids).mean(), 0.999)
         true = all_distances(rows[:500], rows, offsets)
-        for i in range(500):
-            listed = found.ids[i][found.ids[i] >= 0]
-            rest = np.delete(true[i], [i, *listed]).min()
-            self.assertLessEqual(found.bound[i], rest)
+        for answer in (found, all_found):
+            bound = answer.bound
+            np.testing.assert_allclose(bound, expected.bound, atol=1e-4)
+            # Only neighbours that tie up to rounding may differ.
+            self.assertGreater((answer.ids == expected.ids).mean(), 0.999)
+            for i in range(500):
+                listed = answer.ids[i][answer.ids[i] >= 0]
+                rest = np.delete(true[i], [i, *listed]).min()
+                self.assertLessEqual(bound[i], rest)
 
     def test_bound_holds_where_a_large_bias_swallows_products(self):
         d = 4096
