@@ -17,6 +17,7 @@ IndexFactory = Callable[[np.ndarray, np.ndarray, int], NeighborIndex]
 # Finds the neighbours of clusters, given by row number.
 Search = Callable[[np.ndarray], Neighbors]
 
+# Queries of one search: this bounds its memory and paces the progress.
 QUERY_BLOCK = 65536
 # Multiply-adds for which an exact answer is preferred to an approximate one.
 _CHEAP_WORK = 2e10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
@@ -18,7 +17,8 @@ from al_tf.row_kernels import Side
 
 # Tiles of the distance matrix; the product stays in the cache of a core.
 _TILE_ROWS = 512
-# Players of a tournament: many enough for all cores, at most this many tiles.
+# All rows against all: about this many blocks, so that a round has pairs for
+# all cores, of at most so many tiles.
 _PLAYERS = 32
 _MOST_TILES = 8
 _UNIT_ROUNDOFF = 2.0**-24
@@ -32,8 +32,7 @@ _SAMPLE_QUERIES = 128
 _BLAS = threadpoolctl.ThreadpoolController()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """Queries and the lists that they fill.
 
     Attributes:
@@ -59,9 +58,8 @@ class _Asked:
 
     def sample(self, size: int) -> _Asked:
         """Copies of rows at even steps, with lists of their own."""
-        arrays = (getattr(self, field.name) for field in _FIELDS)
         return _Asked(
-            *(contraction.spread_sample(a, size).copy() for a in arrays)
+            *(contraction.spread_sample(array, size).copy() for array in self)
         )
 
     def answer(self) -> Neighbors:
@@ -70,9 +68,6 @@ class _Asked:
         bound = self.square + last - self.error
         all_listed = last >= row_kernels.EMPTY
         return Neighbors(self.ids, np.where(all_listed, np.inf, bound))
-
-
-_FIELDS = dataclasses.fields(_Asked)
 
 
 class _Block(NamedTuple):
@@ -143,7 +138,7 @@ class ExactIndex:
         """
         no_bias = np.zeros(len(queries), np.float32)
         asked = self._ask(queries, no_bias, k, exclude, within)
-        tiles = _tiles(0, len(queries))
+        tiles = _tiles(len(queries))
         with _workers(len(tiles)) as run:
             run(lambda tile: self._scan_all(self._block(asked, tile)), tiles)
         return asked.answer()
@@ -169,7 +164,7 @@ class ExactIndex:
         n = len(self._rows)
         asked = self._ask(self._rows, self._bias, k, np.arange(n), within)
         size = min(max(n // _TILE_ROWS // _PLAYERS, 1), _MOST_TILES)
-        tiles = _tiles(0, n)
+        tiles = _tiles(n)
         players = [tiles[i : i + size] for i in range(0, len(tiles), size)]
         rounds = tournament(len(players))
 
@@ -211,7 +206,7 @@ class ExactIndex:
         work = len(queries) * self._rows.size
         if len(queries) >= _MANY_QUERIES and work >= _MUCH_WORK:
             self._try_contraction(asked.sample(_SAMPLE_QUERIES))
-        return dataclasses.replace(asked, factor=self._factor(queries))
+        return asked._replace(factor=self._factor(queries))
 
     def _factor(self, queries: np.ndarray) -> np.ndarray:
         if self._contraction is None:
@@ -226,7 +221,9 @@ class ExactIndex:
         if self._was_tried:
             return
         self._was_tried = True
-        self._scan_all(self._block(sample, slice(0, len(sample.rows))))
+        block = self._block(sample, slice(0, len(sample.rows)))
+        with _workers(1) as run:
+            run(self._scan_all, [block])
         axes = contraction.principal_axes(self._rows)
         width = contraction.best_width(
             self._rows, self._bias, axes, sample.rows, sample.exclude,
@@ -251,16 +248,12 @@ class ExactIndex:
         slack = asked.error[tile].astype(np.float32)
         if self._contraction is None:
             slack[:] = 0
-        bias, ids, values = (
-            asked.bias[tile],
-            asked.ids[tile],
-            asked.values[tile],
-        )
-        return Side(tile.start, bias, slack, ids, values)
+        lists = asked.ids[tile], asked.values[tile]
+        return Side(tile.start, asked.bias[tile], slack, *lists)
 
     def _scan_all(self, block: _Block) -> None:
         """Fills the lists of a block from all rows."""
-        for tile in _tiles(0, len(self._rows)):
+        for tile in _tiles(len(self._rows)):
             self._scan(block, tile)
 
     def _meet(
@@ -320,9 +313,11 @@ def tournament(players: int) -> list[list[tuple[int, int]]]:
     return rounds
 
 
-def _tiles(start: int, stop: int) -> list[slice]:
-    starts = range(start, stop, _TILE_ROWS)
-    return [slice(first, min(first + _TILE_ROWS, stop)) for first in starts]
+def _tiles(num_rows: int) -> list[slice]:
+    return [
+        slice(first, min(first + _TILE_ROWS, num_rows))
+        for first in range(0, num_rows, _TILE_ROWS)
+    ]
 
 
 @contextlib.contextmanager
