@@ -99,9 +99,9 @@ class ExactIndexTest(parameterized.TestCase):
         self.assertBetween(short, 100, 700)
 
     @parameterized.product(
-        n=[0, 1, 2, 63, 512, 513, 3000], limited=[False, True]
+        n=[0, 1, 2, 63, 512, 513, 3000], limited=[False, True], players=[2, 32]
     )
-    def test_all_rows_at_once_find_what_each_finds(self, n, limited):
+    def test_all_rows_at_once_find_what_each_finds(self, n, limited, players):
         generator = np.random.default_rng(n)
         rows = generator.standard_normal((n, 5)).astype(np.float32)
         offsets = generator.random(n)
@@ -110,7 +110,9 @@ class ExactIndexTest(parameterized.TestCase):
         index = ExactIndex(rows, offsets)
         expected = index.search(rows, 4, np.arange(n), within)
         told: list[int] = []
-        found = index.search_all(4, within, told.append)
+        # With few players, one of them has several tiles.
+        with absltest.mock.patch.object(exact_index, "_PLAYERS", players):
+            found = index.search_all(4, within, told.append)
         self.assertEqual((sorted(told), told[-1]), (told, n))
         np.testing.assert_array_equal(found.ids, expected.ids)
         np.testing.assert_allclose(found.bound, expected.bound, atol=1e-5)
@@ -151,9 +153,10 @@ class ExactIndexTest(parameterized.TestCase):
     def test_a_limit_that_is_no_number_limits_nothing(self):
         rows = np.eye(5, dtype=np.float32)
         found = ExactIndex(rows).search(
-            rows, 3, np.arange(5), np.full(5, np.nan)
+            rows, 6, np.arange(5), np.full(5, np.nan)
         )
-        self.assertTrue((found.ids >= 0).all())
+        np.testing.assert_array_equal((found.ids >= 0).sum(1), 4)
+        np.testing.assert_array_equal(found.bound, np.inf)
 
     @parameterized.parameters(False, True)
     def test_fewer_dimensions_first_find_the_same(self, limited):
