@@ -71,7 +71,8 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
     text("oracle", "labels", "labels (of the data set) or people.")
     text("output_dir", None, "Folder of the run. Required.")
     number("near_copies", 0, "Least size of planted families; 0: none.")
-    number("train_steps", None, "Steps of one training (image, text).")
+    number("train_steps", None, "Steps of a training (image, text), at least.")
+    real("train_epochs", None, "Passes over the labelled examples, at least.")
     real("learning_rate", None, "Largest (image, text).")
     number("text_length", 128, "Tokens that are read of a text.")
     switch("warm_start", False, "Train on from the last weights.")
@@ -94,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
     check_flags(
         FLAGS,
         required=("dataset", "output_dir"),
-        positive=("train_steps", "learning_rate"),
+        positive=("train_steps", "train_epochs", "learning_rate"),
         least={"text_length": 2, "near_copies": 0},
     )
     metrics_library()
@@ -213,7 +214,7 @@ def make_learner(
     common = {"multilabel": pool.multilabel, "warm_start": values.warm_start}
     training = {
         name: getattr(values, name)
-        for name in ("train_steps", "learning_rate")
+        for name in ("train_steps", "train_epochs", "learning_rate")
         if getattr(values, name) is not None
     }
     if kind in HEADS:
@@ -273,6 +274,7 @@ def _settings(
         "oracle",
         "near_copies",
         "train_steps",
+        "train_epochs",
         "learning_rate",
         "text_length",
         "warm_start",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runkit import InputError
-from runkit.minibatches import in_batches, positions, rate_factor
+from runkit.minibatches import in_batches, positions, rate_factor, steps_for
 
 _SMALLEST_SIDE = 8
 
@@ -19,8 +19,10 @@ class ImageOptions:
 
     Attributes:
         width: channels of the first stage; each of the two others doubles it.
-        train_steps: optimiser steps of one `fit`. A number of steps and not of
-            epochs: a round then costs the same whatever is labelled.
+        train_steps: optimiser steps of one `fit`, at least.
+        train_epochs: passes over the labelled images, at least: more labels
+            are then trained on for longer. 0: `train_steps` whatever is
+            labelled, and a round always costs the same.
         batch_size: images a step.
         learning_rate: the largest; it rises for a tenth of the steps and falls
             to zero by a cosine.
@@ -31,6 +33,7 @@ class ImageOptions:
 
     width: int = 16
     train_steps: int = 1200
+    train_epochs: float = 0.0
     batch_size: int = 32
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
@@ -79,7 +82,7 @@ class ImageLearner:
     def fit(
         self, example_ids: np.ndarray, labels: np.ndarray, *, seed: int
     ) -> None:
-        """Trains for `train_steps` steps, augmented; see `Learner.fit`."""
+        """Trains on augmented images; see `Learner.fit`."""
         import tensorflow as tf
 
         if self._step is None:
@@ -89,12 +92,15 @@ class ImageLearner:
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable))
         self._fresh = False
-        total = self._options.train_steps
+        options, count = self._options, len(example_ids)
+        total = steps_for(
+            count, options.batch_size, options.train_steps, options.train_epochs
+        )
         for step, rows in enumerate(
-            positions(len(example_ids), self._options.batch_size, total, seed)
+            positions(count, options.batch_size, total, seed)
         ):
             self._optimizer.learning_rate.assign(
-                self._options.learning_rate * rate_factor(step, total)
+                options.learning_rate * rate_factor(step, total)
             )
             self._step(
                 tf.constant(self._images[example_ids[rows]]),

@@ -32,6 +32,23 @@ def positions(
         waiting = waiting[batch_size:]
 
 
+def steps_for(
+    count: int, batch_size: int, least: int, passes: float = 0.0
+) -> int:
+    """Steps of a training that sees every example a number of times.
+
+    Args:
+        count: number of examples.
+        batch_size: of every step.
+        least: steps even if they are more passes than asked for.
+        passes: over all the examples, not negative.
+
+    Returns:
+        The larger of `least` and the steps of that many passes.
+    """
+    return max(least, math.ceil(passes * count / batch_size))
+
+
 def rate_factor(step: int, steps: int) -> float:
     """Factor of the learning rate: linear for a tenth, then half a cosine."""
     warm_up = max(1, steps // 10)

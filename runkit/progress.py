@@ -66,7 +66,9 @@ class Progress:
             parts.append(f"({100 * done / self._total:.0f}%)")
         else:
             parts.append(f"{done:,} {self._unit}")
-        parts.append(f"{rate:,.1f} {self._unit}/s")
+        # A round of minutes is 0.0 a second, were it not for the digits.
+        shown = f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
+        parts.append(f"{shown} {self._unit}/s")
         if self._total and rate > 0:
             parts.append(f"ETA {format_seconds((self._total - done) / rate)}")
         if note:

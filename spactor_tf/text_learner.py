@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runkit.minibatches import steps_for
 from spactor_tf.classifier import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -27,13 +28,16 @@ class TextOptions:
 
     Attributes:
         length: tokens that are read of each text.
-        train_steps: optimiser steps of one `fit`.
+        train_steps: optimiser steps of one `fit`, at least.
+        train_epochs: passes over the labelled texts, at least; 0:
+            `train_steps` whatever is labelled.
         batch_size: texts a step.
         learning_rate: the largest.
     """
 
     length: int = LENGTH
     train_steps: int = TRAIN_STEPS
+    train_epochs: float = 0.0
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
 
@@ -76,13 +80,19 @@ class TextLearner:
         self, example_ids: np.ndarray, labels: np.ndarray, *, seed: int
     ) -> None:
         """Trains on examples `[m]` with labels `[m]` or `[m, classes]`."""
+        options = self._options
         self.classifier.fit_tokens(
             self._tokens[example_ids],
             labels,
             seed=seed,
-            train_steps=self._options.train_steps,
-            batch_size=self._options.batch_size,
-            learning_rate=self._options.learning_rate,
+            train_steps=steps_for(
+                len(example_ids),
+                options.batch_size,
+                options.train_steps,
+                options.train_epochs,
+            ),
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
             warm_start=self.warm_start and not self._fresh,
         )
         self._fresh = False

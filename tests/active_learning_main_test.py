@@ -60,8 +60,11 @@ class MainTest(MainTestCase):
         images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3))
         path = self.folder / "images.npz"
         np.savez(path, images=images.astype(np.uint8), labels=np.arange(40) % 2)
-        self.main(dataset=f"npz:{path}", train_steps=2, rounds=1)
+        options = {"dataset": f"npz:{path}", "train_steps": 2, "rounds": 1}
+        self.main(**options)
         self.assertLen(self.curves(), 4)
+        with self.assertRaisesRegex(InputError, "another train_epochs"):
+            self.main(**options, train_epochs=3)
 
     def test_planted_copies(self):
         self.main(near_copies=10, rounds=1)
@@ -98,6 +101,7 @@ class MainTest(MainTestCase):
         ({"test": "npz:nothing.npz"}, "no such file"),
         ({"near_copies": -1}, "--near_copies: is too small"),
         ({"train_steps": 0}, "--train_steps: is not positive"),
+        ({"train_epochs": 0}, "--train_epochs: is not positive"),
         ({"learning_rate": -0.1}, "--learning_rate: is not positive"),
         ({"text_length": 0}, "--text_length: is too small"),
         ({"oracle": "people"}, "one strategy and one seed"),

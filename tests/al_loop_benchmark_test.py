@@ -61,7 +61,8 @@ class ExperimentsTest(parameterized.TestCase):
         return {
             "pool": {"examples": 1200}, "test": {"examples": 3400},
             "batch_size": 6, "margin_batch_size": None, "near_copies": 0,
-            "train_steps": None, "text_length": 77, "learner": "linear",
+            "train_steps": None, "train_epochs": None, "text_length": 77,
+            "learner": "linear",
             **change,
         }  # fmt: skip
 
@@ -88,8 +89,10 @@ class ExperimentsTest(parameterized.TestCase):
             images=np.zeros((6, 8, 8, 1), np.uint8), labels=np.arange(6) % 3
         )
         config = self.config(dataset=dataset, learner="image", train_steps=4321)
+        config["train_epochs"] = 7.0
         note = self.note("cifar10", config)
-        self.assertIn(" 4,321 steps of 32 images", note)
+        self.assertIn(" 7 passes over", note)
+        self.assertIn(" 4,321 steps of 32", note)
         # By hand: nine weights an edge of a 3x3 convolution, scale and shift
         # of each channel behind it, and the dense layer.
         edges = [1 * 16, 16 * 16, 16 * 16, 16 * 32, 32 * 32, 32 * 64, 64 * 64]

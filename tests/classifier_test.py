@@ -1,5 +1,6 @@
 """The text classifier and its learner, on a tiny T5."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -165,10 +166,11 @@ class TextLearnerTest(absltest.TestCase):
         )
         ids = np.arange(30)
 
-        def learner(warm_start):
+        def learner(warm_start, **other):
             return TextLearner(
                 pool.inputs.tolist(), pool.classes, pretrained(),
-                warm_start=warm_start, options=options,
+                warm_start=warm_start,
+                options=dataclasses.replace(options, **other),
             )  # fmt: skip
 
         state = [v.numpy() for v in pretrained().backbone.variables]
@@ -181,6 +183,14 @@ class TextLearnerTest(absltest.TestCase):
             pretrained().backbone.variables, state, strict=True
         ):
             v.assign(value)
+        # Two passes over 30 examples are more than five steps of eight.
+        longer = learner(False, train_epochs=2)
+        longer.fit(ids, pool.labels[:30], seed=0)
+        steps = learner(False, train_steps=8)
+        steps.fit(ids, pool.labels[:30], seed=0)
+        found = longer.score(np.arange(40))[0]
+        np.testing.assert_array_equal(steps.score(np.arange(40))[0], found)
+        self.assertFalse(np.array_equal(first[0], found))
         warm = learner(True)
         warm.fit(ids, pool.labels[:30], seed=0)
         np.testing.assert_array_equal(warm.score(np.arange(40))[0], first[0])

@@ -1,5 +1,7 @@
 """The image learner: learns, repeats itself exactly, refuses other shapes."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
@@ -50,6 +52,24 @@ class ImageLearnerTest(parameterized.TestCase):
         some = np.array([50, 3, 20])
         for part, all_of_it in zip(learner.score(some), whole, strict=True):
             np.testing.assert_allclose(part, all_of_it[some], atol=1e-6)
+
+    def test_epochs_train_for_longer_the_more_is_labelled(self):
+        images, labels = stripes()
+        learners = [
+            ImageLearner(images, 2, options=dataclasses.replace(_OPTIONS, **o))
+            for o in (
+                {"train_steps": 9, "train_epochs": 4.0},
+                {"train_steps": 15},
+                {"train_steps": 9},
+            )
+        ]
+        for count, same, other in ((60, 1, 2), (30, 2, 1)):
+            ids, found = np.arange(count), []
+            for learner in learners:
+                learner.fit(ids, labels[:count], seed=0)
+                found.append(learner.score(np.arange(60))[0])
+            np.testing.assert_array_equal(found[0], found[same])
+            self.assertFalse(np.array_equal(found[0], found[other]))
 
     def test_warm_start_goes_on(self):
         images, labels = stripes()

@@ -66,6 +66,15 @@ class ProgressTest(parameterized.TestCase):
             self.stream.getvalue(), "5,000 documents 500.0 documents/s\n"
         )
 
+    def test_slow_work_shows_a_rate_that_is_not_zero(self):
+        shown = self.progress(90, unit="rounds")
+        self.clock.now += 130
+        shown.update(3)
+        self.assertEqual(
+            self.stream.getvalue(),
+            "3/90 rounds (3%) 0.023 rounds/s ETA 1h02m\n",
+        )
+
     def test_no_eta_before_the_first_unit(self):
         shown = self.progress(10)
         self.clock.now += 10
@@ -143,6 +152,18 @@ class MinibatchesTest(parameterized.TestCase):
         ]
         self.assertEqual(orders[0], orders[1])
         self.assertNotEqual(orders[0], orders[2])
+
+    @parameterized.parameters(
+        # examples, batch, least, passes -> steps
+        (100, 10, 30, 0.0, 30),
+        (100, 10, 30, 2.9, 30),
+        (100, 10, 30, 4.0, 40),
+        (101, 10, 30, 4.0, 41),
+        (5, 10, 0, 0.5, 1),
+    )
+    def test_steps_for(self, count, size, least, passes, steps):
+        found = minibatches.steps_for(count, size, least, passes)
+        self.assertEqual(found, steps)
 
     def test_rate_rises_and_falls(self):
         rates = [minibatches.rate_factor(i, 20) for i in range(20)]
