@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from al_tf.pools import (
+from al_tf.pool_examples import (
     UNKNOWN,
     Examples,
     encode_labels,

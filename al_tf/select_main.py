@@ -10,13 +10,11 @@ The first run clusters the pool and keeps neighbours and clusters in
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags, logging
 
 from al_tf import (
@@ -70,27 +68,6 @@ _EXACT = flags.DEFINE_enum(
 _SEED = flags.DEFINE_integer("seed", 0, "of the random choices")
 
 
-@dataclasses.dataclass(frozen=True)
-class Round:
-    """One selection, for the report.
-
-    Attributes:
-        ids: `[batch_size]` int64 in pick order.
-        margins: `[n]`.
-        unlabeled: `[m]` int64 ids that could be picked.
-        clustering: of the pool.
-        settings: resolved flags.
-        seconds: of each step.
-    """
-
-    ids: np.ndarray
-    margins: np.ndarray
-    unlabeled: np.ndarray
-    clustering: Clustering
-    settings: dict[str, Any]
-    seconds: dict[str, float]
-
-
 def main(argv: Sequence[str]) -> None:
     """Reads, clusters or reuses clusters, picks, writes."""
     del argv
@@ -130,7 +107,9 @@ def main(argv: Sequence[str]) -> None:
     }
     batch_files.write_batch(output, ids, margins, clustering.cluster_ids)
     settings = _settings(margin_batch_size)
-    picked = Round(ids, margins, unlabeled, clustering, settings, seconds)
+    picked = select_report.Round(
+        ids, margins, unlabeled, clustering, settings, seconds
+    )
     page = select_report.write_report(picked, embeddings, output.parent)
     logging.info("wrote %s and %s", output, page)
 

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from al_tf.baselines import Pool, margin_batch
+from al_tf.clustering import Clustering
 from al_tf.embeddings import Embeddings
 from runkit.report import Report, new_figure
 
-if TYPE_CHECKING:
-    from al_tf.select_main import Round
-
 _SHOWN_POINTS = 5000
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One selection, for the report.
+
+    Attributes:
+        ids: `[batch_size]` int64 in pick order.
+        margins: `[n]`.
+        unlabeled: `[m]` int64 ids that could be picked.
+        clustering: of the pool.
+        settings: resolved flags.
+        seconds: of each step.
+    """
+
+    ids: np.ndarray
+    margins: np.ndarray
+    unlabeled: np.ndarray
+    clustering: Clustering
+    settings: dict[str, Any]
+    seconds: dict[str, float]
 
 
 def write_report(

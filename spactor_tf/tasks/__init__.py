@@ -16,7 +16,8 @@ from spactor_tf.tasks import (
     sentiment,
     super_glue,
 )
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 __all__ = ["Example", "Task", "get_task", "task_names"]
 

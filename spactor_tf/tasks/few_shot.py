@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from runkit import InputError
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 EXEMPLARS = "exemplars"
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spactor_tf.tasks import predictions
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 _SPACE = r"[\t\n\f\r ]"
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}])")

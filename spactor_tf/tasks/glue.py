@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from spactor_tf.tasks import predictions, text
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 SUITE = "GLUE"
 _SPLITS = {"train": "train", "validation": "validation", "test": "test"}

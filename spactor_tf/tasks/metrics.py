@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from runkit import InputError
 from spactor_tf.tasks import answers as answers_lib
-
-if TYPE_CHECKING:
-    from spactor_tf.tasks.task import Example
+from spactor_tf.tasks.example import Example
 
 PERCENT = 100.0
 NO_SCORE = -1.0  # T5's value for a text that is no number.

@@ -8,12 +8,10 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from runkit import atomic_write
-
-if TYPE_CHECKING:
-    from spactor_tf.tasks.task import Example
+from spactor_tf.tasks.example import Example
 
 
 class FileFormat(Protocol):

@@ -15,7 +15,8 @@ from typing import Any
 
 from runkit import InputError
 from runkit.errors import check_choice
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 _BBH_TASKS = (
     "boolean_expressions",

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spactor_tf.tasks import predictions, text
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 _WORDS = ("negative", "positive")
 _LINE_BREAK = re.compile(r"(?:\s*<br\s*/?>\s*)+")

@@ -13,7 +13,8 @@ from typing import Any
 
 from runkit import InputError
 from spactor_tf.tasks import predictions, text
-from spactor_tf.tasks.task import Example, Task
+from spactor_tf.tasks.example import Example
+from spactor_tf.tasks.task import Task
 
 SUITE = "SuperGLUE"
 _SPLITS = {"train": "train", "validation": "validation", "test": "test"}

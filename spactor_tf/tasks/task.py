@@ -20,24 +20,7 @@ from runkit.errors import check_choice
 from spactor_tf.tasks import metrics as metrics_lib
 from spactor_tf.tasks import predictions as predictions_lib
 from spactor_tf.tasks import records
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One pair of texts.
-
-    Attributes:
-        inputs: what the encoder reads, with the task's prefix.
-        targets: what the decoder shall write; "" where the label is unknown.
-        key: the benchmark's own index, or the row in the split.
-        meta: what the metrics, the ranking and the predictions file need of
-            the record; each suite's module says which keys.
-    """
-
-    inputs: str
-    targets: str
-    key: str
-    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+from spactor_tf.tasks.example import Example
 
 
 def _as_it_is(prediction: str, example: Example) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runkit import InputError
-from spactor_tf.tasks.task import Example
+from spactor_tf.tasks.example import Example
 
 UNLABELED = -1  # TFDS's label where a benchmark keeps its labels to itself.
 
