@@ -87,8 +87,7 @@ def margin_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
 def entropy_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
     """Highest predictive entropy first; prefixes are smaller batches."""
     ids = pool.candidates(batch_size)
-    p = pool.need("probabilities")[ids].astype(np.float64)
-    check_probabilities(p, 0)
+    p = _probabilities(pool, ids).astype(np.float64)
     # 0 log 0 = 0.
     entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(1)
     scores = np.zeros(pool.num_examples)
@@ -204,6 +203,32 @@ def _labeled(pool: Pool, ids: np.ndarray) -> np.ndarray:
     return np.flatnonzero(mask)
 
 
+def _probabilities(pool: Pool, ids: np.ndarray) -> np.ndarray:
+    rows = pool.need("probabilities")[ids]
+    check_probabilities(rows, 0, ids)
+    return rows
+
+
+def _embeddings(pool: Pool, ids: np.ndarray) -> np.ndarray:
+    """A float32 copy of rows `ids`, checked."""
+    embeddings = pool.need("embeddings")
+    if embeddings.ndim != 2:
+        raise InputError(
+            "must have two dimensions",
+            where="pool.embeddings",
+            got=embeddings.shape,
+        )
+    rows = embeddings[ids].astype(np.float32)
+    bad = ids[~np.isfinite(np.einsum("nd,nd->n", rows, rows))]
+    if len(bad):
+        raise InputError(
+            f"NaN, infinite or too large values in {len(bad)} rows; example "
+            f"ids {', '.join(map(str, bad[:10]))}",
+            where="pool.embeddings",
+        )
+    return rows
+
+
 def _coreset(
     pool: Pool,
     ids: np.ndarray,
@@ -211,9 +236,12 @@ def _coreset(
     batch_size: int,
     seed: int,
 ) -> np.ndarray:
-    embeddings = pool.need("embeddings")
-    rows = np.ascontiguousarray(embeddings[ids], np.float32)
-    centers = np.ascontiguousarray(embeddings[labeled], np.float32)
+    rows = _embeddings(pool, ids)
+    centers = _embeddings(pool, labeled)
+    # No distance changes, and products near the origin round less.
+    origin = rows.mean(0, dtype=np.float64).astype(np.float32)
+    rows -= origin
+    centers -= origin
     first = int(np.argmin(random_keys(ids, seed)))
     return ids[greedy.k_center(rows, centers, batch_size, first)]
 
@@ -221,10 +249,9 @@ def _coreset(
 def _badge(
     pool: Pool, ids: np.ndarray, batch_size: int, seed: int
 ) -> np.ndarray:
-    probabilities = pool.need("probabilities")[ids].astype(np.float32)
-    check_probabilities(probabilities, 0)
-    rows = np.ascontiguousarray(pool.need("embeddings")[ids], np.float32)
-    generator = np.random.default_rng(seed)
+    probabilities = _probabilities(pool, ids).astype(np.float32)
+    rows = _embeddings(pool, ids)
+    generator = np.random.default_rng(seed % 2**64)
     return ids[
         greedy.k_means_plus_plus(
             greedy.last_layer_errors(probabilities), rows, batch_size, generator

@@ -7,13 +7,15 @@ import pathlib
 import numpy as np
 
 from al_tf.embeddings import open_npy
+from al_tf.margins import check_margins
 from runkit import InputError, atomic_write
+from runkit.files import check_folder, write_npy
 
 _SUFFIXES = (".csv", ".parquet", ".npy")
 
 
-def check_suffix(path: pathlib.Path) -> None:
-    """Refuses an output format that cannot be written."""
+def check_output(path: pathlib.Path) -> None:
+    """Refuses an output that cannot be written."""
     if path.suffix not in _SUFFIXES:
         raise InputError(
             "unknown format",
@@ -21,41 +23,52 @@ def check_suffix(path: pathlib.Path) -> None:
             got=path.name,
             expected=" or ".join(_SUFFIXES),
         )
+    check_folder(path.parent, where="--output")
+    if path.is_dir():
+        raise InputError("is a folder", where="--output", got=str(path))
 
 
 def read_margins(path: str) -> np.ndarray:
     """Reads `[n]` margins from an `.npy` file."""
-    margins = open_npy(path, where="--margins")
-    if margins.dtype.kind == "f" and margins.dtype.itemsize < 4:
-        margins = margins.astype(np.float32)
-    return np.asarray(margins)
+    return check_margins(open_npy(path, where="--margins"))
 
 
 def read_ids(path: str) -> np.ndarray:
-    """Reads example ids from `.npy` or from text with one id a line.
+    """Reads example ids.
 
     Args:
-        path: "" means no ids.
+        path: `.npy`; a `.csv` or `.parquet` batch that `write_batch` wrote;
+            text with one id a line; "" means no ids.
 
     Raises:
-        InputError: no such file, or a line that is no whole number.
+        InputError: no such file, no such column, or what is no whole number.
     """
     if not path:
         return np.zeros(0, np.int64)
     if path.endswith(".npy"):
         return np.asarray(open_npy(path))
     try:
+        if path.endswith(".parquet"):
+            return _parquet_ids(path)
         lines = pathlib.Path(path).read_text(encoding="utf-8").split()
+        if lines and lines[0].split(",")[:2] == ["rank", "example_id"]:
+            lines = [line.split(",")[1] for line in lines[1:]]
+        return np.array([int(line) for line in lines], np.int64)
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
-    try:
-        return np.array([int(line) for line in lines], np.int64)
-    except ValueError as error:
+    except (OSError, ValueError, LookupError, OverflowError) as error:
         raise InputError(
             f"not a list of example ids ({error})",
             where=path,
-            expected="one whole number a line",
+            expected="one whole number a line, or a batch that was written",
         ) from None
+
+
+def _parquet_ids(path: str) -> np.ndarray:
+    from pyarrow import parquet
+
+    table = parquet.read_table(path, columns=["example_id"])
+    return table.column("example_id").to_numpy()
 
 
 def write_batch(
@@ -73,8 +86,7 @@ def write_batch(
         cluster_ids: `[n]`.
     """
     if path.suffix == ".npy":
-        with atomic_write(path, "wb") as handle:
-            np.save(handle, ids, allow_pickle=False)
+        write_npy(path, ids)
         return
     clusters = cluster_ids[ids]
     columns = {

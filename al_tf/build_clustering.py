@@ -66,6 +66,11 @@ def cluster_embeddings(
     _check_arguments(
         n, distance_threshold, target_cluster_size, metric, num_neighbors
     )
+    num_neighbors = int(num_neighbors)
+    if target_cluster_size is not None:
+        target_cluster_size = float(target_cluster_size)
+    if cache is not None:
+        clustering_store.check_replaceable(cache)
     use_exact, reason = _choose_index(rows.shape, exact)
     logging.info("neighbour index: %s", reason)
     began, cpu = time.monotonic(), time.process_time()

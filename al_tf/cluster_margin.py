@@ -12,8 +12,12 @@ The loop of step 2 is a sort. Give each candidate its rank in a random order
 of its cluster's candidates. On its r-th pass the loop meets the clusters in
 their fixed order, skips those with fewer than r members, and draws one more
 member at random, which is the member of rank r. So the loop emits the
-candidates ordered by (rank, cluster size, cluster id), and the batch is the
-first k_t of them.
+candidates ordered by (rank, turn of the cluster), and the batch is the first
+k_t of them.
+
+Most clusters have equally few candidates. They take their turns in a random
+order too, that of their first draws: an order of cluster ids is one of the
+pool, and a batch would come from the beginning of the pool.
 """
 
 from __future__ import annotations
@@ -45,8 +49,9 @@ def select_batch(
             `default_margin_batch_size`.
         unlabeled: ids (or a mask) of the examples that may be picked; by
             default the whole pool.
-        seed: of the random choice within clusters. Equal margins at the
-            border of the k_m are decided by it as well.
+        seed: of the random choice within clusters, and among clusters of the
+            same size. Equal margins at the border of the k_m are decided by
+            it as well.
 
     Returns:
         `[batch_size]` int64 example ids in pick order. With the same
@@ -67,18 +72,28 @@ def select_batch(
             len(ids),
             batch_size,
         )
-    if not batch_size <= margin_batch_size <= len(ids):
-        raise InputError(
-            "must lie between the batch size and the unlabelled pool",
-            where="margin_batch_size",
-            got=margin_batch_size,
-            expected=f"{batch_size} to {len(ids)}",
-        )
+    check_margin_batch_size(margin_batch_size, batch_size, len(ids))
     candidates = smallest_margins(margins, ids, margin_batch_size, seed)
     order = round_robin(
         cluster_ids[candidates], random_keys(candidates, seed), batch_size
     )
     return candidates[order]
+
+
+def check_margin_batch_size(
+    margin_batch_size: int, batch_size: int, num_unlabeled: int
+) -> None:
+    """Refuses a k_m that is no whole number from k_t to what is unlabelled."""
+    if (
+        not isinstance(margin_batch_size, int | np.integer)
+        or not batch_size <= margin_batch_size <= num_unlabeled
+    ):
+        raise InputError(
+            "must be a whole number between batch size and unlabelled pool",
+            where="margin_batch_size",
+            got=margin_batch_size,
+            expected=f"{batch_size} to {num_unlabeled}",
+        )
 
 
 def default_margin_batch_size(batch_size: int, num_unlabeled: int) -> int:
@@ -115,7 +130,10 @@ def smallest_margins(
 def round_robin(
     clusters: np.ndarray, keys: np.ndarray, batch_size: int
 ) -> np.ndarray:
-    """Positions in pick order: sorted by (rank, cluster size, cluster id).
+    """Positions in pick order: sorted by (rank, turn of the cluster).
+
+    The smallest cluster has the first turn; of clusters equally large that
+    with the smallest key.
 
     Args:
         clusters: `[m]` int cluster of each candidate.
@@ -125,7 +143,7 @@ def round_robin(
     Returns:
         `[batch_size]` int64 positions in `clusters`.
     """
-    turn = _cluster_turns(clusters)
+    turn = _cluster_turns(clusters, keys)
     # Cluster in the high bits, key in the low: one sort groups and shuffles.
     # Cutting the key is harmless; equal keys are decided by position.
     bits = int(turn.max()).bit_length()
@@ -162,12 +180,14 @@ def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
     return cluster_ids
 
 
-def _cluster_turns(clusters: np.ndarray) -> np.ndarray:
-    """Place of each candidate's cluster in the order of (size, id)."""
+def _cluster_turns(clusters: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Place of each candidate's cluster by (size, smallest key, id)."""
     if int(clusters.max()) > 8 * len(clusters) + 1024:
         # Few candidates of a large pool: number only the clusters they are in.
         _, clusters = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(clusters)
     turn = np.empty(len(sizes), np.int64)
-    turn[np.argsort(sizes, kind="stable")] = np.arange(len(sizes))
+    first = np.full(len(sizes), np.iinfo(np.uint64).max)
+    np.minimum.at(first, clusters, keys)
+    turn[np.lexsort((first, sizes))] = np.arange(len(sizes))
     return turn[clusters]

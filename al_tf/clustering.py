@@ -18,6 +18,9 @@ from al_tf.embeddings import (
 from al_tf.exact_index import ExactIndex
 from runkit import InputError
 
+# Squares of larger numbers come near the end of float32.
+_LARGEST_QUERY = 1e15
+
 
 @dataclasses.dataclass(frozen=True)
 class Clustering:
@@ -31,7 +34,7 @@ class Clustering:
             merges, n - m clusters are left.
         merges: `[m, 2]` int64; an example of either cluster of each merge.
         metric: "cosine" or "sqeuclidean".
-        centers: `[clusters, d]` float32 mean of each cluster's (for cosine:
+        centers: `[clusters, d]` float64 mean of each cluster's (for cosine:
             scaled) rows, less `origin`.
         variances: `[clusters]` float64 mean squared distance to the mean.
         origin: `[d]` float64 mean of all (scaled) rows.
@@ -129,12 +132,16 @@ class Clustering:
                 got=new.shape[1],
                 expected=str(self.centers.shape[1]),
             )
-        index = ExactIndex(self.centers, self.variances)
+        scale = power_of_two_below(self.centers)
+        index = ExactIndex(
+            (self.centers * scale).astype(np.float32),
+            self.variances * scale**2,
+        )
         assigned = np.empty(new.shape[0], np.int64)
         fresh = self.num_clusters
         for first, block in new.blocks():
             rows = normalized(block, first, self.metric) - self.origin
-            nearest, linkage = self._nearest_cluster(rows, index)
+            nearest, linkage = self._nearest_cluster(rows, index, scale)
             joins = linkage <= self.distance_threshold
             alone = int((~joins).sum())
             nearest[~joins] = np.arange(fresh, fresh + alone)
@@ -143,23 +150,44 @@ class Clustering:
         return assigned
 
     def _nearest_cluster(
-        self, rows: np.ndarray, index: ExactIndex
+        self, rows: np.ndarray, index: ExactIndex, scale: float
     ) -> tuple[np.ndarray, np.ndarray]:
         # A few candidates in float32, the choice among them in float64.
         k = min(4, self.num_clusters)
         exclude = np.full(len(rows), -1)
-        found = index.search(rows.astype(np.float32), k, exclude).ids
+        with np.errstate(over="ignore"):
+            queries = (rows * scale).astype(np.float32)
+        huge = ~(np.abs(queries).max(1) < _LARGEST_QUERY)
+        queries[huge] = 0
+        answer = index.search(queries, k, exclude)
+        found, bound = answer.ids, answer.bound / scale**2
         step = rows[:, None, :] - self.centers[found]
         linkage = np.einsum("qkd,qkd->qk", step, step) + self.variances[found]
+        linkage[found < 0] = np.inf
         best = np.lexsort((found, linkage), axis=1)[:, :1]
         nearest = np.take_along_axis(found, best, 1)[:, 0].astype(np.int64)
-        return nearest, np.take_along_axis(linkage, best, 1)[:, 0]
+        linkage = np.take_along_axis(linkage, best, 1)[:, 0]
+        # Where a cluster that was not listed might be the nearest within the
+        # threshold, float32 was too coarse.
+        unsure = (linkage > bound) & (bound <= self.distance_threshold)
+        for query in np.flatnonzero(unsure | huge):
+            step = self.centers - rows[query]
+            to_all = np.einsum("cd,cd->c", step, step) + self.variances
+            nearest[query] = to_all.argmin()
+            linkage[query] = to_all[nearest[query]]
+        return nearest, linkage
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a directory, replacing an older clustering there."""
         from al_tf import clustering_store
 
         clustering_store.save_clustering(self, path)
+
+
+def power_of_two_below(rows: np.ndarray) -> float:
+    """The power of two that scales the longest row to at most one."""
+    largest = float(np.abs(rows).max(initial=0.0)) * np.sqrt(rows.shape[1])
+    return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
 
 
 def checksum(embeddings: Embeddings) -> int:
@@ -202,7 +230,7 @@ def assemble(
         merge_distances=distances,
         merges=merges,
         metric=metric,
-        centers=total.astype(np.float32),
+        centers=total,
         variances=np.maximum(spread, 0.0),
         origin=origin,
         pool=pool,

@@ -21,6 +21,7 @@ from al_tf.clustering import Clustering
 from al_tf.embeddings import open_npy
 from al_tf.neighbors import Neighbors
 from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.files import check_folder, write_npy
 
 FORMAT_VERSION = 1
 _ARRAYS = (
@@ -32,6 +33,8 @@ _ARRAYS = (
     "origin",
 )
 _NEIGHBORS = "neighbors"
+_OWN = {"clustering.json", _NEIGHBORS, *(f"{name}.npy" for name in _ARRAYS)}
+_OWN_OF_NEIGHBORS = {"neighbors.json", "ids.npy", "bound.npy"}
 
 
 def is_clustering(path: str | os.PathLike) -> bool:
@@ -39,9 +42,35 @@ def is_clustering(path: str | os.PathLike) -> bool:
     return (pathlib.Path(path) / "clustering.json").exists()
 
 
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Refuses a place where a clustering would delete anything else.
+
+    Raises:
+        InputError: a file, a folder with other files, or no place at all.
+    """
+    path = pathlib.Path(path)
+    check_folder(path, where="clustering")
+    for folder, own in (
+        (path, _OWN),
+        (path / _NEIGHBORS, _OWN_OF_NEIGHBORS),
+    ):
+        check_folder(folder, where="clustering")
+        names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+        others = sorted(
+            name for name in names - own if not name.startswith(".tmp-")
+        )
+        if others:
+            raise InputError(
+                f"holds other files than a clustering: {others[0]}",
+                where=str(folder),
+                remedy="Name an empty or a new directory",
+            )
+
+
 def save_clustering(clustering: Clustering, path: str | os.PathLike) -> None:
     """Writes the directory; neighbours kept there survive."""
     path = pathlib.Path(path)
+    check_replaceable(path)
     fields = dataclasses.asdict(clustering)
     arrays = {name: fields.pop(name) for name in _ARRAYS}
     with atomic_directory(path, replace=True) as folder:
@@ -79,6 +108,7 @@ def save_neighbors(
     probe: dict[str, Any],
 ) -> None:
     """Keeps the neighbours under the key of pool and settings."""
+    check_replaceable(path)
     with atomic_directory(path / _NEIGHBORS, replace=True) as folder:
         _write(
             folder,
@@ -108,7 +138,7 @@ def _write(
     arrays: dict[str, np.ndarray],
 ) -> None:
     for key, array in arrays.items():
-        np.save(folder / f"{key}.npy", array, allow_pickle=False)
+        write_npy(folder / f"{key}.npy", array)
     shapes = {key: list(array.shape) for key, array in arrays.items()}
     write_json(
         folder / name,

@@ -92,6 +92,8 @@ def open_embeddings(source: Any) -> Embeddings:
         return source
     if isinstance(source, (str, os.PathLike)):
         items: Sequence[Any] = _shards(pathlib.Path(source))
+    elif isinstance(source, (list, tuple)) and not len(source):
+        raise InputError("an empty list", where="embeddings")
     elif isinstance(source, (list, tuple)) and not _is_rows(source):
         items = [
             shard
@@ -211,7 +213,7 @@ def _open_parquet(path: pathlib.Path) -> np.ndarray:
         or pa.types.is_fixed_size_list(field.type)
         or pa.types.is_large_list(field.type)
     ]
-    name = "embedding" if "embedding" in table.column_names else None
+    name = "embedding" if "embedding" in lists else None
     if name is None and len(lists) == 1:
         name = lists[0]
     if name is None:
@@ -224,7 +226,9 @@ def _open_parquet(path: pathlib.Path) -> np.ndarray:
     column = table.column(name).combine_chunks()
     values = column.flatten().to_numpy(zero_copy_only=False)
     rows = len(column)
-    if rows == 0 or len(values) % rows or column.null_count:
+    if rows == 0:
+        raise InputError("holds no rows", where=str(path))
+    if len(values) % rows or column.null_count:
         raise InputError(
             "rows of different length", where=f"{path}: column {name}"
         )

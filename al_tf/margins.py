@@ -79,6 +79,8 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
             [0, 1]; the example ids are named.
     """
     margins = np.asarray(margins)
+    if margins.dtype.name in ("float16", "bfloat16"):
+        margins = margins.astype(np.float32)
     if margins.ndim != 1 or margins.dtype.kind != "f":
         raise InputError(
             "margins must be a list of floating-point numbers",
@@ -90,15 +92,32 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
     return margins
 
 
-def check_probabilities(block: np.ndarray, first: int) -> None:
-    """Refuses rows that are no distribution over classes."""
+def check_probabilities(
+    block: np.ndarray, first: int, ids: np.ndarray | None = None
+) -> None:
+    """Refuses rows that are no distribution over classes.
+
+    Args:
+        block: `[rows, classes]`.
+        first: example id of the first row, where the rows are neighbours.
+        ids: `[rows]` example ids, where they are not.
+    """
+    if block.ndim != 2:
+        raise InputError(
+            "must have a row an example and a column a class",
+            where="probabilities",
+            got=block.shape,
+        )
     total = block.sum(1)
+    # A NaN in a row makes the sum one, too, and fails the comparison.
+    good = (np.abs(total - 1) <= _SUM_TOLERANCE) & (block >= 0).all(1)
     _refuse(
-        ~(np.abs(total - 1) <= _SUM_TOLERANCE),
+        ~good,
         first,
         "probabilities that do not sum to one",
         "probabilities",
         "Pass logits with from_logits=True, or use the multi-label margins",
+        ids,
     )
 
 
@@ -143,14 +162,19 @@ def _softmax(block: np.ndarray) -> np.ndarray:
 
 
 def _refuse(
-    bad: np.ndarray, first: int, what: str, where: str, remedy: str = ""
+    bad: np.ndarray,
+    first: int,
+    what: str,
+    where: str,
+    remedy: str = "",
+    ids: np.ndarray | None = None,
 ) -> None:
     if bad.any():
-        ids = first + np.flatnonzero(bad)
-        shown = ", ".join(str(i) for i in ids[:10])
+        named = first + np.flatnonzero(bad) if ids is None else ids[bad]
+        shown = ", ".join(str(i) for i in named[:10])
         raise InputError(
-            f"{what} in {len(ids)} rows; example ids {shown}"
-            + (", ..." if len(ids) > 10 else ""),
+            f"{what} in {len(named)} rows; example ids {shown}"
+            + (", ..." if len(named) > 10 else ""),
             where=where,
             remedy=remedy,
         )

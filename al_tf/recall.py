@@ -33,7 +33,7 @@ def measure_recall(
 
 def probe_sample(n: int, sample_size: int, seed: int) -> np.ndarray:
     """Ids of a random sample of rows, ascending."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed % 2**64)
     return np.sort(generator.choice(n, min(sample_size, n), replace=False))
 
 

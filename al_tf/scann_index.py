@@ -20,6 +20,8 @@ _FIRST_LEAVES = 10
 # From here on distances are cheaper from 4-bit codes, with re-ordering.
 _HASHING_DIMENSION = 256
 _REORDER_PER_NEIGHBOR = 12
+# A codebook has 16 entries, and training on fewer rows than that fails.
+_DISTINCT_FOR_HASHING, _LOOKED_AT = 256, 4096
 # Multiply-adds that one search of all rows may cost for the sake of recall;
 # by brute force, eight times as many take about the same time.
 _MOST_WORK = 1e12
@@ -86,7 +88,8 @@ class ScannIndex:
             training_sample_size=min(n, _TRAINING_ROWS),
             quantize_centroids=False,
         )
-        if rows.shape[1] < _HASHING_DIMENSION:
+        few = rows.shape[1] < _HASHING_DIMENSION or _few_distinct(database)
+        if few:
             builder = builder.score_brute_force()
         else:
             builder = builder.score_ah(
@@ -144,6 +147,12 @@ class ScannIndex:
     def leaves_to_search(self) -> int:
         """Leaves that a query visits."""
         return self._leaves
+
+
+def _few_distinct(rows: np.ndarray) -> bool:
+    """Whether the rows seem too alike for codebooks to be trained on them."""
+    first = rows[:_LOOKED_AT]
+    return len(np.unique(first, axis=0)) < _DISTINCT_FOR_HASHING
 
 
 def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:

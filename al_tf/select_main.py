@@ -26,7 +26,6 @@ from al_tf import (
 )
 from al_tf.clustering import Clustering
 from al_tf.embeddings import METRICS, Embeddings, open_embeddings
-from al_tf.margins import check_margins
 from al_tf.unlabeled import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
 
@@ -60,7 +59,7 @@ _TARGET_CLUSTER_SIZE = flags.DEFINE_float(
 )
 _METRIC = flags.DEFINE_string("metric", "cosine", ", ".join(METRICS))
 _NUM_NEIGHBORS = flags.DEFINE_integer(
-    "num_neighbors", 16, "length of the candidate lists"
+    "num_neighbors", None, "length of the candidate lists; default 16"
 )
 _EXACT = flags.DEFINE_enum(
     "exact", "auto", ["auto", "true", "false"], "exact neighbours, or ScaNN"
@@ -72,7 +71,10 @@ def main(argv: Sequence[str]) -> None:
     """Reads, clusters or reuses clusters, picks, writes."""
     del argv
     output = pathlib.Path(_required(_OUTPUT))
-    batch_files.check_suffix(output)
+    batch_files.check_output(output)
+    # What was chosen and what was measured is part of the answer.
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.INFO)
     batch_size: int = _required(_BATCH_SIZE)
     embeddings = open_embeddings(_required(_EMBEDDINGS))
     n = embeddings.shape[0]
@@ -85,11 +87,15 @@ def main(argv: Sequence[str]) -> None:
             expected=str(n),
         )
     # Everything that can be refused is refused before the long work.
-    check_margins(margins)
     labeled = batch_files.read_ids(_LABELED.value)
     unlabeled = labeled_to_unlabeled(labeled, n)
     unlabeled_ids(unlabeled, n, batch_size)
     margin_batch_size = _margin_batch_size(batch_size, len(unlabeled))
+    cluster_margin.check_margin_batch_size(
+        margin_batch_size, batch_size, len(unlabeled)
+    )
+    if _CLUSTERING.value:
+        clustering_store.check_replaceable(_CLUSTERING.value)
     began = time.monotonic()
     clustering = _clustering(embeddings)
     clustered = time.monotonic()
@@ -136,7 +142,11 @@ def _clustering(embeddings: Embeddings) -> Clustering:
         found.check_pool(embeddings)
         _refuse_other_settings(found)
         logging.info("clusters reused from %s", folder)
-        return found
+        asked = _DISTANCE_THRESHOLD.value
+        if asked is None or asked == found.distance_threshold:
+            return found
+        logging.info("cut at the smaller threshold %g", asked)
+        return found.cut(asked, embeddings)
     size = _TARGET_CLUSTER_SIZE.value
     if size is None and _DISTANCE_THRESHOLD.value is None:
         size = float(min(10, embeddings.shape[0]))
@@ -146,7 +156,9 @@ def _clustering(embeddings: Embeddings) -> Clustering:
         distance_threshold=_DISTANCE_THRESHOLD.value,
         target_cluster_size=size,
         metric=_METRIC.value,
-        num_neighbors=_NUM_NEIGHBORS.value,
+        num_neighbors=16
+        if _NUM_NEIGHBORS.value is None
+        else _NUM_NEIGHBORS.value,
         exact={"true": True, "false": False}.get(_EXACT.value, "auto"),
         seed=_SEED.value,
         cache=folder or None,
@@ -158,32 +170,41 @@ def _clustering(embeddings: Embeddings) -> Clustering:
 
 
 def _refuse_other_settings(found: Clustering) -> None:
-    """A kept clustering must be the one that the flags ask for."""
+    """A kept clustering must be the one that the flags ask for.
+
+    Flags that were not given ask for nothing.
+    """
+    kept = {**found.info, "metric": found.metric}
+    for what, flag, key in (
+        ("metric", _METRIC, "metric"),
+        ("mean cluster size", _TARGET_CLUSTER_SIZE, "target"),
+        ("number of neighbours", _NUM_NEIGHBORS, "num_neighbors"),
+        ("kind of index (exact)", _EXACT, "exact"),
+    ):
+        asked, had = _asked(flag), kept.get(key)
+        if asked is not None and asked != had:
+            raise InputError(
+                f"the kept clusters have another {what}",
+                where="--clustering",
+                got=had,
+                expected=str(asked),
+                remedy="Name another directory, or leave the flag out",
+            )
     asked = _DISTANCE_THRESHOLD.value
-    if asked is not None and asked != found.distance_threshold:
+    if asked is not None and asked > found.distance_threshold:
         raise InputError(
-            "the kept clusters have another distance threshold",
+            "the kept clusters end at a smaller distance threshold",
             where="--clustering",
             got=found.distance_threshold,
-            expected=str(asked),
+            expected=f"at least {asked}",
             remedy="Name another directory, or leave the flag out",
         )
-    if _METRIC.value != found.metric:
-        raise InputError(
-            "the kept clusters have another metric",
-            where="--clustering",
-            got=found.metric,
-            expected=_METRIC.value,
-        )
-    size, kept = _TARGET_CLUSTER_SIZE.value, found.info.get("target")
-    if size is not None and size != kept:
-        raise InputError(
-            "the kept clusters were made for another mean size",
-            where="--clustering",
-            got=kept,
-            expected=str(size),
-            remedy="Name another directory, or leave the flag out",
-        )
+
+
+def _asked(flag: flags.FlagHolder) -> Any:
+    """The value of a flag, None if it chooses nothing."""
+    choices = {"auto": None, "true": True, "false": False}
+    return choices.get(flag.value, flag.value)
 
 
 def _settings(margin_batch_size: int) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def unlabeled_ids(
         ids = np.arange(num_examples, dtype=np.int64)
     else:
         ids = check_ids(unlabeled, num_examples, where="unlabeled")
-    if int(batch_size) != batch_size or batch_size < 1:
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise InputError(
             "must be a positive whole number",
             where="batch_size",
@@ -111,13 +111,13 @@ def random_keys(ids: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         ids: `[m]` int64.
-        seed: any int.
+        seed: any int; counted modulo 2^64.
 
     Returns:
         `[m]` uint64, distinct for distinct ids under one seed.
     """
     with np.errstate(over="ignore"):
-        start = _mix(np.array([seed], np.int64).astype(np.uint64))[0]
+        start = _mix(np.array([int(seed) % 2**64], np.uint64))[0]
         return _mix(ids.astype(np.uint64) + start)
 
 

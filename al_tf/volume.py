@@ -100,7 +100,8 @@ def cluster_margin_v_batch(
         points: `[n, 2]` unlabelled points.
         space: the version space.
         batch_size: at most so many points are picked; fewer if the arc holds
-            fewer critical angles (labels of the others are known already).
+            fewer critical angles (labels of the others are known already), or
+            if fewer leave no wider part than any number would.
         margin: only points with |w . x| at most this are looked at, w being
             the middle of the version space.
 

@@ -104,6 +104,46 @@ def atomic_directory(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_folder(path: str | os.PathLike, *, where: str) -> None:
+    """Refuses a path that is no folder and cannot become one.
+
+    Raises:
+        InputError: the path or what should be a folder above it is a file, or
+            nothing may be written there.
+    """
+    found = pathlib.Path(path).absolute()
+    while not found.exists():
+        found = found.parent
+    if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
+        raise InputError(
+            "is no folder" if not found.is_dir() else "may not be written",
+            where=where,
+            got=str(found),
+        )
+
+
+class _Plain:
+    """A file without a file's descriptor."""
+
+    def __init__(self, handle: IO[bytes]):
+        self.write = handle.write
+
+
+def write_npy(path: str | os.PathLike, array: Any) -> None:
+    """Writes an `.npy` file, atomically.
+
+    Raises:
+        OSError: with its number; numpy's own way of writing to files does not
+            tell a full disk from other errors.
+    """
+    import numpy as np
+
+    with atomic_write(path, "wb") as handle:
+        np.lib.format.write_array(
+            _Plain(handle), np.asarray(array), allow_pickle=False
+        )
+
+
 def remove_leftovers(folder: str | os.PathLike) -> None:
     """Deletes temporary files that a killed process left in `folder`."""
     for path in pathlib.Path(folder).glob(".tmp-*"):

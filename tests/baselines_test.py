@@ -1,5 +1,7 @@
 """Every strategy: unique, unlabelled, exact size, reproducible, prefixes."""
 
+import dataclasses
+
 import numpy as np
 from absl.testing import absltest, parameterized
 from hypothesis import given, settings
@@ -79,6 +81,49 @@ class StrategiesTest(parameterized.TestCase):
         pool = al_tf.Pool(5, margins=np.zeros(4))
         with self.assertRaisesRegex(InputError, "one entry"):
             baselines.margin_batch(pool, batch_size=1)
+
+    @parameterized.parameters("coreset", "badge", "partitioned_coreset")
+    def test_bad_embeddings_are_named(self, name):
+        pool = make_pool(40, 0)
+        pool.embeddings[17] = np.nan
+        ids = np.arange(10, 40)
+        pool = dataclasses.replace(pool, unlabeled=ids)
+        with self.assertRaisesRegex(InputError, "in 1 rows; example ids 17"):
+            al_tf.STRATEGIES[name](pool, batch_size=5)
+        flat = dataclasses.replace(pool, embeddings=np.zeros(40))
+        with self.assertRaisesRegex(InputError, "two dimensions"):
+            al_tf.STRATEGIES[name](flat, batch_size=5)
+
+    @parameterized.parameters("entropy", "badge")
+    def test_bad_probabilities_are_named(self, name):
+        pool = dataclasses.replace(make_pool(40, 0), unlabeled=np.arange(9, 40))
+        pool.probabilities[17] = [-1, 2] + [0] * (
+            len(pool.probabilities[0]) - 2
+        )
+        with self.assertRaisesRegex(InputError, "in 1 rows; example ids 17"):
+            al_tf.STRATEGIES[name](pool, batch_size=5)
+        flat = dataclasses.replace(pool, probabilities=np.ones(40))
+        with self.assertRaisesRegex(InputError, "a column a class"):
+            al_tf.STRATEGIES[name](flat, batch_size=5)
+
+    def test_coreset_far_from_the_origin(self):
+        rows = np.random.default_rng(0).standard_normal((300, 8))
+        picks = [
+            baselines.coreset_batch(
+                al_tf.Pool(300, embeddings=rows + shift), batch_size=40
+            ).tolist()
+            for shift in (0, 500)
+        ]
+        self.assertEqual(picks[0], picks[1])
+
+    @parameterized.parameters(*al_tf.STRATEGIES)
+    def test_kinds_of_numbers(self, name):
+        pool, strategy = make_pool(40, 0), al_tf.STRATEGIES[name]
+        for seed in (-1, 2**64 - 1):
+            batch = strategy(pool, batch_size=np.int32(5), seed=seed)
+            self.assertLen(set(batch.tolist()), 5)
+        with self.assertRaisesRegex(InputError, "positive whole number"):
+            strategy(pool, batch_size=5.0)
 
     def test_margin_and_entropy_order(self):
         p = np.array([[0.9, 0.1], [0.5, 0.5], [0.7, 0.3], [1.0, 0.0]])

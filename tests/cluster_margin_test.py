@@ -15,7 +15,9 @@ def paper_loop(clusters, keys, batch_size):
     members = {}
     for position in np.argsort(keys, kind="stable"):
         members.setdefault(int(clusters[position]), []).append(int(position))
-    queue = sorted(members, key=lambda c: (len(members[c]), c))
+    queue = sorted(
+        members, key=lambda c: (len(members[c]), keys[members[c][0]])
+    )
     picked = []
     while len(picked) < batch_size:
         for cluster in queue:
@@ -46,6 +48,22 @@ class RoundRobinTest(absltest.TestCase):
         keys = keys << np.uint64(50)
         order = cluster_margin.round_robin(clusters, keys, 6)
         self.assertEqual(order.tolist(), [3, 4, 5, 1, 2, 0])
+
+    def test_equally_large_clusters_take_turns_at_random(self):
+        # Numbered in the order of the pool, as `cluster_embeddings` does.
+        margins, clusters = np.zeros(2000), np.arange(2000) // 2
+        picks = [
+            al_tf.select_batch(
+                margins, clusters, batch_size=200, margin_batch_size=2000,
+                seed=seed,
+            )
+            for seed in (0, 1)
+        ]  # fmt: skip
+        for batch in picks:
+            self.assertLen(set(clusters[batch]), 200)
+            self.assertBetween(batch.mean(), 850, 1150)
+        # Of 1,000 clusters either draws a fifth.
+        self.assertLess(len({*clusters[picks[0]]} & {*clusters[picks[1]]}), 80)
 
     def test_first_draw_is_uniform(self):
         counts = np.zeros(5)

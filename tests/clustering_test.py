@@ -165,6 +165,25 @@ class AssignTest(absltest.TestCase):
         np.testing.assert_array_equal(ids[joins], linkage.argmin(1)[joins])
         self.assertTrue((ids[~joins] >= made.num_clusters).all())
 
+    def test_clusters_far_apart_and_far_from_the_origin(self):
+        generator = np.random.default_rng(9)
+        centers = 5 * generator.standard_normal((60, 4))
+        centers[30:, 0] += 1e6
+        for scale in (1.0, 1e15):
+            rows = centers[:, None] + generator.standard_normal((60, 8, 4)) / 50
+            rows *= scale
+            made = al_tf.cluster_embeddings(
+                rows.reshape(-1, 4),
+                distance_threshold=0.5 * scale**2,
+                metric="sqeuclidean",
+            )
+            self.assertEqual(made.num_clusters, 60)
+            new = rows[:, 0] + scale * 0.01
+            expected = made.cluster_ids.reshape(60, 8)[:, 0]
+            np.testing.assert_array_equal(made.assign(new), expected)
+            far = made.assign(np.full((1, 4), 1e60))
+            self.assertEqual(far.tolist(), [60])
+
     def test_other_dimension(self):
         made = al_tf.cluster_embeddings(families(), target_cluster_size=5)
         with self.assertRaisesRegex(InputError, "dimension"):
@@ -257,11 +276,33 @@ class StoreTest(absltest.TestCase):
         with self.assertRaisesRegex(InputError, "not a whole clustering"):
             al_tf.load_clustering(self.path)
 
+    def test_numbers_of_numpy_can_be_saved(self):
+        made = al_tf.cluster_embeddings(
+            self.rows,
+            target_cluster_size=np.int64(5),
+            num_neighbors=np.int32(4),
+        )
+        made.save(self.path)
+        found = al_tf.load_clustering(self.path)
+        np.testing.assert_array_equal(found.cluster_ids, made.cluster_ids)
+
+    def test_other_files_are_not_deleted(self):
+        (self.path / "notes.txt").write_text("mine")
+        with self.assertRaisesRegex(InputError, r"other files.*notes\.txt"):
+            self.made.save(self.path)
+        with self.assertRaisesRegex(InputError, r"other files.*notes\.txt"):
+            al_tf.cluster_embeddings(
+                self.rows, target_cluster_size=4, cache=self.path
+            )
+        self.assertEqual((self.path / "notes.txt").read_text(), "mine")
+
     def test_no_room_leaves_the_old_clustering(self):
         before = sorted(p.name for p in self.path.parent.iterdir())
         full = OSError(errno.ENOSPC, "No space left on device")
         with (
-            absltest.mock.patch.object(np, "save", side_effect=full),
+            absltest.mock.patch.object(
+                np.lib.format, "write_array", side_effect=full
+            ),
             self.assertRaises(OSError),
         ):
             self.made.save(self.path)

@@ -87,6 +87,14 @@ class OpenTest(parameterized.TestCase):
         parquet.write_table(pa.table({"x": [1], "y": [2]}), file)
         with self.assertRaisesRegex(InputError, "which column"):
             read(file)
+        parquet.write_table(pa.table({"embedding": [1.0, 2.0]}), file)
+        with self.assertRaisesRegex(InputError, "which column"):
+            read(file)
+        parquet.write_table(pa.table({"e": ragged[:0]}), file)
+        with self.assertRaisesRegex(InputError, "holds no rows"):
+            read(file)
+        with self.assertRaisesRegex(InputError, "an empty list"):
+            read([])
         file.write_bytes(b"no")
         with self.assertRaisesRegex(InputError, "not a Parquet file"):
             read(file)

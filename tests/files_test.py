@@ -6,6 +6,7 @@ import pathlib
 import signal
 from unittest import mock
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from runkit import errors, files
@@ -57,6 +58,30 @@ class AtomicWriteTest(FolderTestCase):
             handle.write("new")
         self.assertEqual(caught.exception.errno, errno.ENOSPC)
         self.assertEqual(path.read_text(), "old")
+        self.assertEqual(self.names(), ["x"])
+
+    def test_array(self):
+        rows = np.arange(12, dtype=np.float32).reshape(3, 4).T
+        files.write_npy(self.folder / "x.npy", rows)
+        np.testing.assert_array_equal(np.load(self.folder / "x.npy"), rows)
+
+    def test_array_on_a_full_disk_tells_so(self):
+        full = pathlib.Path("/dev/full").open("wb")  # noqa: SIM115
+        with (
+            mock.patch.object(pathlib.Path, "open", return_value=full),
+            self.assertRaises(OSError) as caught,
+        ):
+            files.write_npy(self.folder / "x.npy", np.zeros(100_000))
+        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+
+    def test_check_folder(self):
+        files.check_folder(self.folder / "new" / "one", where="here")
+        (self.folder / "x").touch()
+        for path in ("x", "x/y", "x/y/z"):
+            with self.assertRaisesRegex(
+                errors.InputError, "here: is no folder"
+            ):
+                files.check_folder(self.folder / path, where="here")
         self.assertEqual(self.names(), ["x"])
 
     def test_killed_in_the_middle(self):

@@ -252,6 +252,17 @@ class ScannIndexTest(parameterized.TestCase):
             np.median(found.bound), np.median(exact.bound), rtol=0.02
         )
 
+    @parameterized.parameters(2, 10, 100)
+    def test_many_dimensions_and_few_distinct_rows(self, distinct):
+        generator = np.random.default_rng(4)
+        centers = generator.standard_normal((distinct, 256))
+        rows = centers[np.arange(2100) % distinct].astype(np.float32)
+        index = scann_index.ScannIndex(rows, k=4)
+        index.tune(4)
+        found = index.search(rows, 4, np.arange(2100))
+        same = found.ids % distinct == np.arange(2100)[:, None] % distinct
+        self.assertGreater(same.mean(), 0.95)
+
     def test_missing_package_is_explained(self):
         with (
             absltest.mock.patch.object(

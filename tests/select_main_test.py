@@ -85,6 +85,50 @@ class SelectMainTest(parameterized.TestCase):
             cluster.assert_not_called()
         self.assertEqual(first, again)
 
+    def test_kept_clusters_are_cut_at_a_smaller_threshold(self):
+        self.run_main()
+        kept = al_tf.load_clustering(self.folder / "clusters")
+        at = float(np.median(kept.merge_distances))
+        output = self.run_main(target_cluster_size=None, distance_threshold=at)
+        clusters = kept.cut(at, self.rows).cluster_ids
+        with output.open() as handle:
+            for row in csv.DictReader(handle):
+                found = clusters[int(row["example_id"])]
+                self.assertEqual(int(row["cluster_id"]), found)
+
+    def test_a_folder_with_other_files_is_left_alone(self):
+        before = sorted(p.name for p in self.folder.iterdir())
+        for place in (self.folder, self.folder / "E.npy", self.folder / "M"):
+            (self.folder / "M" / "neighbors").mkdir(parents=True, exist_ok=True)
+            (self.folder / "M" / "neighbors" / "mine").touch()
+            with self.assertRaisesRegex(InputError, "other files|no folder"):
+                self.run_main(clustering=str(place))
+        after = sorted(p.name for p in self.folder.iterdir())
+        self.assertEqual([*before, "M"], sorted(after, key=lambda n: n == "M"))
+        self.assertTrue((self.folder / "M" / "neighbors" / "mine").exists())
+
+    def test_an_earlier_batch_names_the_labelled(self):
+        batches = []
+        for suffix in (".csv", ".parquet"):
+            first = self.run_main(
+                output=str(self.folder / f"one{suffix}"), labeled=""
+            )
+            second = self.run_main(
+                output=str(self.folder / "two.npy"), labeled=str(first)
+            )
+            batches.append(np.load(second))
+        np.testing.assert_array_equal(batches[0], batches[1])
+        with (self.folder / "one.csv").open() as handle:
+            seen = [int(row["example_id"]) for row in csv.DictReader(handle)]
+        self.assertEmpty({*seen} & {*batches[0].tolist()})
+
+    def test_says_what_it_chose_and_measured(self):
+        with self.assertLogs("absl", "INFO") as logs:
+            self.run_main()
+        text = "\n".join(logs.output)
+        for part in ("neighbour index: exact", "margin_batch_size=", "recall"):
+            self.assertIn(part, text)
+
     def test_parquet_and_npy(self):
         ids = np.load(self.run_main(output=str(self.folder / "a.npy")))
         table = parquet.read_table(
@@ -104,6 +148,10 @@ class SelectMainTest(parameterized.TestCase):
         ("required", {"margins": None}, "--margins: is required"),
         ("exhausted", {"batch_size": 151}, "only 150 unlabelled"),
         ("no_labels", {"labeled": "none.txt"}, "no such file"),
+        ("margin_batch", {"margin_batch_size": 11}, "margin_batch_size"),
+        ("labels_folder", {"labeled": "."}, "not a list of example ids"),
+        ("output_in_file", {"output": f"{__file__}/ids.csv"}, "no folder"),
+        ("clusters_in_file", {"clustering": f"{__file__}/c"}, "no folder"),
     )
     def test_bad_flags(self, change, message):
         with self.assertRaisesRegex(InputError, message):
@@ -122,6 +170,7 @@ class SelectMainTest(parameterized.TestCase):
             ("3\n3\n", "twice"),
             ("200\n", "out of range"),
             ("a\n", "not a list of example ids"),
+            (f"{2**70}\n", "not a list of example ids"),
         ):
             (self.folder / "L.txt").write_text(text)
             with self.assertRaisesRegex(InputError, message):
@@ -130,12 +179,17 @@ class SelectMainTest(parameterized.TestCase):
 
     def test_clusters_of_another_pool_or_setting_are_refused(self):
         self.run_main()
-        with self.assertRaisesRegex(InputError, "another distance threshold"):
-            self.run_main(target_cluster_size=None, distance_threshold=0.5)
-        with self.assertRaisesRegex(InputError, "another mean size"):
-            self.run_main(target_cluster_size=7.0)
-        with self.assertRaisesRegex(InputError, "another metric"):
-            self.run_main(metric="sqeuclidean")
+        for change, message in (
+            ({"distance_threshold": 0.5}, "a smaller distance threshold"),
+            ({"target_cluster_size": 7.0}, "another mean cluster size"),
+            ({"metric": "sqeuclidean"}, "another metric"),
+            ({"num_neighbors": 4}, "another number of neighbours"),
+            ({"exact": "false"}, r"another kind of index .* got True"),
+        ):
+            values = {"target_cluster_size": None, **change}
+            with self.assertRaisesRegex(InputError, message):
+                self.run_main(**values)
+        self.run_main(exact="true", num_neighbors=16)
         np.save(self.folder / "E.npy", self.rows * 2)
         with self.assertRaisesRegex(InputError, "checksums differ"):
             self.run_main()
