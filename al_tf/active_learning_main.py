@@ -14,17 +14,16 @@ output directory.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
 from al_tf import curves, held_out, image_learner, near_duplicates
 from al_tf.head_learner import HEADS, HeadLearner
-from al_tf.label_store import check_same_run
+from al_tf.label_store import check_same_run, write_config
 from al_tf.learners import Learner
 from al_tf.loop import Loop
 from al_tf.loop_config import LoopConfig
@@ -32,9 +31,12 @@ from al_tf.oracles import LabelOracle, Oracle, PeopleOracle
 from al_tf.pools import Examples
 from runkit import InputError, run_binary
 from runkit.errors import InterruptedRun, check_choice
-from runkit.files import remove_leftovers
-from runkit.flag_values import check_flags, definers
+from runkit.files import remove_leftovers, write_npy
+from runkit.flag_values import check_flags, definers, output_folder
 from runkit.quality import metrics_library
+
+if TYPE_CHECKING:
+    from spactor_tf.pretrained import Pretrained
 
 FLAGS = flags.FLAGS
 LEARNERS = ("auto", *HEADS, "image", "text")
@@ -99,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
         least={"text_length": 2, "near_copies": 0},
     )
     metrics_library()
-    folder = pathlib.Path(FLAGS.output_dir)
+    folder = output_folder(FLAGS)
     pool, test = open_examples(FLAGS)
     kind = learner_kind(FLAGS, pool)
     oracle: Oracle = LabelOracle(pool)
@@ -110,9 +112,12 @@ def main(argv: Sequence[str]) -> None:
     loop.check()
     settings = _settings(config, pool, test, kind)
     check_same_run(folder, settings)
+    # The last that can be refused: nothing was written so far.
+    encoder = load_encoder(FLAGS, pool)
+    write_config(folder, settings)
     remove_leftovers(folder)
     try:
-        loop.run(make_learner(FLAGS, kind, pool, test, folder))
+        loop.run(make_learner(FLAGS, kind, pool, test, folder, encoder))
     except InterruptedRun:
         _report(loop, settings, folder)
         raise
@@ -204,12 +209,24 @@ def learner_kind(values: Any, pool: Examples) -> str:
     return kind
 
 
+def load_encoder(values: Any, pool: Examples) -> Pretrained | None:
+    """Opens the encoder that a pool of texts needs."""
+    if pool.kind != "text":
+        return None
+    from spactor_tf.pretrained import load_pretrained
+
+    return load_pretrained(values.init_from)
+
+
 def make_learner(
-    values: Any, kind: str, pool: Examples, test: Examples, folder: pathlib.Path
+    values: Any,
+    kind: str,
+    pool: Examples,
+    test: Examples,
+    folder: pathlib.Path,
+    encoder: Pretrained | None = None,
 ) -> Learner:
     """Builds a learner over the inputs of pool and test set."""
-    # TensorFlow's own notes would bury the run's lines.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     inputs = np.concatenate([pool.inputs, test.inputs])
     common = {"multilabel": pool.multilabel, "warm_start": values.warm_start}
     training = {
@@ -218,7 +235,7 @@ def make_learner(
         if getattr(values, name) is not None
     }
     if kind in HEADS:
-        rows = _features(values, pool.kind, inputs, folder)
+        rows = _features(values, pool.kind, inputs, folder, encoder)
         return HeadLearner(rows, len(pool.classes), head=kind, **common)
     import tensorflow as tf
 
@@ -229,17 +246,21 @@ def make_learner(
             inputs, len(pool.classes), **common,
             options=image_learner.ImageOptions(**training),
         )  # fmt: skip
-    from spactor_tf.pretrained import load_pretrained
     from spactor_tf.text_learner import TextLearner, TextOptions
 
+    assert encoder is not None
     return TextLearner(
-        inputs.tolist(), pool.classes, load_pretrained(values.init_from),
-        **common, options=TextOptions(length=values.text_length, **training),
+        inputs.tolist(), pool.classes, encoder, **common,
+        options=TextOptions(length=values.text_length, **training),
     )  # fmt: skip
 
 
 def _features(
-    values: Any, kind: str, inputs: np.ndarray, folder: pathlib.Path
+    values: Any,
+    kind: str,
+    inputs: np.ndarray,
+    folder: pathlib.Path,
+    encoder: Pretrained | None,
 ) -> np.ndarray:
     """Fixed embeddings of any pool; those of texts are kept on disk."""
     if kind == "embedding":
@@ -248,18 +269,15 @@ def _features(
         flat = inputs.reshape(len(inputs), -1)
         return flat.astype(np.float32) / 255
     from al_tf.embeddings import open_npy
-    from runkit import atomic_write
     from spactor_tf.classifier import TextClassifier
-    from spactor_tf.pretrained import load_pretrained
 
     path = folder / "features.npy"
     if not path.exists():
-        encoder = TextClassifier(
-            load_pretrained(values.init_from), ("no", "yes"),
-            length=values.text_length,
-        )  # fmt: skip
-        with atomic_write(path, "wb") as handle:
-            np.save(handle, encoder.embed(inputs.tolist()))
+        assert encoder is not None
+        reader = TextClassifier(
+            encoder, ("no", "yes"), length=values.text_length
+        )
+        write_npy(path, reader.embed(inputs.tolist()))
     return np.array(open_npy(path))
 
 

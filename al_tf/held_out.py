@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-
-import numpy as np
 
 from al_tf import pools
 from al_tf.pools import Examples
 from runkit import InputError
 from runkit.prepared_data import prepared_builder, split_spec
-from runkit.quality import indicator
+from runkit.quality import check_defined
 
 _HELD_OUT = "0.2"
 
@@ -27,19 +26,24 @@ def open_pool_and_test(
         dataset: the pool; see `al_tf.pools`.
         test: a split of the pool's TFDS data set, another pool, or the
             fraction of the labelled examples that is held out. Empty: TFDS's
-            split `test` or `validation`, a fifth of anything else.
+            split `test` or `validation`, if the pool is another, and a fifth
+            of anything else.
         classes: names of the classes, where the sources name none.
 
     Raises:
-        InputError: one of them cannot be read, or they do not fit together.
+        InputError: one of them cannot be read, they do not fit together, or
+            the test set has examples of the pool.
     """
     pool = pools.open_pool(dataset, classes)
     source = source_of_test(dataset, test)
     if isinstance(source, float):
         return pools.hold_out(pool, source)
+    _check_apart(dataset, source)
     found = pools.open_pool(source, classes, where="--test")
     found = pools.with_classes(found, pool.classes, "--test")
     pools.check_same_frame(pool, found)
+    if found.fingerprint == pool.fingerprint:
+        raise InputError("is the pool itself", where="--test", got=source)
     return pool, found
 
 
@@ -64,27 +68,7 @@ def check_test(test: Examples, metric: str) -> None:
             got=test.name,
             remedy="Name a labelled split or file",
         )
-    matrix = indicator(test.labels, len(test.classes))
-    share = matrix.mean(0)
-    if (matrix == matrix[0]).all():
-        raise InputError(
-            "every test example has the same label: the metric is undefined",
-            where="--test",
-            got=[
-                c for c, on in zip(test.classes, matrix[0], strict=True) if on
-            ],
-            expected="at least two classes",
-        )
-    undefined = (share == 0) | (share == 1)
-    if metric == "average_precision" and undefined.any():
-        name = test.classes[int(np.flatnonzero(undefined)[0])]
-        raise InputError(
-            f"average precision is undefined for class {name!r}: all or none "
-            "of the test examples have it",
-            where="--metric",
-            got=metric,
-            remedy="Take --metric=accuracy, or another test set",
-        )
+    check_defined(test.labels, test.classes, metric)
 
 
 def source_of_test(dataset: str, test: str) -> str | float:
@@ -99,7 +83,7 @@ def source_of_test(dataset: str, test: str) -> str | float:
         return fraction
     # A split is one part, though a slice of it has a colon: `test[:10%]`.
     if dataset.startswith("tfds:") and len(split_spec(named)) == 1:
-        return f"tfds:{_tfds_name(dataset)}:{named}"
+        return f"tfds:{_tfds_parts(dataset)[0]}:{named}"
     return named
 
 
@@ -116,18 +100,52 @@ def _fraction(text: str) -> float | None:
     return value
 
 
-def _tfds_name(spec: str) -> str:
-    return split_spec(spec.removeprefix("tfds:"))[0]
+def _tfds_parts(spec: str) -> tuple[str, str]:
+    """(data set, split) of `tfds:NAME[:SPLIT]`."""
+    name, *more = split_spec(spec.removeprefix("tfds:"))
+    return name, more[0] if more else "train"
+
+
+def _parts_read(spec: str) -> list[tuple[str, int, int]]:
+    """(split, first row, row behind the last) of what `spec` reads."""
+    import tensorflow_datasets as tfds
+
+    name, split = _tfds_parts(spec)
+    splits = prepared_builder(name, "--test").info.splits
+    lengths = {key: splits[key].num_examples for key in splits}
+    read = tfds.core.ReadInstruction.from_spec(split)
+    return [
+        (part.splitname, part.from_ or 0, part.to or lengths[part.splitname])
+        for part in read.to_absolute(lengths)
+    ]
+
+
+def _check_apart(dataset: str, test: str) -> None:
+    """Refuses a split as test set that has rows of the pool."""
+    both = dataset, test
+    if not all(spec.startswith("tfds:") for spec in both):
+        return
+    if _tfds_parts(dataset)[0] != _tfds_parts(test)[0]:
+        return
+    for split, first, last in _parts_read(dataset):
+        for other, start, end in _parts_read(test):
+            if split == other and start < last and first < end:
+                raise InputError(
+                    "has examples of the pool", where="--test", got=test,
+                    remedy="Name another split, or the fraction to hold out",
+                )  # fmt: skip
 
 
 def _default_test(spec: str) -> str:
     """The first split of held-out examples that have labels."""
     if not spec.startswith("tfds:"):
         return _HELD_OUT
-    name = _tfds_name(spec)
+    name, pool_split = _tfds_parts(spec)
     splits = prepared_builder(name).info.splits
+    read = set(re.findall(r"\w+", pool_split))
     # GLUE's and SuperGLUE's test splits have no labels.
     order = ["validation", "validation_matched", "test"]
     if not name.startswith(("glue", "super_glue")):
         order = ["test", "validation"]
-    return next((split for split in order if split in splits), _HELD_OUT)
+    free = (split for split in order if split in splits and split not in read)
+    return next(free, _HELD_OUT)

@@ -188,6 +188,21 @@ def _names(raw: Any, multilabel: bool) -> list[str] | None:
     return [] if text == _NONE else [t.strip() for t in text.split(_AND)]
 
 
+def check_names(pool: Examples) -> None:
+    """Refuses class names that nobody could write into a cell.
+
+    Raises:
+        InputError: outer spaces; for a multi-label pool what joins names, or
+            stands for none.
+    """
+    for name in pool.classes:
+        if _names(name, pool.multilabel) != [name]:
+            raise InputError(
+                "cannot be written into a labels file", where="--classes",
+                got=name, remedy="Rename the class",
+            )  # fmt: skip
+
+
 def _as_labels(chosen: list[list[int]], batch: Examples) -> np.ndarray:
     if not batch.multilabel:
         return np.array([numbers[0] for numbers in chosen], np.int64)
@@ -221,6 +236,7 @@ def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
             with atomic_write(path, "wb") as handle:
                 plain = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
                 images.imsave(
-                    cast(BinaryIO, handle), plain, format="png", cmap="gray"
-                )
+                    cast(BinaryIO, handle), plain, format="png", cmap="gray",
+                    vmin=0, vmax=255,
+                )  # fmt: skip
     return names

@@ -110,7 +110,7 @@ class LabelStore:
 
 
 def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
-    """Writes config.json, or refuses a folder of another run.
+    """Refuses a folder of another run.
 
     More rounds, seeds or strategies may be asked for later: they add files
     and change none. Where people label, only rounds may be added.
@@ -124,6 +124,8 @@ def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
         extensible -= _FIXED_BY_PEOPLE
     if path.exists():
         old = read_json(path)
+        if not isinstance(old, dict):
+            raise InputError("is no configuration", where=str(path))
         changed = sorted(
             name
             for name in {*old, *config} - extensible
@@ -138,11 +140,15 @@ def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
                 expected=f"{old.get(name)!r} for {name}",
                 remedy="Name another --output_dir, or give the old settings",
             )
-        if old == config:
-            return
     elif folder.is_dir() and list(folder.glob("[!.]*")):
         raise InputError(
             "holds files and no run", where=str(folder),
             remedy="Name an empty or a new --output_dir",
         )  # fmt: skip
-    write_json(path, config)
+
+
+def write_config(folder: pathlib.Path, config: dict[str, Any]) -> None:
+    """Writes config.json, unless the same is there already."""
+    path = folder / "config.json"
+    if not path.exists() or read_json(path) != config:
+        write_json(path, config)

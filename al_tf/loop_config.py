@@ -78,10 +78,12 @@ class LoopConfig:
                     "names nothing" if not values else "names one twice",
                     where=f"--{field}", got=values,
                 )  # fmt: skip
-        if min(self.seeds) < 0:
-            raise InputError(
-                "must not be negative", where="--seeds", got=min(self.seeds)
-            )
+        for seed in self.seeds:
+            if not 0 <= seed < 2**63:
+                raise InputError(
+                    "must not be negative and below 2^63",
+                    where="--seeds", got=seed,
+                )  # fmt: skip
         self._check_numbers()
 
     def _check_numbers(self) -> None:

@@ -51,7 +51,12 @@ class LabelOracle:
         self._pool = pool
 
     def check_pool(self) -> None:
-        """Refuses examples without a label."""
+        """Refuses one class only, and examples without a label."""
+        if len(self._pool.classes) < 2:
+            raise InputError(
+                "fewer than two classes", where="--dataset",
+                got=self._pool.classes,
+            )  # fmt: skip
         unknown = self._pool.rows[~self._pool.labelled]
         if len(unknown):
             raise InputError(
@@ -95,6 +100,7 @@ class PeopleOracle:
                 got=self._pool.classes,
                 remedy="Name them: --classes=ham,spam",
             )
+        label_files.check_names(self._pool)
 
     def labels(
         self, number: int, ids: np.ndarray, suggested: list[Any]

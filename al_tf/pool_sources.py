@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from runkit.json_lines import (
     json_lines,
     split_json_spec,
     text_field,
+    whole_text,
 )
 from runkit.prepared_data import (
     check_split,
@@ -43,14 +46,22 @@ def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
 
 def _label(value: Any, place: str) -> Any:
     items = value if isinstance(value, list) else [value]
-    if any(isinstance(item, dict | list) for item in items):
+    if not (value is None or all(_is_name(item) for item in items)):
         raise InputError(
             "is no label",
             where=place,
             got=value,
-            expected="a text, a number, a list of these, or null",
+            expected="a text, a finite number, a list of these, or null",
         )
+    for item in items:
+        whole_text(str(item), place)
     return value
+
+
+def _is_name(item: Any) -> bool:
+    if isinstance(item, str):
+        return bool(item.strip())
+    return isinstance(item, int | float) and math.isfinite(item)
 
 
 def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
@@ -73,7 +84,7 @@ def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
             )
     else:
         kind, inputs = "embedding", _array(arrays, "embeddings", rest)
-        if inputs.ndim != 2 or inputs.dtype.kind != "f":
+        if inputs.ndim != 2 or not inputs.shape[1] or inputs.dtype.kind != "f":
             raise InputError(
                 "embeddings must be floating-point numbers in two dimensions",
                 where=f"{rest}: embeddings",
@@ -87,6 +98,7 @@ def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
                 f"{bad[:10]}",
                 where=f"{rest}: embeddings",
             )
+    _check_labels(labels, rest)
     if len(labels) != len(inputs):
         raise InputError(
             "not one label for each example",
@@ -95,7 +107,7 @@ def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
             expected=str(len(inputs)),
         )
     if "classes" in arrays:
-        classes = tuple(map(str, arrays["classes"]))
+        classes = tuple(map(str, arrays["classes"].ravel()))
     if labels.ndim == 2:
         return _multilabel(kind, inputs, labels, classes, rest)
     if classes and labels.dtype.kind in "iu":
@@ -107,6 +119,26 @@ def read_npz(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     if not classes:
         return examples
     return with_classes(examples, classes, f"{rest}: labels")
+
+
+def _check_labels(labels: np.ndarray, place: str) -> None:
+    """Refuses labels of another form, and NaN for a missing label."""
+    is_list = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] > 1)
+    if not is_list or labels.dtype.kind not in "iufbU":
+        raise InputError(
+            "are no labels",
+            where=f"{place}: labels",
+            got=f"{labels.dtype} of shape {labels.shape}",
+            expected="numbers or texts [n], or [n, classes] of 0 and 1",
+        )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.argwhere(~np.isfinite(labels))[0, 0])
+        raise InputError(
+            f"no number at example {row}",
+            where=f"{place}: labels",
+            got=labels[row].tolist(),
+            remedy="Write -1 where there is no label",
+        )
 
 
 def _check_numbers(labels: np.ndarray, num_classes: int, place: str) -> None:
@@ -146,7 +178,13 @@ def _load_npz(path: str) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(
             f"is not a whole .npz file of plain arrays ({error})", where=path
         ) from None

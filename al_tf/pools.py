@@ -72,9 +72,15 @@ def open_pool(
         "jsonl": pool_sources.read_jsonl,
         "npz": pool_sources.read_npz,
     }[kind]
+    if len(set(classes)) < len(classes):
+        raise InputError("names one twice", where="--classes", got=classes)
     examples = read(rest, tuple(classes), where)
     if not len(examples):
         raise InputError("holds no examples", where=where, got=spec)
+    if len(set(examples.classes)) < len(examples.classes):
+        raise InputError(
+            "names a class twice", where=spec, got=examples.classes
+        )
     if classes:
         examples = with_classes(examples, classes, where)
     return dataclasses.replace(examples, name=spec)

@@ -61,9 +61,14 @@ def closest(name: str, known: Iterable[str]) -> str:
     Lists the known names too, unless there are very many.
     """
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    parts = [f"Did you mean {near[0]!r}?"] if near else []
-    if len(names) <= 80:
+    folded = {n.casefold(): n for n in reversed(names)}
+    # Where the names are too many to be listed, the nearest is all there is.
+    is_short = len(names) <= 80
+    near = difflib.get_close_matches(
+        str(name).casefold(), folded, n=1, cutoff=0.5 if is_short else 0.0
+    )
+    parts = [f"Did you mean {folded[near[0]]!r}?"] if near else []
+    if is_short:
         parts.append(f"Known: {', '.join(names)}")
     return " ".join(parts)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from absl import flags
 
 from runkit.errors import InputError
+from runkit.files import check_folder
 
 
 class Definers(NamedTuple):
@@ -43,6 +45,17 @@ def definers(values: flags.FlagValues) -> Definers:
             )
         )
     )  # fmt: skip
+
+
+def output_folder(values: Any) -> pathlib.Path:
+    """Returns the folder of --output_dir, which need not be there yet.
+
+    Raises:
+        InputError: the flag is missing, or names no place for a folder.
+    """
+    check_flags(values, required=("output_dir",))
+    check_folder(values.output_dir, where="--output_dir")
+    return pathlib.Path(values.output_dir)
 
 
 def check_flags(

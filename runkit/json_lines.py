@@ -74,6 +74,18 @@ def text_field(row: Any, name: str, place: str) -> str:
         raise InputError(
             "is not text", where=f"{place}, field {name}", got=text
         )
+    return whole_text(text, f"{place}, field {name}")
+
+
+def whole_text(text: str, where: str) -> str:
+    """Returns `text`, or refuses half of a character (a lone surrogate)."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"holds half of a character at position {error.start}",
+            where=where, got=text[error.start : error.end],
+        ) from None  # fmt: skip
     return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from runkit import InputError
@@ -55,6 +57,40 @@ def evaluate(
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "average_precision": precision,
     }
+
+
+def check_defined(
+    labels: np.ndarray, classes: Sequence[str], metric: str
+) -> None:
+    """Refuses test labels on which the metric is undefined or says nothing.
+
+    Args:
+        labels: `[n]` class numbers, or `[n, classes]` of 0 and 1; n > 0.
+        classes: their names.
+        metric: "accuracy" or "average_precision".
+
+    Raises:
+        InputError: one label only, or for average precision a class that no
+            example or every example has.
+    """
+    matrix = indicator(labels, len(classes))
+    share = matrix.mean(0)
+    if (matrix == matrix[0]).all():
+        raise InputError(
+            "every test example has the same label: the metric is undefined",
+            where="--test",
+            got=[c for c, on in zip(classes, matrix[0], strict=True) if on],
+            expected="at least two classes",
+        )
+    undefined = (share == 0) | (share == 1)
+    if metric == "average_precision" and undefined.any():
+        name = classes[int(np.flatnonzero(undefined)[0])]
+        raise InputError(
+            f"average precision is undefined for class {name!r}: all or none "
+            "of the test examples have it",
+            where="--test",
+            remedy="Take accuracy as the metric, or another test set",
+        )
 
 
 def indicator(labels: np.ndarray, num_classes: int) -> np.ndarray:

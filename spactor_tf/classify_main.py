@@ -14,8 +14,6 @@ precision on the test set. Nothing is written before training has ended.
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -24,14 +22,14 @@ import numpy as np
 from absl import flags
 
 from runkit import InputError, closest, run_binary
-from runkit.flag_values import check_flags, definers
+from runkit.flag_values import check_flags, definers, output_folder
 from runkit.json_lines import (
     field,
     json_lines,
     split_json_spec,
     text_field,
 )
-from runkit.quality import evaluate, metrics_library
+from runkit.quality import check_defined, evaluate, metrics_library
 from spactor_tf.classifier import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -154,7 +152,7 @@ def check(values: Any) -> None:
         positive=("train_steps", "batch_size", "learning_rate"),
         least={"text_length": 2, "seed": 0},
     )
-    if pathlib.Path(values.output_dir).exists():
+    if output_folder(values).exists():
         raise InputError(
             "exists already", where="--output_dir", got=values.output_dir,
             remedy="Name another directory",
@@ -173,8 +171,9 @@ def main(argv: Sequence[str]) -> None:
         test = labelled_texts(
             FLAGS.test, "--test", train.classes, train.multilabel
         )
+        metric = "average_precision" if train.multilabel else "accuracy"
+        check_defined(test.labels, train.classes, metric)
     preset_dir(FLAGS.init_from)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     classifier = TextClassifier(
         load_pretrained(FLAGS.init_from),
         train.classes,

@@ -62,6 +62,11 @@ def finetune(
         InterruptedRun: SIGTERM or SIGINT came; the state is saved.
     """
     folder = pathlib.Path(output_dir)
+    if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
+        raise InputError(
+            "holds the results of several seeds, and no run of its own",
+            where=str(folder), remedy="Name another --output_dir",
+        )  # fmt: skip
     if not (folder / RESULTS).is_file():
         FinetuneRun(config, folder, data_dir).execute()
     check_same_config(config, folder)
@@ -135,7 +140,10 @@ class FinetuneRun(TrainingRun):
             _check_labels(task, self.vocabulary, self.config)
             few_shot.check_shots(task, self.config.evaluation.shots)
             if "validation" not in task.splits and not self.config.train_steps:
-                continue  # Evaluation only, on the test split.
+                # Evaluation only, on the test split.
+                questions = self._load_questions(task, "test")
+                ranked_examples(task, questions, self.config.evaluation.method)
+                continue
             examples = self._load_questions(task, "validation")
             ranked_examples(task, examples, self.config.evaluation.method)
             shortened = examples[: self.config.evaluation.examples]

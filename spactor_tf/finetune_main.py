@@ -20,10 +20,11 @@ from typing import Any
 from absl import flags
 
 from runkit import InputError, run_binary
+from runkit.flag_values import output_folder
 from spactor_tf import overrides
 from spactor_tf.config import DTYPES, STRATEGIES
 from spactor_tf.finetune_config import METHODS, FinetuneConfig
-from spactor_tf.run_flags import given_fields, output_folder
+from spactor_tf.run_flags import given_fields
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.

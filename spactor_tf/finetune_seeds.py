@@ -57,6 +57,11 @@ def finetune_seeds(
     from spactor_tf.finetune_report import write_seeds_report
 
     folder = pathlib.Path(output_dir)
+    if (folder / "config.json").is_file():
+        raise InputError(
+            "holds a single run, whose results would be lost",
+            where=str(folder), remedy="Name another --output_dir",
+        )  # fmt: skip
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     runs = {f"seed-{c.seed}": c for c in configs}
     if parallel_runs == 1:

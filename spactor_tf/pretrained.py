@@ -171,10 +171,15 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
     vocabulary = Vocabulary.load(folder / _TOKENIZER)
     _check_fingerprint(folder, vocabulary)
     options = {} if dtype is None else {"dtype": dtype}
-    with contextlib.redirect_stderr(None):
-        backbone = keras_hub.models.T5Backbone.from_preset(
-            str(folder), **options
-        )
+    try:
+        with contextlib.redirect_stderr(None):
+            backbone = keras_hub.models.T5Backbone.from_preset(
+                str(folder), **options
+            )
+    except (OSError, ValueError, LookupError) as error:
+        raise InputError(
+            f"is not a whole preset ({error})", where=str(folder)
+        ) from None
     vocabulary.check_rows(backbone.vocabulary_size, str(folder))
     ours = folder / _OUR_CONFIG
     config = overrides.from_dict(read_json(ours)) if ours.is_file() else None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from runkit import InputError
-from runkit.flag_values import check_flags
 from spactor_tf import overrides
 
 # (flag, field of the configuration, help).
@@ -30,18 +27,3 @@ def given_fields(values: Any, table: Iterable[FieldFlag]) -> dict[str, Any]:
         if getattr(values, name) is not None
     }
     return fields | overrides.assignments(values.set)
-
-
-def output_folder(values: Any) -> pathlib.Path:
-    """Returns the folder of --output_dir, which need not be there yet.
-
-    Raises:
-        InputError: the flag is missing, or names a file.
-    """
-    check_flags(values, required=("output_dir",))
-    folder = pathlib.Path(values.output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(
-            "is no folder", where="--output_dir", got=values.output_dir
-        )
-    return folder
