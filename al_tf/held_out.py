@@ -116,7 +116,7 @@ def _parts_read(spec: str) -> list[tuple[str, int, int]]:
     read = tfds.core.ReadInstruction.from_spec(split)
     return [
         (part.splitname, part.from_ or 0, part.to or lengths[part.splitname])
-        for part in read.to_absolute(lengths)
+        for part in read.to_absolute(splits)
     ]
 
 

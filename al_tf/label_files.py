@@ -232,11 +232,9 @@ def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
     for row, pixels in zip(batch.rows, batch.inputs, strict=True):
         names.append(f"images/{row}.png")
         path = folder / names[-1]
+        # One channel is gray: three equal ones show it as it is.
+        shown = pixels if pixels.shape[-1] == 3 else pixels[..., [0, 0, 0]]
         if not path.exists():
             with atomic_write(path, "wb") as handle:
-                plain = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
-                images.imsave(
-                    cast(BinaryIO, handle), plain, format="png", cmap="gray",
-                    vmin=0, vmax=255,
-                )  # fmt: skip
+                images.imsave(cast(BinaryIO, handle), shown, format="png")
     return names

@@ -96,6 +96,8 @@ class MainTest(MainTestCase):
         ({"learner": "image"}, "learns from images.*embeddings"),
         ({"oracle": "peple"}, "mean 'people'"),
         ({"seeds": "0,x"}, "whole numbers"),
+        ({"seeds": str(2**63)}, "below 2.63"),
+        ({"output_dir": f"{__file__}/x"}, "--output_dir: is no folder"),
         ({"seed_size": 500}, "larger than the pool of 96"),
         ({"test": "1.5"}, "no fraction"),
         ({"test": "npz:nothing.npz"}, "no such file"),
@@ -111,6 +113,27 @@ class MainTest(MainTestCase):
         with self.assertRaisesRegex(InputError, message):
             self.main(**change)
         self.assertFalse(self.run_dir.exists())
+
+    def test_an_encoder_that_cannot_be_opened_leaves_nothing(self):
+        options = {
+            "dataset": self.write_jsonl(loop_data.texts(60)),
+            "init_from": self.encoder(), "train_steps": 2, "text_length": 16,
+            "rounds": 0,
+        }  # fmt: skip
+        weights = pathlib.Path(options["init_from"]) / "model.weights.h5"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:1000])
+        with self.assertRaisesRegex(InputError, "is not a whole preset"):
+            self.main(**options)
+        self.assertFalse(self.run_dir.exists())
+        weights.write_bytes(whole)
+        self.main(**options)
+
+    def test_configuration_that_is_none(self):
+        self.run_dir.mkdir()
+        (self.run_dir / "config.json").write_text("[1]")
+        with self.assertRaisesRegex(InputError, "is no configuration"):
+            self.main()
 
     def test_images_of_the_wrong_shape(self):
         for shape, message in (

@@ -78,6 +78,15 @@ class ClassifyMainTest(parameterized.TestCase):
         test = self.write("test.jsonl", ["three"], ["aple"])
         with self.assertRaisesRegex(InputError, "apple"):
             self.main(train, test=test)
+        test = self.write("test.jsonl", ["three", "four"], ["apple"] * 2)
+        with self.assertRaisesRegex(InputError, "metric is undefined"):
+            self.main(train, test=test)
+        lists = self.write("lists.jsonl", ["one", "two"], [["a"], ["b", "c"]])
+        test = self.write("test.jsonl", ["three", "four"], [["a"], ["b"]])
+        with self.assertRaisesRegex(InputError, "undefined for class 'c'"):
+            self.main(lists, test=test)
+        with self.assertRaisesRegex(InputError, "is no folder"):
+            self.main(train, output_dir=f"{train.split(':')[1]}/x")
         self.assertFalse(self.output.exists())
 
     @parameterized.parameters(

@@ -42,6 +42,14 @@ class InputErrorTest(parameterized.TestCase):
         self.assertEqual(hint, "Did you mean 'small'? Known: base, small, tiny")
         self.assertEqual(errors.closest("zzz", ["b", "a"]), "Known: a, b")
 
+    def test_closest_of_very_many_ignores_case_and_always_names_one(self):
+        names = [f"task_{i}" for i in range(90)] + ["sst2", "CoLA"]
+        for wrong, meant in (("SST2", "sst2"), ("cola", "CoLA")):
+            self.assertEqual(
+                errors.closest(wrong, names), f"Did you mean {meant!r}?"
+            )
+        self.assertIn("Did you mean", errors.closest("zzz", names))
+
     def test_check_choice(self):
         known = iter(["tiny", "small"])
         self.assertEqual(

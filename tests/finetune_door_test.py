@@ -110,6 +110,21 @@ class DoorTest(finetune_case.Base):
             self.assertEqual(prompt.count("Answer:"), 3)
             self.assertEndsWith(prompt, "Answer:")
 
+    def test_ranking_of_free_text_is_refused_for_evaluation_only_too(self):
+        data = pathlib.Path(self.create_tempdir().full_path)
+        path = data / "bbh/word_sorting.json"
+        path.parent.mkdir()
+        path.write_text(
+            '{"examples": [{"input": "Sort: b a", "target": "a b"}]}'
+        )
+        fields = {
+            "task": "bbh_word_sorting", "train_steps": 0,
+            "evaluation.method": "rank",
+        }  # fmt: skip
+        with self.assertRaisesRegex(InputError, "has no options to rank"):
+            finetune.finetune(self.config(**fields), self.base / "bad", data)
+        self.assertFalse((self.base / "bad").exists())
+
     def test_an_undefined_metric_is_found_before_any_step(self):
         one_class = toy_task.task("toy", metrics=("matthews_corrcoef",))
         data = pathlib.Path(self.create_tempdir().full_path)

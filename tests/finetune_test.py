@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 import signal
 from unittest import mock
@@ -255,6 +256,16 @@ class SeedsTest(finetune_case.Base):
         self.assertAlmostEqual(found["standard_error"], (7 / 3) ** 0.5)
         one = summarize(runs[:1])["tasks"]["a"]["test"]["m"]
         self.assertIsNone(one["standard_error"])
+
+    def test_single_runs_and_seeds_do_not_share_a_folder(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        (folder / "results.json").write_text("{}")
+        with self.assertRaisesRegex(InputError, "results of several seeds"):
+            finetune.finetune(self.config(), folder, self.base)
+        (folder / "config.json").write_text("{}")
+        with self.assertRaisesRegex(InputError, "holds a single run"):
+            finetune_seeds(self.config(), [3], folder, self.base)
+        self.assertLen(list(folder.iterdir()), 2)
 
     @parameterized.parameters(([],), ([1, 1],))
     def test_bad_seeds(self, seeds):

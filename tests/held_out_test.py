@@ -31,7 +31,12 @@ class SourceTest(parameterized.TestCase):
         ("a", ("train", "test", "validation"), "tfds:a:test"),
         ("glue/a", ("train", "test", "validation"), "tfds:glue/a:validation"),
         ("a", ("train",), 0.2),
-    )
+        # Never one that the pool was read from.
+        ("a:test", ("train", "test", "validation"), "tfds:a:validation"),
+        ("a:train+test[:9]", ("train", "test", "validation"),
+         "tfds:a:validation"),
+        ("glue/a:validation", ("train", "validation"), 0.2),
+    )  # fmt: skip
     def test_default_split(self, name, splits, expected):
         builder = mock.Mock()
         builder.info.splits = dict.fromkeys(splits)
@@ -40,6 +45,26 @@ class SourceTest(parameterized.TestCase):
         ):
             found = held_out.source_of_test(f"tfds:{name}", "")
         self.assertEqual(found, expected)
+
+    @parameterized.parameters(
+        ("", "train[:9]", True), (":train[:50%]", "train[50%:]", False),
+        (":train[:50%]", "train[49:]", True), (":train+test", "test", True),
+        (":train+test[:10]", "test[10:]", False), (":train", "test", False),
+        (":test[-5:]", "test[:95]", False), (":test[-5:]", "test[:96]", True),
+    )  # fmt: skip
+    def test_a_test_set_with_rows_of_the_pool(self, split, test, shared):
+        builder = mock.Mock()
+        builder.info.splits = {
+            name: mock.Mock(num_examples=100) for name in ("train", "test")
+        }
+        with mock.patch.object(
+            held_out, "prepared_builder", return_value=builder
+        ):
+            if not shared:
+                held_out._check_apart(f"tfds:a{split}", f"tfds:a:{test}")
+                return
+            with self.assertRaisesRegex(InputError, "--test: has examples of"):
+                held_out._check_apart(f"tfds:a{split}", f"tfds:a:{test}")
 
     @parameterized.parameters("1", "-0.1", "nan")
     def test_no_fraction(self, test):
@@ -109,6 +134,11 @@ class NamesTest(parameterized.TestCase):
         test = self.npz("test", [[0, 1]])
         with self.assertRaisesRegex(InputError, "--test: .*no column"):
             held_out.open_pool_and_test(pool, test)
+
+    def test_the_pool_itself(self):
+        pool = self.npz("pool", [0, 1])
+        with self.assertRaisesRegex(InputError, "is the pool itself"):
+            held_out.open_pool_and_test(pool, pool)
 
     def test_one_label_and_many(self):
         pool, test = self.jsonl(["a", "b"]), self.jsonl([["a"]])

@@ -57,6 +57,8 @@ class JsonLinesTest(parameterized.TestCase):
         self.assertEqual(field(row, "label", "here"), 1)
         with self.assertRaisesRegex(InputError, "is not text"):
             text_field(row, "label", "here")
+        with self.assertRaisesRegex(InputError, "half of .* at position 1"):
+            text_field({"text": "a\udc00"}, "text", "here")
         with self.assertRaisesRegex(InputError, "text"):
             field(row, "txet", "here")
         with self.assertRaisesRegex(InputError, "no such field"):

@@ -174,10 +174,10 @@ class PeopleTest(parameterized.TestCase):
             for name, expected in zip(names, pixels, strict=True):
                 shown = image.imread(folder / name)
                 self.assertEqual(shown.shape[:2], (9, 8))
-                if channels == 3:
-                    np.testing.assert_allclose(
-                        shown[..., :3] * 255, expected, atol=0.6
-                    )
+                # Gray ones as they are, not stretched to black and white.
+                np.testing.assert_allclose(
+                    shown[..., :channels] * 255, expected, atol=0.6
+                )
 
     def test_classes_must_be_known(self):
         pool = pools.make_examples(
@@ -185,6 +185,21 @@ class PeopleTest(parameterized.TestCase):
         )
         with self.assertRaisesRegex(InputError, "--classes"):
             oracles.PeopleOracle(pool, self.folder).check_pool()
+
+    def test_classes_must_fit_into_a_cell(self):
+        for classes, many in (
+            (("spam ", "ham"), False),
+            (("a|b", "c"), True),
+            (("-", "c"), True),
+        ):
+            labels = np.zeros((8, 2) if many else 8, int)
+            pool = pools.make_examples(
+                "text", self.pool.inputs, labels, classes, many
+            )
+            with self.assertRaisesRegex(InputError, "cannot be written into"):
+                oracles.PeopleOracle(pool, self.folder).check_pool()
+        pool = pools.make_examples("text", self.pool.inputs, labels[:, 0], "|-")
+        oracles.PeopleOracle(pool, self.folder).check_pool()
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class JsonlTest(parameterized.TestCase):
         ([{"text": "a", "label": 1}, {"txt": "b"}], "line 2.*no such field"),
         ([{"text": 3, "label": 1}], "not text"),
         ([{"text": "a", "label": {"x": 1}}], "is no label"),
+        ([{"text": "a", "label": float("nan")}], "is no label"),
+        ([{"text": "a", "label": " "}], "is no label"),
+        ([{"text": "a", "label": ["b", None]}], "is no label"),
+        ([{"text": "a\ud83d", "label": 1}], "line 1.*half of a character"),
+        ([{"text": "a", "label": "\ud83d"}], "line 1.*half of a character"),
         ([], "no examples"),
     )
     def test_bad_lines(self, lines, message):
@@ -160,6 +165,20 @@ class NpzTest(parameterized.TestCase):
           "classes": np.array(["a", "b"])}, "unknown class"),
         ({"embeddings": np.array([{}]), "labels": np.zeros(1)},
          "plain arrays"),
+        ({"embeddings": np.zeros((2, 2)), "labels": np.array([0, np.nan])},
+         "no number at example 1.*-1"),
+        ({"embeddings": np.zeros((1, 2)), "labels": np.array(3)},
+         "are no labels"),
+        ({"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 1))},
+         "are no labels"),
+        ({"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 2, 2))},
+         "are no labels"),
+        ({"embeddings": np.zeros((1, 2)), "labels": np.array([b"a"])},
+         "are no labels"),
+        ({"embeddings": np.zeros((1, 0)), "labels": np.zeros(1)},
+         "two dimensions"),
+        ({"embeddings": np.zeros((2, 2)), "labels": np.array([0, 1]),
+          "classes": np.array(["a", "a"])}, "a class twice"),
     )  # fmt: skip
     def test_bad_arrays(self, arrays, message):
         names = arrays.pop("classes", None)
@@ -174,7 +193,12 @@ class NpzTest(parameterized.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         np.save(folder / "a.npy", np.zeros(2))
         (folder / "text.npz").write_text("hello")
-        for name in ("a.npy", "text.npz"):
+        # The data of a member, not its directory, are damaged.
+        np.savez_compressed(folder / "damaged.npz", labels=np.arange(9999))
+        content = bytearray((folder / "damaged.npz").read_bytes())
+        content[200:300] = bytes(100)
+        (folder / "damaged.npz").write_bytes(content)
+        for name in ("a.npy", "text.npz", "damaged.npz"):
             with self.assertRaisesRegex(InputError, "is not a"):
                 pools.open_pool(f"npz:{folder / name}")
 
