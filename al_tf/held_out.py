@@ -144,7 +144,7 @@ def _default_test(spec: str) -> str:
     splits = prepared_builder(name).info.splits
     read = set(re.findall(r"\w+", pool_split))
     # GLUE's and SuperGLUE's test splits have no labels.
-    order = ["validation", "validation_matched", "test"]
+    order = ["validation", "validation_matched"]
     if not name.startswith(("glue", "super_glue")):
         order = ["test", "validation"]
     free = (split for split in order if split in splits and split not in read)

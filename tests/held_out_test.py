@@ -35,7 +35,7 @@ class SourceTest(parameterized.TestCase):
         ("a:test", ("train", "test", "validation"), "tfds:a:validation"),
         ("a:train+test[:9]", ("train", "test", "validation"),
          "tfds:a:validation"),
-        ("glue/a:validation", ("train", "validation"), 0.2),
+        ("glue/a:validation", ("train", "validation", "test"), 0.2),
     )  # fmt: skip
     def test_default_split(self, name, splits, expected):
         builder = mock.Mock()
