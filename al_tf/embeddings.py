@@ -1,8 +1,9 @@
 """Embeddings of a pool: opened without copying, read in blocks, made ready.
 
 `open_embeddings` accepts an array, a memory-mapped `.npy` file, a folder or
-list of `.npy` or Parquet shards, or one Parquet file. Nothing is read before
-`working_copy`, which fills the one array that the clustering works on.
+list of `.npy` or Parquet shards, or one Parquet file. Of `.npy` nothing is read
+before `working_copy`, which fills the one array that the clustering works on;
+Parquet is decoded when it is opened.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class WorkingCopy:
 
 
 def open_embeddings(source: Any) -> Embeddings:
-    """Opens embeddings without reading them.
+    """Opens embeddings; all but Parquet without reading them.
 
     Args:
         source: an array `[n, d]`; the path of an `.npy` or Parquet file or of
