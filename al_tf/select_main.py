@@ -28,6 +28,7 @@ from al_tf.clustering import Clustering
 from al_tf.embeddings import METRICS, Embeddings, open_embeddings
 from al_tf.unlabeled import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
+from runkit.files import remove_leftovers
 
 _EMBEDDINGS = flags.DEFINE_string(
     "embeddings", None, ".npy or Parquet file, or folder of shards, [n, d]"
@@ -95,7 +96,10 @@ def main(argv: Sequence[str]) -> None:
         margin_batch_size, batch_size, len(unlabeled)
     )
     if _CLUSTERING.value:
-        clustering_store.check_replaceable(_CLUSTERING.value)
+        kept = pathlib.Path(_CLUSTERING.value)
+        clustering_store.check_replaceable(kept)
+        remove_leftovers(kept)
+        remove_leftovers(kept.parent, kept.name)
     began = time.monotonic()
     clustering = _clustering(embeddings)
     clustered = time.monotonic()

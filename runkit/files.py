@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import pathlib
@@ -144,9 +145,15 @@ def write_npy(path: str | os.PathLike, array: Any) -> None:
         )
 
 
-def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Deletes temporary files that a killed process left in `folder`."""
-    for path in pathlib.Path(folder).glob(".tmp-*"):
+def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
+    """Deletes temporary files that a killed process left in `folder`.
+
+    Args:
+        folder: where they are.
+        name: of the file or folder that they were to become; "": any.
+    """
+    begin = f".tmp-{glob.escape(name)}-*" if name else ".tmp-*"
+    for path in pathlib.Path(folder).glob(begin):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

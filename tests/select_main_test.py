@@ -107,6 +107,15 @@ class SelectMainTest(parameterized.TestCase):
         self.assertEqual([*before, "M"], sorted(after, key=lambda n: n == "M"))
         self.assertTrue((self.folder / "M" / "neighbors" / "mine").exists())
 
+    def test_leftovers_of_a_kill_are_removed(self):
+        for name in (".tmp-clusters-0123", "clusters/.tmp-neighbors-0123"):
+            (self.folder / name).mkdir(parents=True)
+        other = self.folder / ".tmp-other-0123"
+        other.mkdir()
+        self.run_main()
+        left = [p.name for p in self.folder.rglob(".tmp-*")]
+        self.assertEqual(left, [other.name])
+
     def test_an_earlier_batch_names_the_labelled(self):
         batches = []
         for suffix in (".csv", ".parquet"):
