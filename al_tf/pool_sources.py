@@ -38,7 +38,7 @@ def read_jsonl(rest: str, classes: tuple[str, ...], where: str) -> Examples:
     path, text_name, label_name = split_json_spec(rest, where)
     texts, labels = [], []
     for place, row in json_lines(path):
-        texts.append(text_field(row, text_name, place))
+        texts.append(whole_text(text_field(row, text_name, place), place))
         labels.append(_label(field(row, label_name, place), place))
     numbers, names, multilabel = encode_labels(labels)
     return make_examples("text", _text_array(texts), numbers, names, multilabel)

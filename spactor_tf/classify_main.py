@@ -28,6 +28,7 @@ from runkit.json_lines import (
     json_lines,
     split_json_spec,
     text_field,
+    whole_text,
 )
 from runkit.quality import check_defined, evaluate, metrics_library
 from spactor_tf.classifier import (
@@ -106,7 +107,7 @@ def labelled_texts(
         if multilabel is None:
             multilabel = isinstance(label, list)
         places.append(place)
-        texts.append(text_field(row, text_name, place))
+        texts.append(whole_text(text_field(row, text_name, place), place))
         labels.append(_names(label, multilabel, place))
     if not texts:
         raise InputError("holds no example", where=str(path))
@@ -137,7 +138,7 @@ def _names(label: Any, multilabel: bool, place: str) -> list[str]:
             if multilabel
             else "one text or whole number",
         )  # fmt: skip
-    return [str(name) for name in names]
+    return [whole_text(str(name), place) for name in names]
 
 
 def check(values: Any) -> None:

@@ -70,6 +70,7 @@ class ClassifyMainTest(parameterized.TestCase):
             ([["a"], "b"], "line 2: is no list of labels; got 'b'"),
             ([["a"], [1.5]], "is no list of labels"),
             (["a", "a"], "two or more different classes"),
+            (["\ud83d", "a"], "line 1: holds half of a character"),
         ):  # fmt: skip
             train = self.write("bad.jsonl", ["one", "two"], labels)
             with self.assertRaisesRegex(InputError, message):

@@ -11,6 +11,7 @@ from runkit.json_lines import (
     json_lines,
     split_json_spec,
     text_field,
+    whole_text,
 )
 
 
@@ -57,8 +58,9 @@ class JsonLinesTest(parameterized.TestCase):
         self.assertEqual(field(row, "label", "here"), 1)
         with self.assertRaisesRegex(InputError, "is not text"):
             text_field(row, "label", "here")
+        self.assertEqual(whole_text("\u05e9", "here"), "\u05e9")
         with self.assertRaisesRegex(InputError, "half of .* at position 1"):
-            text_field({"text": "a\udc00"}, "text", "here")
+            whole_text("a\udc00", "here")
         with self.assertRaisesRegex(InputError, "text"):
             field(row, "txet", "here")
         with self.assertRaisesRegex(InputError, "no such field"):
