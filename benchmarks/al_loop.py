@@ -166,7 +166,8 @@ def main(argv) -> None:
                 "Labels until the test accuracy first reached the target: mean "
                 "and standard error over seeds (how many of them, if not all "
                 "did).",
-                f"{seconds:.0f} CPU seconds in all.",
+                f"{seconds:.0f} CPU seconds, without processes that were "
+                "killed on the way.",
             ],
         )
 
