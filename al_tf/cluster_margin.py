@@ -16,8 +16,8 @@ candidates ordered by (rank, turn of the cluster), and the batch is the first
 k_t of them.
 
 Most clusters have equally few candidates. They take their turns in a random
-order too, that of their first draws: an order of cluster ids is one of the
-pool, and a batch would come from the beginning of the pool.
+order too, that of the numbers which their last candidates drew: an order of
+cluster ids is one of the pool, and a batch would come from its beginning.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def round_robin(
     """Positions in pick order: sorted by (rank, turn of the cluster).
 
     The smallest cluster has the first turn; of clusters equally large that
-    with the smallest key.
+    whose last candidate has the smaller key.
 
     Args:
         clusters: `[m]` int cluster of each candidate.
@@ -181,13 +181,20 @@ def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
 
 
 def _cluster_turns(clusters: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Place of each candidate's cluster by (size, smallest key, id)."""
+    """Place of each candidate's cluster by (size, a key of its own, id)."""
     if int(clusters.max()) > 8 * len(clusters) + 1024:
         # Few candidates of a large pool: number only the clusters they are in.
         _, clusters = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(clusters)
+    key = np.zeros(len(sizes), np.uint64)
+    # The last candidate's key stays; to find the smallest takes much longer.
+    key[clusters] = keys
+    order = np.flatnonzero(sizes)
+    order = order[np.argsort(key[order])]
+    size = sizes[order]
+    if size.max() < 2**16:
+        size = size.astype(np.uint16)  # NumPy counts these: no comparisons.
+    order = order[np.argsort(size, kind="stable")]
     turn = np.empty(len(sizes), np.int64)
-    first = np.full(len(sizes), np.iinfo(np.uint64).max)
-    np.minimum.at(first, clusters, keys)
-    turn[np.lexsort((first, sizes))] = np.arange(len(sizes))
+    turn[order] = np.arange(len(order))
     return turn[clusters]

@@ -16,7 +16,7 @@ def paper_loop(clusters, keys, batch_size):
     for position in np.argsort(keys, kind="stable"):
         members.setdefault(int(clusters[position]), []).append(int(position))
     queue = sorted(
-        members, key=lambda c: (len(members[c]), keys[members[c][0]])
+        members, key=lambda c: (len(members[c]), keys[max(members[c])])
     )
     picked = []
     while len(picked) < batch_size:
