@@ -181,7 +181,7 @@ def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
 
 
 def _cluster_turns(clusters: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Place of each candidate's cluster by (size, a key of its own, id)."""
+    """Place of each candidate's cluster by (size, a key of its own)."""
     if int(clusters.max()) > 8 * len(clusters) + 1024:
         # Few candidates of a large pool: number only the clusters they are in.
         _, clusters = np.unique(clusters, return_inverse=True)
