@@ -10,6 +10,8 @@ easy pools: the direction can be seen here, not the paper's savings.
 
 from __future__ import annotations
 
+import pathlib
+
 from absl import app
 
 from al_tf import curves
@@ -43,7 +45,8 @@ def main(argv) -> None:
             "batch_size": batch,
             "rounds": (most - 20) // batch,
         }
-        rows, _ = al_loop.run(f"labels-{copies}-{batch}", options)
+        root = pathlib.Path(al_loop.OUTPUT_ROOT.value)
+        rows, _ = al_loop.run(root / f"labels-{copies}-{batch}", options)
         needed = curves.labels_needed(rows, "accuracy", target)
         line = {"pool": pool, "batch": batch, "target": target}
         line |= {name: curves.summary(n) for name, n in needed.items()}

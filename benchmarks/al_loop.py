@@ -32,7 +32,7 @@ from runkit.averages import in_words
 from spactor_tf.text_learner import TextOptions
 
 _EXPERIMENTS = flags.DEFINE_list("experiments", None, "Names; default: all.")
-_OUTPUT_ROOT = flags.DEFINE_string(
+OUTPUT_ROOT = flags.DEFINE_string(
     "output_root",
     str(pathlib.Path(tempfile.gettempdir()) / "al_benchmark_runs"),
     "Folder of the runs.",
@@ -154,7 +154,7 @@ def main(argv) -> None:
             options["init_from"] = _INIT_FROM.value
         if _SEEDS.value:
             options["seeds"] = ",".join(_SEEDS.value)
-        folder = pathlib.Path(_OUTPUT_ROOT.value) / name
+        folder = pathlib.Path(OUTPUT_ROOT.value) / name
         rows, seconds = run(folder, options)
         config = read_json(folder / "config.json")
         harness.record(
