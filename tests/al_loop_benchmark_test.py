@@ -2,16 +2,18 @@
 
 import pathlib
 import string
+from unittest import mock
 
 import numpy as np
-from absl.testing import absltest, parameterized
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
 
 from al_tf import held_out
 from al_tf.active_learning_main import LEARNERS
 from al_tf.baselines import STRATEGIES
 from al_tf.loop_config import LoopConfig
 from al_tf.pools import KINDS
-from benchmarks import al_loop
+from benchmarks import al_labels, al_loop
 from runkit.prepared_data import split_spec
 
 _CSV = """strategy,seed,round,labels,accuracy,selection_seconds,\
@@ -114,6 +116,29 @@ class ExperimentsTest(parameterized.TestCase):
             "python -m al_tf.active_learning_main --dataset=npz:digits.npz "
             "--init_from=RUN",
         )
+
+    @flagsaver.flagsaver
+    def test_labels_are_counted_in_folders_of_their_own(self):
+        root = pathlib.Path(self.create_tempdir().full_path)
+        (root / "curves.csv").write_text(_CSV)
+        rows, folders = al_loop.read_curves(root / "curves.csv"), []
+
+        def run(folder, options):
+            folders.append(folder.with_suffix(".seconds.json"))
+            self.assertContainsSubset({"batch_size", "rounds"}, options)
+            return rows, 1.0
+
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS(["test"])
+        with (
+            flagsaver.flagsaver(output_root=str(root)),
+            mock.patch.object(al_loop, "run", run),
+            mock.patch.object(al_labels.harness, "record") as record,
+        ):
+            al_labels.main(["al_labels"])
+        self.assertLen(set(folders), 4)
+        self.assertEqual({folder.parent for folder in folders}, {root})
+        self.assertLen(record.call_args.args[1], 4)
 
     def test_table(self):
         path = pathlib.Path(self.create_tempdir().full_path) / "curves.csv"
