@@ -88,8 +88,8 @@ class ScannIndex:
             training_sample_size=min(n, _TRAINING_ROWS),
             quantize_centroids=False,
         )
-        few = rows.shape[1] < _HASHING_DIMENSION or _few_distinct(database)
-        if few:
+        short = rows.shape[1] < _HASHING_DIMENSION
+        if short or _few_distinct(database):
             builder = builder.score_brute_force()
         else:
             builder = builder.score_ah(

@@ -117,7 +117,6 @@ class ExperimentsTest(parameterized.TestCase):
             "--init_from=RUN",
         )
 
-    @flagsaver.flagsaver
     def test_labels_are_counted_in_folders_of_their_own(self):
         root = pathlib.Path(self.create_tempdir().full_path)
         (root / "curves.csv").write_text(_CSV)
