@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import resource
 import signal
 from unittest import mock
 
@@ -65,14 +66,18 @@ class AtomicWriteTest(FolderTestCase):
         files.write_npy(self.folder / "x.npy", rows)
         np.testing.assert_array_equal(np.load(self.folder / "x.npy"), rows)
 
-    def test_array_on_a_full_disk_tells_so(self):
-        full = pathlib.Path("/dev/full").open("wb")  # noqa: SIM115
-        with (
-            mock.patch.object(pathlib.Path, "open", return_value=full),
-            self.assertRaises(OSError) as caught,
-        ):
-            files.write_npy(self.folder / "x.npy", np.zeros(100_000))
-        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+    def test_array_that_does_not_fit_tells_why(self):
+        # A full disk, but that the error has another number; it comes after
+        # the file's header was written.
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        try:
+            with self.assertRaises(OSError) as caught:
+                files.write_npy(self.folder / "x.npy", np.zeros(100_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        self.assertEqual(caught.exception.errno, errno.EFBIG)
+        self.assertEqual(self.names(), [])
 
     def test_check_folder(self):
         files.check_folder(self.folder / "new" / "one", where="here")
