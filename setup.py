@@ -2,11 +2,13 @@
 
 import pathlib
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION: dict[str, str] = {}
 exec((ROOT / "runkit" / "version.py").read_text(encoding="utf-8"), VERSION)
+
+PACKAGES = ("runkit", "spactor_tf", "al_tf", "export")
 
 # The oldest releases that the code is written against; the exact versions
 # that it is tested with stand in requirements.lock.
@@ -15,6 +17,7 @@ INSTALL_REQUIRES = [
     "importlib_resources",  # tensorflow-datasets needs it, undeclared.
     "keras>=3.15,<4",
     "keras-hub>=0.32,<0.33",
+    "lazy-loader>=0.4",
     "matplotlib>=3.9",
     "numba>=0.61",
     "numpy>=1.26",
@@ -40,20 +43,24 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     # `tests` is not installed: the name would collide with other projects'.
-    packages=[
-        "runkit",
-        "spactor_tf",
-        "spactor_tf.tasks",
-        "al_tf",
-        "export",
-    ],
+    packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
+    # The stubs are read at run time: they name what loads on first use.
+    package_data={"": ["*.pyi", "py.typed"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
+        "active-learning": ["scikit-learn>=1.4"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "scann": ["scann>=1.4.2"],
-        "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.20,<2.21"],
+        "serving": [
+            "grpcio>=1.60",
+            "prometheus-client>=0.20",
+            "tensorflow-serving-api>=2.20,<2.21",
+        ],
         "tasks": ["rouge-score>=0.1.2", "scikit-learn>=1.4"],
         "dev": [
             "hypothesis",
+            "ipykernel",
+            "nbclient",
             "setuptools>=77",
             "mypy",
             "pytest",

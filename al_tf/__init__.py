@@ -8,24 +8,11 @@
 
 One index frame: `example_id` is the int64 row of the full pool. One sign: a
 small margin is an uncertain example. Distances, never similarities.
+`__init__.pyi` lists the public names.
 """
 
-from al_tf.baselines import STRATEGIES, Pool
-from al_tf.build_clustering import cluster_embeddings
-from al_tf.cluster_margin import select_batch
-from al_tf.clustering import Clustering
-from al_tf.clustering_store import load_clustering
-from al_tf.margins import margin_scores, multilabel_margin_scores
-from al_tf.unlabeled import PoolExhausted
+import lazy_loader
 
-__all__ = [
-    "STRATEGIES",
-    "Clustering",
-    "Pool",
-    "PoolExhausted",
-    "cluster_embeddings",
-    "load_clustering",
-    "margin_scores",
-    "multilabel_margin_scores",
-    "select_batch",
-]
+from runkit.version import __version__ as __version__
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

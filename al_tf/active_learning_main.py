@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from al_tf import curves, held_out, image_learner, near_duplicates
-from al_tf.head_learner import HEADS, HeadLearner
-from al_tf.label_store import check_same_run, write_config
-from al_tf.learners import Learner
-from al_tf.loop import Loop
-from al_tf.loop_config import LoopConfig
-from al_tf.oracles import LabelOracle, Oracle, PeopleOracle
-from al_tf.pools import Examples
+from al_tf.learners import image_learner
+from al_tf.learners.head_learner import HEADS, HeadLearner
+from al_tf.learners.protocol import Learner
+from al_tf.loop import curves
+from al_tf.loop.config import LoopConfig
+from al_tf.loop.label_store import check_same_run, write_config
+from al_tf.loop.loop import Loop
+from al_tf.loop.oracles import LabelOracle, Oracle, PeopleOracle
+from al_tf.pools import held_out
+from al_tf.pools import near_copies as near_duplicates
+from al_tf.pools.pool import Examples
 from runkit import InputError, run_binary
 from runkit.errors import InterruptedRun, check_choice
 from runkit.files import remove_leftovers, write_npy
@@ -36,7 +39,7 @@ from runkit.flag_values import check_flags, definers, output_folder
 from runkit.quality import metrics_library
 
 if TYPE_CHECKING:
-    from spactor_tf.pretrained import Pretrained
+    from spactor_tf.inference.pretrained import Pretrained
 
 FLAGS = flags.FLAGS
 LEARNERS = ("auto", *HEADS, "image", "text")
@@ -48,8 +51,8 @@ _DEFAULTS = LoopConfig()
 _CONFIG_FLAGS = (
     ("strategies", "Names, separated by commas."),
     ("seeds", "Numbers, separated by commas: repetitions."),
-    ("seed_size", "Labelled examples to begin with."),
-    ("batch_size", "Examples labelled in each round."),
+    ("seed_size", "Labeled examples to begin with."),
+    ("batch_size", "Examples labeled in each round."),
     ("rounds", "Batches after the seed set."),
     ("seed_set", "random, or stratified by class."),
     ("missing_classes", "Seed set without a class: refuse, or allow."),
@@ -74,7 +77,7 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
     text("output_dir", None, "Folder of the run. Required.")
     number("near_copies", 0, "Least size of planted families; 0: none.")
     number("train_steps", None, "Steps of a training (image, text), at least.")
-    real("train_epochs", None, "Passes over the labelled examples, at least.")
+    real("train_epochs", None, "Passes over the labeled examples, at least.")
     real("learning_rate", None, "Largest (image, text).")
     number("text_length", 128, "Tokens that are read of a text.")
     switch("warm_start", False, "Train on from the last weights.")
@@ -125,13 +128,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _report(loop: Loop, settings: dict[str, Any], folder: pathlib.Path) -> None:
-    from al_tf.labelled_texts import write_labelled
-    from al_tf.loop_report import write_report
+    from al_tf.loop.labeled_export import write_labeled
+    from al_tf.loop.report import write_report
 
     rows = curves.collect(loop)
     if not rows:
         return
-    write_labelled(loop)
+    write_labeled(loop)
     curves.write_curves(folder / "curves.csv", rows)
     page = write_report(loop, rows, settings, folder)
     print(f"curves: {folder / 'curves.csv'}\nreport: {page}", flush=True)
@@ -203,7 +206,7 @@ def learner_kind(values: Any, pool: Examples) -> str:
                 "is missing: texts need an encoder", where="--init_from",
                 expected="a pre-training run or a KerasHub T5 preset",
             )  # fmt: skip
-        from spactor_tf.pretrained import preset_dir
+        from spactor_tf.inference.pretrained import preset_dir
 
         preset_dir(values.init_from)
     return kind
@@ -213,7 +216,7 @@ def load_encoder(values: Any, pool: Examples) -> Pretrained | None:
     """Opens the encoder that a pool of texts needs."""
     if pool.kind != "text":
         return None
-    from spactor_tf.pretrained import load_pretrained
+    from spactor_tf.inference.pretrained import load_pretrained
 
     return load_pretrained(values.init_from)
 
@@ -246,7 +249,7 @@ def make_learner(
             inputs, len(pool.classes), **common,
             options=image_learner.ImageOptions(**training),
         )  # fmt: skip
-    from spactor_tf.text_learner import TextLearner, TextOptions
+    from spactor_tf.classifier.text_learner import TextLearner, TextOptions
 
     assert encoder is not None
     return TextLearner(
@@ -268,8 +271,8 @@ def _features(
     if kind == "image":
         flat = inputs.reshape(len(inputs), -1)
         return flat.astype(np.float32) / 255
-    from al_tf.embeddings import open_npy
-    from spactor_tf.classifier import TextClassifier
+    from al_tf.inputs.embeddings import open_npy
+    from spactor_tf.classifier.classifier import TextClassifier
 
     path = folder / "features.npy"
     if not path.exists():

@@ -3,7 +3,7 @@ r"""Picks the next batch to label, from files.
     python -m al_tf.select_main --embeddings=E.npy --margins=M.npy \
         --batch_size=1000 --output=batch/ids.csv --clustering=clusters
 
-The first run clusters the pool and keeps neighbours and clusters in
+The first run clusters the pool and keeps neighbors and clusters in
 `--clustering`; later rounds, with new margins, only pick. A page
 `report.html` beside the output shows what was picked.
 """
@@ -17,16 +17,12 @@ from typing import Any
 
 from absl import flags, logging
 
-from al_tf import (
-    batch_files,
-    build_clustering,
-    cluster_margin,
-    clustering_store,
-    select_report,
-)
-from al_tf.clustering import Clustering
-from al_tf.embeddings import METRICS, Embeddings, open_embeddings
-from al_tf.unlabeled import labeled_to_unlabeled, unlabeled_ids
+from al_tf.clustering import build as build_clustering
+from al_tf.clustering import store as clustering_store
+from al_tf.clustering.result import Clustering
+from al_tf.inputs.embeddings import METRICS, Embeddings, open_embeddings
+from al_tf.selection import batch_files, cluster_margin, select_report
+from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
 from runkit.files import remove_leftovers
 
@@ -41,7 +37,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "file to write: .csv, .parquet or .npy (ids alone)"
 )
 _CLUSTERING = flags.DEFINE_string(
-    "clustering", "", "directory that keeps neighbours and clusters"
+    "clustering", "", "directory that keeps neighbors and clusters"
 )
 _LABELED = flags.DEFINE_string(
     "labeled", "", "ids that have labels: .npy, or text with one id a line"
@@ -50,7 +46,7 @@ _MARGIN_BATCH_SIZE = flags.DEFINE_integer(
     "margin_batch_size",
     None,
     "uncertain examples to pick from; default: ten batches, at most a quarter "
-    "of the unlabelled pool",
+    "of the unlabeled pool",
 )
 _DISTANCE_THRESHOLD = flags.DEFINE_float(
     "distance_threshold", None, "largest average linkage within a cluster"
@@ -63,7 +59,7 @@ _NUM_NEIGHBORS = flags.DEFINE_integer(
     "num_neighbors", None, "length of the candidate lists; default 16"
 )
 _EXACT = flags.DEFINE_enum(
-    "exact", "auto", ["auto", "true", "false"], "exact neighbours, or ScaNN"
+    "exact", "auto", ["auto", "true", "false"], "exact neighbors, or ScaNN"
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the random choices")
 
@@ -182,7 +178,7 @@ def _refuse_other_settings(found: Clustering) -> None:
     for what, flag, key in (
         ("metric", _METRIC, "metric"),
         ("mean cluster size", _TARGET_CLUSTER_SIZE, "target"),
-        ("number of neighbours", _NUM_NEIGHBORS, "num_neighbors"),
+        ("number of neighbors", _NUM_NEIGHBORS, "num_neighbors"),
         ("kind of index (exact)", _EXACT, "exact"),
     ):
         asked, had = _asked(flag), kept.get(key)

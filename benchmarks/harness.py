@@ -46,7 +46,7 @@ class Arm:
     Attributes:
         name: as shown in the table.
         factory: "module:function", called as `function(**arguments)`.
-        arguments: JSON-serialisable keyword arguments.
+        arguments: JSON-serializable keyword arguments.
         peer: runs with the Python named by $BENCH_PYTHON (else this one).
         env: environment variables for this arm's process.
     """

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sentencepiece import sentencepiece_model_pb2
 
-from spactor_tf.config import PretrainConfig
-from spactor_tf.vocabulary import Vocabulary
+from spactor_tf.config.pretrain import PretrainConfig
+from spactor_tf.data.vocabulary import Vocabulary
 
 _CONTROL = 2  # SentencePiece's type of <pad> and </s>.
 _UNKNOWN = 3
@@ -30,7 +30,7 @@ def corrupted_batch(
     config: PretrainConfig, vocabulary: Vocabulary
 ) -> dict[str, Any]:
     """One batch of corrupted random tokens, with all that stage 1 reads."""
-    from spactor_tf import corruption
+    from spactor_tf.data import corruption
 
     lengths = corruption.corruption_lengths(config.corruption)
     random = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from runkit.flag_values import check_flags
 from runkit.json_lines import json_lines, text_field
 
 FLAGS = flags.FLAGS
-_SHOWN = 70  # Characters of a neighbour.
+_SHOWN = 70  # Characters of a neighbor.
 
 
 def _define_flags() -> None:
@@ -46,7 +46,7 @@ def ask(
 
     Returns:
         {"text", "label", "probability", "margin", "cluster", "neighbors"} of
-        each; a neighbour is {"text", "distance"}, nearest first.
+        each; a neighbor is {"text", "distance"}, nearest first.
     """
     inputs = {"text": np.array(texts, object)}
     said = classifier.run("classify", inputs)
@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
     check_flags(FLAGS, required=("classifier", "neighbors", "pool", "text"))
     rows = json_lines(pathlib.Path(FLAGS.pool))
     pool = [text_field(row, "text", place) for place, row in rows]
-    from export.session import SessionModel
+    from export.saved_model.session import SessionModel
 
     answers = ask(
         SessionModel(FLAGS.classifier),

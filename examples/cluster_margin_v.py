@@ -23,7 +23,7 @@ import numpy as np
 from absl import app, flags
 
 import al_tf
-from al_tf import volume
+from al_tf.selection import volume
 from runkit.report import Report, new_figure
 
 _OUTPUT_DIR = flags.DEFINE_string(

@@ -20,7 +20,7 @@ from absl import flags
 
 from runkit import InputError, atomic_write, run_binary
 from runkit.flag_values import check_flags
-from spactor_tf.docstrings import iter_docstrings
+from spactor_tf.data.docstrings import iter_docstrings
 
 FLAGS = flags.FLAGS
 

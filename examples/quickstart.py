@@ -3,7 +3,7 @@
     docstrings of this machine -> SpacTor pre-training, both stages
       -> "whose docstring is this?": Cluster-Margin against random labels
       -> classifier fine-tuned on the labels it chose -> verified SavedModel
-      -> three sentences with label, margin and nearest neighbours
+      -> three sentences with label, margin and nearest neighbors
 
 Every step is an ordinary command of the package and is printed, so that a
 reader can go on from there. A step whose result is there is not run again.
@@ -54,7 +54,7 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
     scores, clusters = out / "scores", out / "clusters"
     pool = f"jsonl:{packages}/pool.jsonl:text"
     test = f"jsonl:{packages}/test.jsonl:text:package"
-    labelled = loop / "runs" / STRATEGIES[0] / "seed-0" / "labelled.jsonl"
+    labeled = loop / "runs" / STRATEGIES[0] / "seed-0" / "labeled.jsonl"
     return [
         (
             "Pre-train a tiny T5 with SpacTor, both stages",
@@ -90,7 +90,7 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             classifier,
             command(
                 "spactor_tf.classify_main", init_from=pretrained,
-                train=f"jsonl:{labelled}:text:label", test=test,
+                train=f"jsonl:{labeled}:text:label", test=test,
                 output_dir=classifier,
             ),
         ),
@@ -120,7 +120,7 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             ),
         ),
         (
-            "Export the neighbours of the pool",
+            "Export the neighbors of the pool",
             near / "1",
             command(
                 "export.neighbors_main", run_dir=classifier,

@@ -7,13 +7,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from al_tf import curves
-from al_tf.loop_report import curve_figure
+from al_tf.loop import curves
+from al_tf.loop.report import curve_figure
 from examples.ask import first_line
 from runkit import read_json
 from runkit.averages import in_words
 from runkit.report import Report, new_figure
-from spactor_tf.metrics_log import read_metrics
+from spactor_tf.training.metrics_log import read_metrics
 
 
 def write_report(

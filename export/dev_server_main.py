@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from export.server_options import ServerOptions
+from export.dev_server.options import ServerOptions
 from runkit import InputError, run_binary
 
 FLAGS = flags.FLAGS
@@ -49,8 +49,8 @@ def main(argv: Sequence[str]) -> None:
     options = dataclasses.replace(ServerOptions(), **given)
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.dev_server import DevServer
-    from export.rest_api import NOTICE
+    from export.dev_server.rest_api import NOTICE
+    from export.dev_server.server import DevServer
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

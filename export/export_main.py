@@ -4,7 +4,7 @@ Example:
     python -m export.export_main --run_dir=runs/imdb --output_dir=served/t5 \
       --version=1 --labels=negative,positive
 
-The version is verified before it becomes visible: see `export.verify`.
+The version is verified before it becomes visible: see `export.saved_model`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from absl import flags
 
-from export.options import DEFAULT_LABELS, ServingOptions
-from export.run_facts import run_facts
+from export.modules.options import DEFAULT_LABELS, ServingOptions
+from export.saved_model.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
 from runkit.flag_values import check_flags
 
@@ -94,12 +94,12 @@ def main(argv: Sequence[str]) -> None:
     check_flags(FLAGS, required=("run_dir", "output_dir"))
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.saved_model import (
+    from export.saved_model.write import (
         default_input_length,
         export_saved_model,
         load_model,
     )
-    from spactor_tf.classifier import TextClassifier
+    from spactor_tf.classifier.classifier import TextClassifier
 
     model = load_model(FLAGS.run_dir)
     facts = run_facts(FLAGS.run_dir)

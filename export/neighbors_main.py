@@ -38,8 +38,8 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, says where."""
     del argv
     check_flags(FLAGS, required=("embeddings", "clustering", "output_dir"))
-    from al_tf.clustering_store import load_clustering
-    from al_tf.embeddings import open_embeddings
+    from al_tf.clustering.store import load_clustering
+    from al_tf.inputs.embeddings import open_embeddings
 
     clustering = load_clustering(FLAGS.clustering)
     embeddings = open_embeddings(FLAGS.embeddings)
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     # TensorFlow takes seconds to load; bad flags are refused before.
     import numpy as np
 
-    from export.neighbor_index import export_neighbor_index
+    from export.saved_model.neighbor_index import export_neighbor_index
 
     path = export_neighbor_index(
         embeddings.take(np.arange(rows)),
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
         model_name=FLAGS.model_name,
     )
     print(f"version:    {path}")
-    print(f"neighbours: {FLAGS.num_neighbors} of {rows:,} examples")
+    print(f"neighbors: {FLAGS.num_neighbors} of {rows:,} examples")
 
 
 def run() -> None:

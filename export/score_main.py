@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from export.pool_texts import pool_texts
+from export.scoring.pool_texts import pool_texts
 from runkit import InputError, run_binary
 from runkit.flag_values import check_flags
 
@@ -49,8 +49,8 @@ def open_model(values: Any) -> tuple[Any, str]:
             "exactly one of them is needed", where="--model_dir, --server"
         )
     if values.model_dir:
-        from export.session import SessionModel
-        from export.verify import read_card
+        from export.saved_model.session import SessionModel
+        from export.saved_model.verify import read_card
 
         model = SessionModel(values.model_dir)
         card = read_card(model.path)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     check_flags(FLAGS, required=("dataset", "output_dir"))
     texts = pool_texts(FLAGS.dataset)
     predict, model = open_model(FLAGS)
-    from export.scorer import score_pool
+    from export.scoring.scorer import score_pool
 
     scores = score_pool(
         predict,

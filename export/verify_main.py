@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if not FLAGS.model_dir:
         raise InputError("is missing", where="--model_dir")
-    from export.verify import verify_saved_model
+    from export.saved_model.verify import verify_saved_model
 
     checked = verify_saved_model(FLAGS.model_dir)
     print(json.dumps(dataclasses.asdict(checked), indent=2))

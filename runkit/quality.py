@@ -1,4 +1,4 @@
-"""How good a classifier is on labelled examples (scikit-learn's metrics)."""
+"""How good a classifier is on labeled examples (scikit-learn's metrics)."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-r"""Fine-tunes a text classifier on labelled texts.
+r"""Fine-tunes a text classifier on labeled texts.
 
     python -m spactor_tf.classify_main --init_from=runs/imdb \
-        --train=jsonl:labelled.jsonl:text:label \
+        --train=jsonl:labeled.jsonl:text:label \
         --test=jsonl:test.jsonl:text:label --output_dir=runs/classifier
 
 A label is a text or a number; a list of them makes the task multi-label.
 
-The directory is one for `spactor_tf.classifier_files.load_classifier` and for
+The directory is one for `spactor_tf.classifier.load_classifier` and for
 `export.export_main --run_dir`; metrics.json tells accuracy and average
 precision on the test set. Nothing is written before training has ended.
 """
@@ -31,14 +31,14 @@ from runkit.json_lines import (
     whole_text,
 )
 from runkit.quality import check_defined, evaluate, metrics_library
-from spactor_tf.classifier import (
+from spactor_tf.classifier.classifier import (
     BATCH_SIZE,
     LEARNING_RATE,
     LENGTH,
     TRAIN_STEPS,
     TextClassifier,
 )
-from spactor_tf.pretrained import load_pretrained, preset_dir
+from spactor_tf.inference.pretrained import load_pretrained, preset_dir
 
 FLAGS = flags.FLAGS
 
@@ -47,10 +47,10 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
     text, number, real, _ = definers(values)
     text("init_from", None, "Run or KerasHub T5 preset. Required.")
     text("train", None, "jsonl:PATH:TEXT_FIELD:LABEL_FIELD. Required.")
-    text("test", "", "Labelled texts of the same form.")
+    text("test", "", "Labeled texts of the same form.")
     text("output_dir", None, "Directory to write. Required.")
     text("classes", "", "Separated by commas; default: those of --train.")
-    number("train_steps", TRAIN_STEPS, "Optimiser steps.")
+    number("train_steps", TRAIN_STEPS, "Optimizer steps.")
     number("batch_size", BATCH_SIZE, "Texts a step.")
     real("learning_rate", LEARNING_RATE, "The largest of the run.")
     number("text_length", LENGTH, "Tokens that are read of a text.")
@@ -58,7 +58,7 @@ def _define_flags(values: flags.FlagValues = FLAGS) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledTexts:
+class LabeledTexts:
     """Texts and what they are.
 
     Attributes:
@@ -75,13 +75,13 @@ class LabelledTexts:
     multilabel: bool
 
 
-def labelled_texts(
+def labeled_texts(
     spec: str,
     where: str,
     classes: Sequence[str] = (),
     multilabel: bool | None = None,
-) -> LabelledTexts:
-    """Reads labelled texts; lists of labels make them multi-label.
+) -> LabeledTexts:
+    """Reads labeled texts; lists of labels make them multi-label.
 
     Args:
         spec: `jsonl:PATH:TEXT_FIELD:LABEL_FIELD`.
@@ -122,7 +122,7 @@ def labelled_texts(
                 )  # fmt: skip
             row[known.index(name)] = 1
     numbers = matrix if multilabel else matrix.argmax(1)
-    return LabelledTexts(texts, numbers, known, bool(multilabel))
+    return LabeledTexts(texts, numbers, known, bool(multilabel))
 
 
 def _names(label: Any, multilabel: bool, place: str) -> list[str]:
@@ -167,9 +167,9 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.test:
         metrics_library()
     named = [name.strip() for name in FLAGS.classes.split(",") if name.strip()]
-    train, test = labelled_texts(FLAGS.train, "--train", named), None
+    train, test = labeled_texts(FLAGS.train, "--train", named), None
     if FLAGS.test:
-        test = labelled_texts(
+        test = labeled_texts(
             FLAGS.test, "--test", train.classes, train.multilabel
         )
         metric = "average_precision" if train.multilabel else "accuracy"

@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
                 "has no gap", where="--text", got=text,
                 expected="<extra_id_0> where text is missing",
             )  # fmt: skip
-    from spactor_tf.pretrained import load_pretrained
+    from spactor_tf.inference.pretrained import load_pretrained
 
     targets = load_pretrained(FLAGS.run_dir).fill(FLAGS.text)
     for text, target in zip(FLAGS.text, targets, strict=True):

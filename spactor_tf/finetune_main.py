@@ -21,17 +21,17 @@ from absl import flags
 
 from runkit import InputError, run_binary
 from runkit.flag_values import output_folder
-from spactor_tf import overrides
-from spactor_tf.config import DTYPES, STRATEGIES
-from spactor_tf.finetune_config import METHODS, FinetuneConfig
-from spactor_tf.run_flags import given_fields
+from spactor_tf.config import overrides
+from spactor_tf.config.finetune import METHODS, FinetuneConfig
+from spactor_tf.config.pretrain import DTYPES, STRATEGIES
+from spactor_tf.config.run_flags import given_fields
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
 _FIELD_FLAGS = (
     ("task", "task", "Name of a task, or several separated by commas."),
     ("init_from", "init_from", "Pre-training run, or KerasHub T5 preset."),
-    ("train_steps", "train_steps", "Optimiser steps at most; 0 evaluates."),
+    ("train_steps", "train_steps", "Optimizer steps at most; 0 evaluates."),
     ("seed", "seed", "Of data order, dropout and random weights."),
     ("batch_size", "batch_size", "Examples per step over all replicas."),
     ("accumulation_steps", "accumulation_steps",
@@ -120,9 +120,9 @@ def main(argv: Sequence[str]) -> None:
         get_task(name)
     print(json.dumps(overrides.to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from spactor_tf.finetune import finetune
-    from spactor_tf.finetune_report import metric_rows
-    from spactor_tf.finetune_seeds import finetune_seeds
+    from spactor_tf.finetune.report import metric_rows
+    from spactor_tf.finetune.run import finetune
+    from spactor_tf.finetune.seeds import finetune_seeds
 
     if seeds is None:
         results = finetune(config, folder, FLAGS.data_dir)

@@ -18,10 +18,10 @@ from absl import flags
 
 from runkit import run_binary
 from runkit.flag_values import output_folder
-from spactor_tf import config as config_lib
-from spactor_tf import overrides
-from spactor_tf.presets import get_preset
-from spactor_tf.run_flags import given_fields
+from spactor_tf.config import overrides
+from spactor_tf.config import pretrain as config_lib
+from spactor_tf.config.presets import get_preset
+from spactor_tf.config.run_flags import given_fields
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
@@ -33,7 +33,7 @@ _FIELD_FLAGS = (
     ("objective", "objective.name", ", ".join(config_lib.OBJECTIVES) + "."),
     ("transition_step", "objective.transition_step",
      "First step of stage 2; below 1 a fraction of train_steps."),
-    ("train_steps", "train_steps", "Optimiser steps in all."),
+    ("train_steps", "train_steps", "Optimizer steps in all."),
     ("batch_size", "batch_size", "Examples per step over all replicas."),
     ("accumulation_steps", "accumulation_steps",
      "Slices that a replica's batch is worked in, to save memory."),
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     folder = output_folder(FLAGS)
     print(json.dumps(overrides.to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from spactor_tf.training import pretrain
+    from spactor_tf.training.pretrain_run import pretrain
 
     pretrain(config, folder, FLAGS.cache_dir)
     print(f"model:  {folder / 'preset'}")

@@ -1,6 +1,6 @@
 """Runs one test file under Bazel exactly as `make test` runs it.
 
-Bazel's variables are honoured: results go to $XML_OUTPUT_FILE, scratch files
+Bazel's variables are honored: results go to $XML_OUTPUT_FILE, scratch files
 to $TEST_TMPDIR, and --test_filter becomes pytest's -k.
 """
 

@@ -27,7 +27,7 @@ def normalize(answer: str) -> str:
 
 
 def overlap_f1(answer: str, prediction: str) -> float:
-    """Returns the F1 (0 to 1) of two normalised answers' bags of words.
+    """Returns the F1 (0 to 1) of two normalized answers' bags of words.
 
     Two answers of no words at all score 0, as in the official scripts.
     """

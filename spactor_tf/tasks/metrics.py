@@ -270,7 +270,7 @@ def evaluate(
     Args:
         names: the metrics.
         predictions: one text an example.
-        examples: at least one, all of them labelled; their `meta` holds
+        examples: at least one, all of them labeled; their `meta` holds
             "group", "score", "answers" or "label" where the metric needs it.
         label_words: the task's words by class.
         where: named in messages.
@@ -284,7 +284,7 @@ def evaluate(
     if missing:
         raise InputError(
             "has no label", where=f"{where}, example {missing[0]}",
-            expected="a labelled split: benchmarks keep their test labels",
+            expected="a labeled split: benchmarks keep their test labels",
         )  # fmt: skip
     return {
         name: _value(name, predictions, examples, label_words) for name in names

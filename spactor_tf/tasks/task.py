@@ -106,7 +106,7 @@ class Task:
 
         Args:
             predictions: one text an example.
-            examples: labelled examples of this task.
+            examples: labeled examples of this task.
 
         Returns:
             {metric: percent}, in the order of `metrics`.

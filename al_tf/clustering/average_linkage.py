@@ -1,0 +1,146 @@
+"""Average-linkage clustering of millions of points: certified moment-RAC.
+
+The average linkage of clusters A and B is the mean squared distance over all
+pairs (a in A, b in B). It needs no pair: with size, mean and variance,
+
+    d(A, B) = |mean_A - mean_B|^2 + variance_A + variance_B.            (1)
+
+Reciprocal agglomerative clustering (RAC; Sumengen et al. 2021) merges, round
+by round, *all* pairs that are each other's nearest cluster. What is left to
+find is the nearest cluster. Each cluster A keeps a short list of candidates
+and a radius R_A, with the invariant
+
+    d(A, C) >= R_A for every live cluster C that is not on the list.    (2)
+
+Why the result is exactly average linkage:
+
+* Convexity. By (1), d(A, C u C') is the size-weighted mean of d(A, C) and
+  d(A, C'), hence never below the smaller of them. So a merge of others keeps
+  (2); and for A u A' with the union of both lists, (2) holds with the weighted
+  mean of R_A and R_A'. A list is cut to k entries by lowering R to the
+  smallest distance that is dropped.
+* Certificate. If the nearest candidate is no farther than R_A, by (2) it is
+  the nearest cluster of all. Otherwise the index is asked again, and R_A
+  becomes the bound that comes with its answer. An old index serves too: its
+  rows are parts of today's clusters, and convexity carries their bound over.
+* Retirement. If A's nearest cluster and R_A both lie above the threshold,
+  nothing ever comes nearer (convexity again): A is finished.
+* RAC. Convexity makes average linkage reducible: two clusters that are each
+  other's nearest stay so whatever else merges, so the greedy algorithm merges
+  them too, at the same height (Bruynooghe 1977). Merging all such pairs at
+  once builds the greedy algorithm's tree.
+
+Without ties the tree is unique. Tied pairs are ordered by `pair_key`, so that
+the nearest pair of all always merges and every round makes progress; identical
+rows are merged first, at height zero.
+
+The index only *proposes*. With an exact index the result is exact for every
+list length k; with an approximate one the only error is a neighbor it missed.
+Memory is O(n (d + k)); no pair distances are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from al_tf.clustering.agglomeration import Agglomeration, Merges
+from al_tf.clustering.cluster_search import Effort, IndexFactory
+from al_tf.neighbors import row_kernels
+from al_tf.neighbors.protocol import Neighbors
+
+_COMPARED_ROWS = 65536
+
+
+def average_linkage(
+    rows: np.ndarray,
+    *,
+    distance_threshold: float = np.inf,
+    num_clusters: int | None = None,
+    num_neighbors: int = 16,
+    make_index: IndexFactory | None = None,
+    first_answer: Neighbors | None = None,
+    on_first_answer: Callable[[Neighbors], None] | None = None,
+    verbose: bool = False,
+) -> tuple[Merges, Effort]:
+    """Clusters rows by average linkage of squared Euclidean distance.
+
+    Args:
+        rows: `[n, d]` float32 or float64; *overwritten* (it holds the means).
+        distance_threshold: clusters farther apart are not merged.
+        num_clusters: lower the threshold to where so many clusters are left.
+        num_neighbors: length k of the candidate lists.
+        make_index: builds an approximate index from (rows, offsets, k); None:
+            all queries are exact.
+        first_answer: the neighbors of all distinct rows, where an earlier
+            run has kept them.
+        on_first_answer: called with them otherwise, to keep them.
+        verbose: print progress.
+
+    Returns:
+        The merges at or below the threshold, and the effort.
+    """
+    n = len(rows)
+    distinct, copies, originals = duplicate_rows(rows)
+    if len(distinct) < n:
+        row_kernels.compact_rows(rows, distinct)
+    run = Agglomeration(
+        rows[: len(distinct)],
+        size=np.bincount(originals, minlength=n)[distinct] + 1.0,
+        origin=distinct,
+        threshold=distance_threshold,
+        num_neighbors=num_neighbors,
+        make_index=make_index,
+        verbose=verbose,
+    )
+    run.record(originals, copies, np.zeros(len(copies)))
+    merges_wanted = None if num_clusters is None else n - num_clusters
+    if first_answer is not None:
+        run.take_answer(np.arange(len(distinct)), first_answer)
+    elif len(distinct) > 1:
+        if on_first_answer is None:
+            first_answer = run.first_answer(distance_threshold)
+        else:
+            # What is kept must serve other thresholds too.
+            first_answer = run.first_answer(np.inf)
+            on_first_answer(first_answer)
+    while True:
+        run.tighten(merges_wanted)
+        run.certify(only_wanted=True)
+        if run.merge_round():
+            continue
+        run.certify(only_wanted=False)
+        if not run.merge_round():
+            break
+    return run.merges(), run.effort
+
+
+def duplicate_rows(
+    rows: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Finds identical rows.
+
+    Returns:
+        (distinct, copies, originals): ids of the first row of each kind,
+        ascending; ids of the other rows; for each of those its first row.
+    """
+    n = len(rows)
+    words = rows.view(np.uint32 if rows.dtype == np.float32 else np.uint64)
+    hashes = row_kernels.hash_rows(words)
+    order = np.argsort(hashes, kind="stable")
+    starts = np.ones(n, bool)
+    starts[1:] = hashes[order[1:]] != hashes[order[:-1]]
+    head = order[np.maximum.accumulate(np.where(starts, np.arange(n), 0))]
+    # Rows that share a hash by accident are told apart here; they stay.
+    suspects = np.flatnonzero(~starts)
+    copies, originals = order[suspects], head[suspects]
+    same = np.empty(len(suspects), bool)
+    for start in range(0, len(suspects), _COMPARED_ROWS):
+        part = slice(start, start + _COMPARED_ROWS)
+        equal = rows[copies[part]] == rows[originals[part]]
+        same[part] = equal.all(1)
+    copies, originals = copies[same], originals[same]
+    is_copy = np.zeros(n, bool)
+    is_copy[copies] = True
+    return np.flatnonzero(~is_copy), copies, originals

@@ -1,0 +1,146 @@
+"""Linear and one-hidden-layer heads on fixed embeddings: seconds a round.
+
+Both are scikit-learn's. The embeddings are centered and scaled as a whole, so
+that the strength of the regularization means the same for all of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+HEADS = ("linear", "mlp")
+
+
+class HeadLearner:
+    """Logistic regression or a small MLP; see `learners.Learner`.
+
+    Args:
+        embeddings: `[n, d]` float32, pool first, then test.
+        num_classes: of the labels.
+        multilabel: the labels are `[m, classes]` of 0 and 1.
+        head: "linear" (its embeddings are the given ones) or "mlp" (its
+            embeddings are the hidden layer).
+        warm_start: go on from the last weights.
+        hidden: units of the MLP.
+        max_iter: of the solver.
+    """
+
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        num_classes: int,
+        *,
+        multilabel: bool = False,
+        head: str = "linear",
+        warm_start: bool = False,
+        hidden: int = 128,
+        max_iter: int = 300,
+    ):
+        self.warm_start = warm_start
+        self._embeddings = embeddings
+        centered = embeddings - embeddings.mean(0)
+        scale = np.sqrt(np.mean(centered**2, dtype=np.float64))
+        self._rows = (centered / max(scale, 1e-12)).astype(np.float32)
+        self._classes = np.arange(num_classes)
+        self._multilabel = multilabel
+        self._head, self._hidden, self._max_iter = head, hidden, max_iter
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all that was learned."""
+        self._models: dict[int, Any] = {}
+        self._fixed: dict[int, float] = {}
+
+    def fit(
+        self, example_ids: np.ndarray, labels: np.ndarray, *, seed: int
+    ) -> None:
+        """Trains; see `Learner.fit`."""
+        rows = self._rows[example_ids]
+        if not self.warm_start:
+            self.reset()
+        with warnings.catch_warnings():
+            # Not converged after max_iter is how long we meant to train.
+            warnings.filterwarnings("ignore", module="sklearn")
+            if self._head == "mlp" or not self._multilabel:
+                self._fit(0, rows, labels, seed)
+                return
+            for number in range(len(self._classes)):
+                self._fit(number, rows, labels[:, number], seed)
+
+    def _fit(
+        self, key: int, rows: np.ndarray, labels: np.ndarray, seed: int
+    ) -> None:
+        """Trains one model; labels that are all the same need none."""
+        self._fixed.pop(key, None)
+        if labels.ndim == 1 and (labels == labels[0]).all():
+            self._fixed[key] = labels[0]
+            return
+        if not self._can_go_on(key, labels):
+            self._models[key] = self._new_model(seed)
+        self._models[key].fit(rows, labels)
+
+    def _can_go_on(self, key: int, labels: np.ndarray) -> bool:
+        """Whether the last model knows the same classes."""
+        model = self._models.get(key)
+        if model is None:
+            return False
+        if labels.ndim == 2:
+            return True
+        return np.array_equal(model.classes_, np.unique(labels))
+
+    def _new_model(self, seed: int) -> Any:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neural_network import MLPClassifier
+
+        seed &= 0x7FFFFFFF
+        if self._head == "linear":
+            return LogisticRegression(
+                max_iter=self._max_iter, warm_start=self.warm_start
+            )
+        return MLPClassifier(
+            (self._hidden,),
+            max_iter=self._max_iter,
+            random_state=seed,
+            warm_start=self.warm_start,
+        )
+
+    def score(self, example_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities and embeddings; see `Learner.score`."""
+        rows = self._rows[example_ids]
+        if not len(rows):
+            return np.zeros((0, len(self._classes)), np.float32), rows
+        if self._multilabel and self._head == "linear":
+            columns = [
+                self._positive(i, rows) for i in range(len(self._classes))
+            ]
+            return np.stack(columns, 1).astype(np.float32), self._embed(
+                example_ids
+            )
+        return self._probabilities(rows), self._embed(example_ids)
+
+    def _positive(self, key: int, rows: np.ndarray) -> np.ndarray:
+        if key in self._fixed:
+            return np.full(len(rows), float(self._fixed[key]))
+        return self._models[key].predict_proba(rows)[:, 1]
+
+    def _probabilities(self, rows: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(rows), len(self._classes)), np.float32)
+        if 0 in self._fixed:
+            out[:, int(self._fixed[0])] = 1
+            return out
+        model = self._models[0]
+        found = model.predict_proba(rows)
+        # Classes that nobody has labeled yet keep probability zero.
+        columns = self._classes if self._multilabel else model.classes_
+        out[:, columns] = found
+        return out
+
+    def _embed(self, example_ids: np.ndarray) -> np.ndarray:
+        if self._head == "linear" or 0 in self._fixed:
+            return self._embeddings[example_ids]
+        model, rows = self._models[0], self._rows[example_ids]
+        hidden = rows @ model.coefs_[0] + model.intercepts_[0]
+        return np.maximum(hidden, 0).astype(np.float32)

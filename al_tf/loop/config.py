@@ -1,0 +1,122 @@
+"""Settings of the active-learning loop, checked before any work is done."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from al_tf.selection.strategies import STRATEGIES
+from runkit import InputError
+from runkit.errors import check_choice
+
+METRICS = ("accuracy", "average_precision")
+SEED_SETS = ("random", "stratified")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """Settings of a comparison: every strategy with every seed.
+
+    Attributes:
+        strategies: names from `al_tf.STRATEGIES`.
+        seeds: of seed set, training and selection. A seed begins with the
+            same examples under every strategy.
+        seed_size: labeled examples to begin with.
+        batch_size: examples labeled in each round.
+        rounds: batches after the seed set.
+        seed_set: "random", or "stratified" as far as the labels allow (the
+            pool's labels are then looked at before they are paid for).
+        missing_classes: "refuse" a seed set that lacks a class, or "allow" it.
+        metric: that targets and plots are about; "" is accuracy, and average
+            precision for a multi-label pool.
+        target_accuracy: value of the metric in the table of labels needed;
+            None: the lowest over seeds that `random`, or else the first
+            strategy, ends with.
+        target_cluster_size: mean size of the clusters.
+        margin_batch_size: of Cluster-Margin; None is its own default.
+    """
+
+    strategies: tuple[str, ...] = ("cluster_margin", "margin", "random")
+    seeds: tuple[int, ...] = (0,)
+    seed_size: int = 100
+    batch_size: int = 100
+    rounds: int = 5
+    seed_set: str = "random"
+    missing_classes: str = "refuse"
+    metric: str = ""
+    target_accuracy: float | None = None
+    target_cluster_size: float = 10.0
+    margin_batch_size: int | None = None
+
+    def validate(self) -> None:
+        """Refuses settings that no pool could fulfil.
+
+        Raises:
+            InputError: the first wrong field, with the nearest known name.
+        """
+        for name in self.strategies:
+            check_choice(name, STRATEGIES, where="--strategies")
+        check_choice(self.seed_set, SEED_SETS, where="--seed_set")
+        check_choice(
+            self.missing_classes, ("refuse", "allow"), where="--missing_classes"
+        )
+        if self.metric:
+            check_choice(self.metric, METRICS, where="--metric")
+        for field, least in (
+            ("seed_size", 1),
+            ("batch_size", 1),
+            ("rounds", 0),
+        ):
+            if getattr(self, field) < least:
+                raise InputError(
+                    "is too small", where=f"--{field}",
+                    got=getattr(self, field), expected=f"{least} or more",
+                )  # fmt: skip
+        for field in ("strategies", "seeds"):
+            values = getattr(self, field)
+            if not values or len(set(values)) < len(values):
+                raise InputError(
+                    "names nothing" if not values else "names one twice",
+                    where=f"--{field}", got=values,
+                )  # fmt: skip
+        for seed in self.seeds:
+            if not 0 <= seed < 2**63:
+                raise InputError(
+                    "must not be negative and below 2^63",
+                    where="--seeds", got=seed,
+                )  # fmt: skip
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        target, size = self.target_accuracy, self.target_cluster_size
+        if target is not None and not 0 < target <= 1:
+            raise InputError(
+                "is impossible", where="--target_accuracy", got=target,
+                expected="above 0, at most 1",
+            )  # fmt: skip
+        if not size >= 1:
+            raise InputError(
+                "is too small", where="--target_cluster_size", got=size,
+                expected="1 or more",
+            )  # fmt: skip
+        k_m = self.margin_batch_size
+        if k_m is not None and k_m < self.batch_size:
+            raise InputError(
+                "is smaller than the batch", where="--margin_batch_size",
+                got=k_m, expected=f"{self.batch_size} or more",
+            )  # fmt: skip
+
+    def check_pool(self, size: int) -> None:
+        """Refuses a pool that is too small for seed set and rounds."""
+        if self.seed_size > size:
+            raise InputError(
+                f"is larger than the pool of {size} examples",
+                where="--seed_size", got=self.seed_size,
+                expected=f"at most {size}",
+            )  # fmt: skip
+        wanted = self.seed_size + self.rounds * self.batch_size
+        if wanted > size:
+            raise InputError(
+                f"seed set and {self.rounds} batches are more than the pool "
+                f"of {size} examples",
+                where="--rounds", got=wanted, expected=f"at most {size} labels",
+            )  # fmt: skip

@@ -1,0 +1,240 @@
+"""Files between the loop and the people who label.
+
+Questions (`.csv` and `.jsonl` of the same content):
+    example_id, text, suggested_label, label (empty)
+Labels (either of the two): `example_id` and `label`; further columns may stay.
+
+A multi-label example has its classes in one cell, `sports|politics`, and `-`
+if it has none; in JSON a list. Images lie beside the questions as PNGs, whose
+names stand for the text.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from al_tf.pools.pool import Examples
+from runkit import InputError, atomic_write, closest
+from runkit.files import remove_leftovers
+from runkit.json_lines import field, json_lines
+
+SUFFIXES = (".csv", ".jsonl")
+_FIELDS = ("example_id", "text", "suggested_label", "label")
+_NONE, _AND = "-", "|"
+_MOST_NAMED = 20
+
+
+def write_questions(
+    folder: pathlib.Path, stem: str, batch: Examples, suggested: list[Any]
+) -> pathlib.Path:
+    """Writes what is to be labeled, unless it is there already.
+
+    Somebody may be filling the file in: it is never written a second time.
+
+    Args:
+        folder: of the files.
+        stem: of their names.
+        batch: the examples, in the order in which they were chosen.
+        suggested: labels as `Examples.labels` has them; empty for none.
+
+    Returns:
+        The CSV file.
+    """
+    for place in (folder, folder / "images"):
+        remove_leftovers(place)
+    path = folder / f"{stem}.csv"
+    texts = _texts(folder, batch)
+    answers = suggested or [None] * len(batch)
+    rows = [
+        (int(row), text, _shown(label, batch), "")
+        for row, text, label in zip(batch.rows, texts, answers, strict=True)
+    ]
+    lines = path.with_suffix(".jsonl")
+    if not lines.exists():
+        with atomic_write(lines) as handle:
+            for row in rows:
+                record = dict(zip(_FIELDS, row, strict=True))
+                handle.write(json.dumps(record, ensure_ascii=False) + "\n")
+    if not path.exists():
+        with atomic_write(path) as handle:
+            # Only what is in the line's end is quoted; texts may hold either.
+            writer = csv.writer(handle, lineterminator="\r\n")
+            writer.writerows([_FIELDS, *rows])
+    return path
+
+
+def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
+    """Reads the labels of a batch, whole and without contradiction.
+
+    Args:
+        path: `.csv` or `.jsonl`.
+        batch: the examples that were asked for.
+
+    Returns:
+        Labels in the order of the batch, as `Examples.labels` has them.
+
+    Raises:
+        InputError: unknown example ids, unknown classes, two labels for one
+            example, or examples without a label; all of them are named.
+    """
+    wanted = batch.rows.tolist()
+    found = _Answers(wanted)
+    for example_id, value in _records(path):
+        found.add(example_id, value, batch)
+    found.refuse(path, batch.classes)
+    return _as_labels([found.answers[row] for row in wanted], batch)
+
+
+class _Answers:
+    """Answers so far, and all that is wrong with them."""
+
+    def __init__(self, wanted: list[int]):
+        self.answers: dict[int, list[int]] = {}
+        self._missing = dict.fromkeys(wanted)
+        self._wanted = set(wanted)
+        self._foreign: list[str] = []
+        self._unknown: list[tuple[int, str]] = []
+        self._disagree: list[int] = []
+
+    def add(self, example_id: Any, value: Any, batch: Examples) -> None:
+        """Takes one record; an empty label counts as none."""
+        example = _whole_number(example_id)
+        if example is None or example not in self._wanted:
+            self._foreign.append(str(example_id))
+            return
+        names = _names(value, batch.multilabel)
+        if names is None:
+            return
+        self._missing.pop(example, None)
+        strange = [name for name in names if name not in batch.classes]
+        if strange or (len(names) != 1 and not batch.multilabel):
+            self._unknown.append((example, _AND.join(strange or names)))
+            return
+        chosen = sorted({batch.classes.index(name) for name in names})
+        if self.answers.setdefault(example, chosen) != chosen:
+            self._disagree.append(example)
+
+    def refuse(self, path: pathlib.Path, classes: tuple[str, ...]) -> None:
+        """Names all that is wrong at once, if anything is."""
+        problems: dict[str, Sequence[Any]] = {
+            "example ids that were not asked for": self._foreign,
+            "unknown classes": [f"{i} is {n!r}" for i, n in self._unknown],
+            "labels that disagree": self._disagree,
+            "examples without a label": list(self._missing),
+        }
+        parts = [
+            f"{what}: {_shortened(named)}"
+            for what, named in problems.items()
+            if named
+        ]
+        if not parts:
+            return
+        remedy = "Correct the file and run the same command again"
+        if self._unknown:
+            remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
+        raise InputError("; ".join(parts), where=str(path), remedy=remedy)
+
+
+def _shortened(named: Sequence[Any]) -> str:
+    rest = len(named) - _MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return ", ".join(map(str, named[:_MOST_NAMED])) + more
+
+
+def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
+    """Yields (example_id, label) as they stand in the file."""
+    read = json_lines if path.suffix == ".jsonl" else _csv_records
+    for place, row in read(path):
+        yield field(row, "example_id", place), field(row, "label", place)
+
+
+def _csv_records(path: pathlib.Path) -> Iterator[tuple[str, Any]]:
+    """Yields (place, record by column)."""
+    # Questions hold whole texts, and csv takes 128 KiB for a mistake.
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        # Spreadsheets put a byte order mark in front.
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            for number, row in enumerate(csv.DictReader(handle), 1):
+                yield f"{path}, record {number}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot be read ({error})", where=str(path)) from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _whole_number(value: Any) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _names(raw: Any, multilabel: bool) -> list[str] | None:
+    """Class names in a cell; None for an empty cell."""
+    if isinstance(raw, list):
+        return [str(name) for name in raw]
+    text = "" if raw is None else str(raw).strip()
+    if not text:
+        return None
+    if not multilabel:
+        return [text]
+    return [] if text == _NONE else [t.strip() for t in text.split(_AND)]
+
+
+def check_names(pool: Examples) -> None:
+    """Refuses class names that nobody could write into a cell.
+
+    Raises:
+        InputError: outer spaces; for a multi-label pool what joins names, or
+            stands for none.
+    """
+    for name in pool.classes:
+        if _names(name, pool.multilabel) != [name]:
+            raise InputError(
+                "cannot be written into a labels file", where="--classes",
+                got=name, remedy="Rename the class",
+            )  # fmt: skip
+
+
+def _as_labels(chosen: list[list[int]], batch: Examples) -> np.ndarray:
+    if not batch.multilabel:
+        return np.array([numbers[0] for numbers in chosen], np.int64)
+    labels = np.zeros((len(chosen), len(batch.classes)), np.int64)
+    for row, numbers in zip(labels, chosen, strict=True):
+        row[numbers] = 1
+    return labels
+
+
+def _shown(label: Any, batch: Examples) -> str:
+    if label is None:
+        return ""
+    if not batch.multilabel:
+        return batch.classes[label]
+    names = [name for name, on in zip(batch.classes, label, strict=True) if on]
+    return _AND.join(names) or _NONE
+
+
+def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
+    if batch.kind == "text":
+        return list(batch.inputs)
+    if batch.kind == "embedding":
+        return [""] * len(batch)
+    from matplotlib import image as images
+
+    names = []
+    for row, pixels in zip(batch.rows, batch.inputs, strict=True):
+        names.append(f"images/{row}.png")
+        path = folder / names[-1]
+        # One channel is gray: three equal ones show it as it is.
+        shown = pixels if pixels.shape[-1] == 3 else pixels[..., [0, 0, 0]]
+        if not path.exists():
+            with atomic_write(path, "wb") as handle:
+                images.imsave(cast(BinaryIO, handle), shown, format="png")
+    return names

@@ -1,0 +1,154 @@
+"""What one run of the loop knows, on disk: batches, labels, results.
+
+    runs/STRATEGY/seed-S/batch-003.json     which examples were chosen
+                         labels-003.json    the labels they were given
+                         result-003.json    how good the model then was
+
+Each file is written once, whole or not at all, and never again: so no label
+is lost and none is asked twice, wherever a run is killed. A run is resumed by
+reading which files are there. Files name examples by `example_id`, the row of
+the pool's source; inside, positions in the pool are used.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from al_tf.pools.pool import Examples
+from runkit import InputError, read_json, write_json
+from runkit.files import remove_leftovers
+
+# Settings that add files to a run and change none.
+EXTENSIBLE = frozenset({"rounds", "seeds", "strategies", "target_accuracy"})
+# People's files are called by the round alone: of one strategy and one seed.
+_FIXED_BY_PEOPLE = frozenset({"seeds", "strategies"})
+
+
+class LabelStore:
+    """Files of one run (one strategy, one seed).
+
+    Args:
+        folder: of the run.
+        pool: the examples that may be labeled.
+    """
+
+    def __init__(self, folder: pathlib.Path, pool: Examples):
+        self.folder = folder
+        self._rows = pool.rows
+        self._positions = {int(row): i for i, row in enumerate(pool.rows)}
+        remove_leftovers(folder)
+
+    def batch(self, number: int) -> np.ndarray | None:
+        """`[batch]` int64 positions of a round's batch, or None."""
+        found = self._read("batch", number)
+        return None if found is None else self._to_positions(found)
+
+    def labels(self, number: int) -> np.ndarray | None:
+        """Labels of a round's batch, in the order of the batch, or None."""
+        found = self._read("labels", number)
+        return None if found is None else np.array(found["labels"], np.int64)
+
+    def result(self, number: int) -> dict[str, Any] | None:
+        """What was measured after a round, or None."""
+        return self._read("result", number)
+
+    def labeled_until(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and labels of rounds 0 to `number`, in their order."""
+        rounds = range(number + 1)
+        batches = [self.batch(i) for i in rounds]
+        labels = [self.labels(i) for i in rounds]
+        return (
+            np.concatenate([b for b in batches if b is not None]),
+            np.concatenate([known for known in labels if known is not None]),
+        )
+
+    def write_batch(self, number: int, ids: np.ndarray, **facts: Any) -> None:
+        """Fixes the batch of a round.
+
+        Raises:
+            AssertionError: an example of it is in an earlier batch.
+        """
+        earlier = [self.batch(i) for i in range(number)]
+        for batch in earlier:
+            if batch is not None and np.isin(ids, batch).any():
+                raise AssertionError("an example was chosen a second time")
+        rows = self._rows[ids].tolist()
+        self._write("batch", number, {"example_ids": rows, **facts})
+
+    def write_labels(self, number: int, labels: np.ndarray) -> None:
+        """Keeps the labels of a round's batch, in its order."""
+        self._write("labels", number, {"labels": labels.tolist()})
+
+    def write_result(self, number: int, facts: dict[str, Any]) -> None:
+        """Keeps what was measured after a round."""
+        self._write("result", number, facts)
+
+    def batch_facts(self, number: int) -> dict[str, Any]:
+        """What was measured when the batch was chosen."""
+        found = self._read("batch", number) or {}
+        return {k: v for k, v in found.items() if k != "example_ids"}
+
+    def _path(self, kind: str, number: int) -> pathlib.Path:
+        return self.folder / f"{kind}-{number:03d}.json"
+
+    def _read(self, kind: str, number: int) -> dict[str, Any] | None:
+        path = self._path(kind, number)
+        return read_json(path) if path.exists() else None
+
+    def _write(self, kind: str, number: int, value: dict[str, Any]) -> None:
+        path = self._path(kind, number)
+        if path.exists():
+            raise AssertionError(f"{path} is there already")
+        write_json(path, value)
+
+    def _to_positions(self, found: dict[str, Any]) -> np.ndarray:
+        ids = found["example_ids"]
+        return np.array([self._positions[row] for row in ids], np.int64)
+
+
+def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
+    """Refuses a folder of another run.
+
+    More rounds, seeds or strategies may be asked for later: they add files
+    and change none. Where people label, only rounds may be added.
+
+    Raises:
+        InputError: the folder holds a run with other settings.
+    """
+    path = folder / "config.json"
+    extensible = EXTENSIBLE
+    if config.get("oracle") == "people":
+        extensible -= _FIXED_BY_PEOPLE
+    if path.exists():
+        old = read_json(path)
+        if not isinstance(old, dict):
+            raise InputError("is no configuration", where=str(path))
+        changed = sorted(
+            name
+            for name in {*old, *config} - extensible
+            if old.get(name) != config.get(name)
+        )
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"holds a run with another {', '.join(changed)}",
+                where=str(folder),
+                got=config.get(name),
+                expected=f"{old.get(name)!r} for {name}",
+                remedy="Name another --output_dir, or give the old settings",
+            )
+    elif folder.is_dir() and list(folder.glob("[!.]*")):
+        raise InputError(
+            "holds files and no run", where=str(folder),
+            remedy="Name an empty or a new --output_dir",
+        )  # fmt: skip
+
+
+def write_config(folder: pathlib.Path, config: dict[str, Any]) -> None:
+    """Writes config.json, unless the same is there already."""
+    path = folder / "config.json"
+    if not path.exists() or read_json(path) != config:
+        write_json(path, config)

@@ -1,0 +1,181 @@
+"""Approximate neighbor search with ScaNN (an optional dependency)."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from al_tf.neighbors.protocol import Neighbors
+from al_tf.neighbors.recall import probe_sample, recall, true_neighbors
+from runkit import InputError
+
+_SEARCH_ROWS = 65536
+# Queries that visit a leaf together. ScaNN's own default, 256, loads every
+# leaf from memory again for a few queries each.
+_BATCH_ROWS = 4096
+_TRAINING_ROWS = 100_000
+_FIRST_LEAVES = 10
+# From here on distances are cheaper from 4-bit codes, with re-ordering.
+_HASHING_DIMENSION = 256
+_REORDER_PER_NEIGHBOR = 12
+# A codebook has 16 entries, and training on fewer rows than that fails.
+_DISTINCT_FOR_HASHING, _LOOKED_AT = 256, 4096
+# Multiply-adds that one search of all rows may cost for the sake of recall;
+# by brute force, eight times as many take about the same time.
+_MOST_WORK = 1e12
+# Weakly clustered pools need nearly every neighbor; where a search is cheap
+# anyway, it is made nearly exact.
+_CHEAP_WORK = 1e11
+_CHEAP_RECALL = 0.999
+
+
+def is_available() -> bool:
+    """Whether the `scann` package is installed."""
+    return importlib.util.find_spec("scann") is not None
+
+
+class ScannIndex:
+    """A ScaNN tree whose leaves are searched by brute force or by hashing.
+
+    A database row with offset o is stored as [row, sqrt(o)] and a query as
+    [query, 0]: then the plain squared distance is the wanted sum.
+
+    Args:
+        rows: `[n, d]` float32.
+        offsets: `[n]` float64, not negative.
+        k: the largest number of neighbors that will be asked for.
+        target_recall: `tune` searches more leaves until this is reached.
+        seed: of the probe sample.
+    """
+
+    is_exact = False
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        offsets: np.ndarray | None = None,
+        *,
+        k: int = 16,
+        target_recall: float = 0.99,
+        seed: int = 0,
+    ):
+        if not is_available():
+            raise InputError(
+                "ScaNN is not installed",
+                where="exact=False",
+                remedy="pip install scann, or use exact=True",
+            )
+        # Imported here: ScaNN imports TensorFlow.
+        from scann.scann_ops.py import scann_ops_pybind
+
+        self._rows, self._offsets = rows, offsets
+        database = _with_column(
+            rows, 0.0 if offsets is None else np.sqrt(offsets)
+        )
+        n = len(rows)
+        self.num_leaves = int(max(1, min(2 * np.sqrt(n), n // 8)))
+        self._leaves = min(_FIRST_LEAVES, self.num_leaves)
+        self._reorder = _REORDER_PER_NEIGHBOR * (k + 1)
+        self._target, self._seed = target_recall, seed
+        self.recall = float("nan")
+        builder = scann_ops_pybind.builder(
+            database, min(k + 1, n), "squared_l2"
+        ).tree(
+            self.num_leaves,
+            self._leaves,
+            training_sample_size=min(n, _TRAINING_ROWS),
+            quantize_centroids=False,
+        )
+        short = rows.shape[1] < _HASHING_DIMENSION
+        if short or _few_distinct(database):
+            builder = builder.score_brute_force()
+        else:
+            builder = builder.score_ah(
+                2, anisotropic_quantization_threshold=0.2
+            ).reorder(min(self._reorder, n))
+        self._searcher: Any = builder.build()
+
+    def search(
+        self, queries: np.ndarray, k: int, exclude: np.ndarray
+    ) -> Neighbors:
+        """See `al_tf.neighbors.protocol.NeighborIndex.search`."""
+        ids = np.empty((len(queries), k), np.int32)
+        bound = np.empty(len(queries), np.float64)
+        for start in range(0, len(queries), _SEARCH_ROWS):
+            block = slice(start, start + _SEARCH_ROWS)
+            found, distances = self._searcher.search_batched_parallel(
+                _with_column(queries[block], 0.0),
+                final_num_neighbors=k + 1,
+                pre_reorder_num_neighbors=max(self._reorder, k + 1),
+                leaves_to_search=self._leaves,
+                batch_size=_BATCH_ROWS,
+            )
+            ids[block], bound[block] = _without_self(
+                found, distances, exclude[block], k
+            )
+        return Neighbors(ids, bound)
+
+    def tune(self, k: int, sample_size: int = 500) -> float:
+        """Searches more until a sample reaches the target recall.
+
+        Leaves and, with hashing, re-ordered candidates grow together. Stops
+        where a search of all rows would cost more than `_MOST_WORK`; up to
+        `_CHEAP_WORK` the target is at least `_CHEAP_RECALL`.
+
+        Returns:
+            The recall reached, also kept as `recall`.
+        """
+        sample = probe_sample(len(self._rows), sample_size, self._seed)
+        true = true_neighbors(self._rows, sample, k, self._offsets)
+        queries = self._rows[sample]
+        n, d = self._rows.shape
+        leaf_work = float(n) * n * d / self.num_leaves
+        most = min(self.num_leaves, int(_MOST_WORK / leaf_work))
+        while True:
+            found = self.search(queries, k, sample)
+            self.recall = recall(found.ids, true)
+            cheap = self._leaves * leaf_work < _CHEAP_WORK
+            target = max(self._target, _CHEAP_RECALL if cheap else 0.0)
+            if self.recall >= target or self._leaves >= most:
+                return self.recall
+            self._leaves = min(int(1.5 * self._leaves) + 1, most)
+            self._reorder = int(1.5 * self._reorder)
+
+    @property
+    def leaves_to_search(self) -> int:
+        """Leaves that a query visits."""
+        return self._leaves
+
+
+def _few_distinct(rows: np.ndarray) -> bool:
+    """Whether the rows seem too alike for codebooks to be trained on them."""
+    first = rows[:_LOOKED_AT]
+    return len(np.unique(first, axis=0)) < _DISTINCT_FOR_HASHING
+
+
+def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:
+    out = np.empty((rows.shape[0], rows.shape[1] + 1), np.float32)
+    out[:, :-1] = rows
+    out[:, -1] = last
+    return out
+
+
+def _without_self(
+    found: np.ndarray, distances: np.ndarray, exclude: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drops the query itself, or the last entry where it was not found."""
+    ids = found.astype(np.int64)
+    ids[~np.isfinite(distances)] = -1
+    is_self = ids == np.asarray(exclude)[:, None]
+    at = np.where(is_self.any(1), is_self.argmax(1), ids.shape[1] - 1)
+    keep = np.ones(ids.shape, bool)
+    keep[np.arange(len(ids)), at] = False
+    width = ids.shape[1] - 1
+    out = np.full((len(ids), k), -1, np.int32)
+    out[:, :width] = ids[keep].reshape(len(ids), width)
+    kept = np.where(np.isfinite(distances), distances, -np.inf)[keep].reshape(
+        len(ids), width
+    )
+    return out, kept.max(1, initial=-np.inf).astype(np.float64)

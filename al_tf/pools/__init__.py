@@ -1,0 +1,5 @@
+"""Pools to learn from: texts, images or fixed embeddings, and their labels."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

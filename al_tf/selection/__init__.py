@@ -1,0 +1,5 @@
+"""What to label next: Cluster-Margin and the strategies beside it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""Benchmarks of clustering, selection and the label loop."""

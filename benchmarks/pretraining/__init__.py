@@ -1,0 +1,1 @@
+"""Benchmarks of corpus, corruption, training step and fine-tuning."""

@@ -1,0 +1,64 @@
+"""The arm that trains: a step of `SpactorPretrainer` as the binary runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from spactor_tf.config.overrides import from_dict
+from spactor_tf.config.pretrain import PretrainConfig
+
+# What runs: objective, and how many stage-1 steps come before.
+STAGES: dict[str, dict[str, Any]] = {
+    "span_corruption": {"name": "span_corruption"},
+    "stage 1": {"name": "hybrid"},
+    "stage 2": {"name": "spactor", "transition_step": 1},
+}
+
+
+def with_stage(config: PretrainConfig, stage: str) -> PretrainConfig:
+    """The configuration whose steps (after the first) are of that stage."""
+    objective = dataclasses.replace(config.objective, **STAGES[stage])
+    return dataclasses.replace(config, objective=objective)
+
+
+def pretraining_step(
+    config: Mapping[str, Any],
+) -> Callable[[], dict[str, float]]:
+    """Builds model, optimizer and an endless dataset of one batch.
+
+    Args:
+        config: a PretrainConfig as a dictionary.
+
+    Returns:
+        Runs one optimizer step; `units` are encoder and decoder tokens.
+    """
+    import tensorflow as tf
+
+    from benchmarks.inputs import corrupted_batch, numbered_vocabulary
+    from spactor_tf.model.pretrainer import SpactorPretrainer
+    from spactor_tf.training.optimizers import build_optimizer
+
+    parsed = from_dict(config)
+    vocabulary = numbered_vocabulary(parsed.model.vocabulary_size)
+    model = SpactorPretrainer(parsed, vocabulary)
+    model.compile(
+        optimizer=build_optimizer(parsed.optimizer, parsed.train_steps),
+        jit_compile=parsed.runtime.jit_compile,
+    )
+    batch = corrupted_batch(parsed, vocabulary)
+    if model.generator is None:
+        batch = {k: v for k, v in batch.items() if not k.startswith("mlm")}
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    tokens = sum(
+        int(tf.size(batch[name]))
+        for name in ("encoder_tokens", "decoder_targets")
+    )
+
+    def run() -> dict[str, float]:
+        model.make_train_function()  # Traces anew where the stage changes.
+        loss = float(model.train_function(batches)["loss"])
+        return {"units": tokens, "loss": loss}
+
+    return run

@@ -1,0 +1,232 @@
+"""Decoding with a cache, and embedding through a SavedModel, against peers.
+
+    python -m benchmarks.serving.speed [--rounds=9] [--only=embed]
+
+1. `generate` of 64 tokens as served, against the whole model per token.
+2. `embed` as served (session loader), against the same weights in Hugging
+   Face's PyTorch T5 encoder, batch 64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Arm, compare, record, row
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog. " * (1 + i % 4)
+    for i in range(64)
+]
+LENGTH, GENERATED = 128, 64
+SIZES = {
+    "vocabulary_size": 4096, "num_layers": 4, "num_heads": 4,
+    "hidden_dim": 256, "intermediate_dim": 1024,
+}  # fmt: skip
+
+
+def prepare(folder: pathlib.Path) -> None:
+    """A random T5 as a SavedModel, as a preset and as plain arrays."""
+    from export.modules.options import ServingOptions
+    from export.saved_model.write import export_saved_model
+    from spactor_tf.config.model import ModelConfig
+    from spactor_tf.data import docstrings
+    from spactor_tf.data.vocabulary import train_vocabulary
+    from spactor_tf.inference.pretrained import Pretrained, save_pretrained
+    from spactor_tf.model import t5
+
+    documents = itertools.islice(docstrings.iter_docstrings(), 3000)
+    texts = [text for _, text in documents]
+    vocabulary = train_vocabulary(texts, SIZES["vocabulary_size"])
+    config = ModelConfig(**SIZES)
+    backbone = t5.build_backbone(config)
+    t5.reinitialize(
+        backbone.variables, 0,
+        head_dim=config.head_dim, hidden_dim=config.hidden_dim,
+    )  # fmt: skip
+    save_pretrained(folder / "preset", backbone, vocabulary)
+    export_saved_model(
+        Pretrained(backbone, vocabulary, None), folder / "served", 1,
+        options=ServingOptions(
+            input_length=LENGTH, max_output_length=GENERATED
+        ),
+    )  # fmt: skip
+    tokens, mask = _tokens(vocabulary)
+    np.savez(folder / "inputs.npz", tokens=tokens, mask=mask)
+    np.savez(folder / "encoder.npz", **_encoder_weights(backbone))
+
+
+def _tokens(vocabulary: Any) -> tuple[np.ndarray, np.ndarray]:
+    rows = [ids[: LENGTH - 1] for ids in vocabulary.encode(TEXTS)]
+    tokens = np.zeros((len(rows), max(map(len, rows)) + 1), np.int32)
+    for target, ids in zip(tokens, rows, strict=True):
+        target[: len(ids) + 1] = [*ids, vocabulary.eos_id]
+    return tokens, (tokens != 0).astype(np.int32)
+
+
+def _encoder_weights(backbone: Any) -> dict[str, np.ndarray]:
+    """Weights of the encoder under Hugging Face's names."""
+    found = {"shared.weight": backbone.token_embedding.embeddings}
+    found["encoder.final_layer_norm.weight"] = (
+        backbone.encoder_layer_norm.weight
+    )
+    for index, layer in enumerate(backbone.encoder_transformer_layers):
+        prefix = f"encoder.block.{index}.layer"
+        attention = layer.self_attention
+        for ours, name in (("query", "q"), ("key", "k"), ("value", "v"),
+                           ("output", "o")):  # fmt: skip
+            kernel = getattr(attention, f"{ours}_projector").kernel
+            found[f"{prefix}.0.SelfAttention.{name}.weight"] = kernel
+        found[f"{prefix}.0.layer_norm.weight"] = (
+            layer.self_attention_layer_norm.weight
+        )
+        found[f"{prefix}.1.layer_norm.weight"] = layer.layer_norm.weight
+        dense = f"{prefix}.1.DenseReluDense"
+        found[f"{dense}.wi.weight"] = layer.input_projector.kernel
+        found[f"{dense}.wo.weight"] = layer.output_projector.kernel
+        if index == 0:
+            bias = attention.relative_attention_bias
+            name = f"{prefix}.0.SelfAttention.relative_attention_bias.weight"
+            found[name] = bias
+    arrays = {name: np.array(v) for name, v in found.items()}
+    return {
+        # A dense kernel is stored the other way round there.
+        n: a.T if ".weight" in n and "norm" not in n and "bias" not in n
+        and "shared" not in n else a
+        for n, a in arrays.items()
+    }  # fmt: skip
+
+
+def served(folder: str, signature: str) -> Callable[[], dict[str, float]]:
+    """Arm: a signature through the session loader."""
+    from export.saved_model.session import SessionModel
+
+    model = SessionModel(pathlib.Path(folder) / "served" / "1")
+    texts = TEXTS if signature == "embed" else TEXTS[:8]
+
+    def run() -> dict[str, float]:
+        model.run(signature, {"text": texts})
+        return {"units": len(texts)}
+
+    return run
+
+
+def whole_model_per_token(folder: str) -> Callable[[], dict[str, float]]:
+    """Arm: greedy decoding that calls encoder and decoder for every token."""
+    import tensorflow as tf
+
+    from spactor_tf import load_pretrained
+    from spactor_tf.model import t5
+
+    backbone = load_pretrained(pathlib.Path(folder) / "preset").backbone
+
+    ids = tf.TensorSpec([None, None], tf.int32)  # Traced once for all lengths.
+
+    @tf.function(input_signature=[ids, ids, ids])
+    def logits(tokens: Any, mask: Any, targets: Any) -> Any:
+        inputs = {
+            "encoder_token_ids": tokens,
+            "encoder_padding_mask": mask,
+            "decoder_token_ids": targets,
+            "decoder_padding_mask": tf.ones_like(targets),
+        }
+        hidden = backbone(inputs)["decoder_sequence_output"]
+        return t5.lm_logits(backbone, hidden[:, -1])
+
+    arrays = np.load(pathlib.Path(folder) / "inputs.npz")
+    tokens, mask = arrays["tokens"][:8], arrays["mask"][:8]
+
+    def run() -> dict[str, float]:
+        targets = np.zeros((len(tokens), GENERATED), np.int32)
+        for step in range(GENERATED):
+            row_logits = logits(tokens, mask, targets[:, : step + 1])
+            if step + 1 < GENERATED:
+                targets[:, step + 1] = np.argmax(row_logits, -1)
+        return {"units": len(tokens)}
+
+    return run
+
+
+def hugging_face_embed(folder: str) -> Callable[[], dict[str, float]]:
+    """Arm: the same encoder in PyTorch, from token ids on."""
+    import torch
+    from transformers import T5Config, T5EncoderModel
+
+    model = T5EncoderModel(
+        T5Config(
+            vocab_size=SIZES["vocabulary_size"], d_model=SIZES["hidden_dim"],
+            d_ff=SIZES["intermediate_dim"],
+            d_kv=SIZES["hidden_dim"] // SIZES["num_heads"],
+            num_heads=SIZES["num_heads"], num_layers=SIZES["num_layers"],
+            dropout_rate=0.0,
+        )
+    ).eval()  # fmt: skip
+    weights = np.load(pathlib.Path(folder) / "encoder.npz")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in weights:
+                parameter.copy_(torch.from_numpy(weights[name].copy()))
+    arrays = np.load(pathlib.Path(folder) / "inputs.npz")
+    tokens = torch.from_numpy(arrays["tokens"]).long()
+    mask = torch.from_numpy(arrays["mask"]).long()
+
+    @torch.inference_mode()
+    def run() -> dict[str, float]:
+        states = model(input_ids=tokens, attention_mask=mask)[0]
+        weight = mask[..., None].float()
+        pooled = (states * weight).sum(1) / weight.sum(1)
+        return {"units": len(tokens), "first": float(pooled[0, 0])}
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", choices=("generate", "embed"))
+    options = parser.parse_args()
+    module = "benchmarks.serving.speed"
+    with tempfile.TemporaryDirectory() as name:
+        folder = {"folder": name}
+        prepare(pathlib.Path(name))
+        if options.only != "embed":
+            whole = Arm(
+                "whole model per token", f"{module}:whole_model_per_token",
+                folder,
+            )  # fmt: skip
+            cached = Arm(
+                "served, cached", f"{module}:served",
+                {**folder, "signature": "generate"},
+            )  # fmt: skip
+            timings = compare([cached, whole], options.rounds)
+            peer = timings[whole.name]
+            rows = [row(t, peer) for t in timings.values()]
+            record("serving_generate", rows, timings=timings, notes=[
+                f"8 texts, {GENERATED} tokens, random weights, {SIZES}; text "
+                "to text for ours, token ids for the other arm."
+            ])  # fmt: skip
+        if options.only != "generate":
+            ours = Arm(
+                "served", f"{module}:served", {**folder, "signature": "embed"}
+            )
+            torch = Arm(
+                "Hugging Face", f"{module}:hugging_face_embed", folder,
+                peer=True,
+            )  # fmt: skip
+            timings = compare([ours, torch], options.rounds)
+            peer = timings[torch.name]
+            rows = [row(t, peer) for t in timings.values()]
+            record("serving_embed", rows, timings=timings, notes=[
+                f"Batch 64, the same random weights, {SIZES}; ours includes "
+                "tokenizing, the other arm starts from token ids."
+            ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+__version__: str
+
+from .client import Client as Client
+from .modules.options import ServingOptions as ServingOptions
+from .modules.t5_module import ServingModule as ServingModule
+from .saved_model.neighbor_index import (
+    export_neighbor_index as export_neighbor_index,
+)
+from .saved_model.session import SessionModel as SessionModel
+from .saved_model.verify import verify_saved_model as verify_saved_model
+from .saved_model.write import export_saved_model as export_saved_model
+from .scoring.scorer import PoolScores as PoolScores
+from .scoring.scorer import score_pool as score_pool

@@ -1,0 +1,5 @@
+"""A development server that speaks TF Serving's gRPC and REST interfaces."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,57 @@
+"""Where and how the development server listens."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from spactor_tf.config.model import require, require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions:
+    """Where and how the development server listens.
+
+    Attributes:
+        model_name: of the one model.
+        host: interface to listen on.
+        port: for gRPC; 0 takes a free one.
+        rest_api_port: for REST and metrics; 0 takes a free one.
+        enable_batching: join concurrent requests.
+        max_batch_size: rows of a joined call.
+        batch_timeout_micros: how long a request waits for others.
+        max_waiting: requests in a signature's queue.
+        max_message_bytes: of a request.
+        request_timeout_seconds: for the model's answer.
+        poll_seconds: between looks for a newer version.
+        workers: gRPC requests answered at once.
+    """
+
+    model_name: str = "t5"
+    host: str = "127.0.0.1"
+    port: int = 8500
+    rest_api_port: int = 8501
+    enable_batching: bool = True
+    max_batch_size: int = 64
+    batch_timeout_micros: int = 1000
+    max_waiting: int = 1000
+    max_message_bytes: int = 16 * 2**20
+    request_timeout_seconds: float = 60.0
+    poll_seconds: float = 1.0
+    workers: int = 32
+
+    def validate(self) -> None:
+        """Raises InputError for options out of range."""
+        for name in ("port", "rest_api_port"):
+            value = getattr(self, name)
+            require(
+                0 <= value < 2**16, "is not a port", name, value,
+                expected="0 to 65535",
+            )  # fmt: skip
+        require_positive(
+            self, "server", "max_batch_size", "max_waiting", "poll_seconds",
+            "max_message_bytes", "request_timeout_seconds", "workers",
+        )  # fmt: skip
+        require(
+            self.batch_timeout_micros >= 0, "is negative",
+            "batch_timeout_micros", self.batch_timeout_micros,
+        )  # fmt: skip

@@ -1,0 +1,178 @@
+"""What every served text model shares: tokenizer, encoder, pooling, `embed`.
+
+    text [batch] string
+      embed     -> embedding, truncated
+      classify  -> label, class_id, probabilities, margin, embedding, truncated
+      classify_examples: tf.Examples with a `text` feature, for the Classify RPC
+
+The module tracks plain `tf.Variable`s. A tracked Keras layer would be saved
+with second copies of its variables, and of the two sets the servers restore
+the one that no signature reads ("Could not find variable").
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_text
+
+from export.modules.options import ServingOptions
+from spactor_tf.model import t5
+
+TEXT = tf.TensorSpec([None], tf.string, name="text")
+_EXAMPLES = tf.TensorSpec([None], tf.string, name="inputs")
+
+
+class Untracked:
+    """Hides a Keras object from a module's tracking."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class TextModule(tf.Module):
+    """A T5 encoder with its tokenizer; `classify` is the subclass's.
+
+    Rows do not influence each other: an answer is the same whatever else is
+    in the batch, up to rounding.
+
+    Args:
+        backbone: `keras_hub.models.T5Backbone`.
+        vocabulary: its `spactor_tf.Vocabulary`. Sentinels in a text are read
+            as sentinels, as T5's own inputs have them.
+        options: fixed for this export.
+        labels: names of the classes, in the order of the probabilities.
+        variables: Keras variables that the signatures read.
+
+    Raises:
+        InputError: options out of range, or a vocabulary that is not the
+            model's.
+    """
+
+    signature_names: tuple[str, ...] = (
+        "embed", "classify", "classify_examples",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        backbone: Any,
+        vocabulary: Any,
+        options: ServingOptions,
+        *,
+        labels: Sequence[str],
+        variables: Sequence[Any],
+    ):
+        super().__init__(name="serving")
+        options.validate()
+        vocabulary.check_rows(backbone.vocabulary_size, "vocabulary")
+        self.options = options
+        self.hidden_dim: int = backbone.hidden_dim
+        self._eos_id = vocabulary.eos_id
+        self.labels = tuple(labels)
+        self._encoder = Untracked(t5.build_encoder(backbone))
+        self.weights = [variable.value for variable in variables]
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(
+            model=vocabulary.proto
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that the signatures read."""
+        return sum(int(tf.size(variable)) for variable in self.weights)
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns {signature name: concrete function}."""
+        with warnings.catch_warnings():
+            # KerasHub's attention takes the mask as an argument; Keras warns
+            # that it does not take the one attached to the embedding.
+            warnings.filterwarnings("ignore", ".*mask attached.*")
+            return {
+                name: getattr(self, name).get_concrete_function()
+                for name in self.signature_names
+            }
+
+    @tf.function(input_signature=[TEXT], autograph=False)
+    def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Mean of the encoder's states over the tokens of each text.
+
+        Returns:
+            embedding [batch, hidden_dim] float32, truncated [batch] bool.
+        """
+        batch = tf.shape(text)[0]
+        tokens, mask, truncated = self._tokens(text)
+        embedding = self._pool(self._encode(tokens, mask), mask)
+        return without_filler(
+            {"embedding": embedding, "truncated": truncated}, batch
+        )
+
+    def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers with a class; see the subclass."""
+        raise NotImplementedError
+
+    @tf.function(input_signature=[_EXAMPLES], autograph=False)
+    def classify_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`classify` in the form of TF Serving's Classify call.
+
+        Args:
+            inputs: [batch] string, serialized tf.Examples with `text`.
+
+        Returns:
+            classes [batch, labels] string and scores [batch, labels] float32.
+        """
+        features = {"text": tf.io.FixedLenFeature([], tf.string)}
+        text = tf.io.parse_example(inputs, features)["text"]
+        scores = self.classify(text)["probabilities"]
+        classes = tf.tile(
+            tf.constant(self.labels)[tf.newaxis],
+            [tf.shape(text)[0], 1],
+        )
+        return {"classes": classes, "scores": scores}
+
+    def _tokens(
+        self, text: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Token ids and mask [rows, length] int32, truncated [rows] bool.
+
+        An empty batch becomes one row that `without_filler` takes off again:
+        reshapes inside the attention cannot infer a size from no elements.
+        """
+        text = tf.concat(
+            [text, tf.fill([tf.cast(tf.size(text) == 0, tf.int32)], "")], 0
+        )
+        ragged = self._tokenizer.tokenize(text)
+        room = self.options.input_length - 1
+        truncated = ragged.row_lengths() > room
+        ragged = ragged[:, :room]
+        end = tf.fill([ragged.nrows(), 1], self._eos_id)
+        ragged = tf.concat([ragged, end], axis=1)
+        mask = tf.ones_like(ragged).to_tensor(0)
+        return ragged.to_tensor(0), mask, truncated
+
+    def _encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return self._encoder.value(
+            {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
+            training=False,
+        )
+
+    def _pool(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return self._scaled(t5.mean_pool(states, mask))
+
+    def _scaled(self, embedding: tf.Tensor) -> tf.Tensor:
+        if self.options.unit_norm:
+            return tf.math.l2_normalize(embedding, axis=-1)
+        return embedding
+
+    @staticmethod
+    def _first_minus_second(probabilities: tf.Tensor) -> tf.Tensor:
+        first_two = tf.math.top_k(probabilities, 2).values
+        return first_two[:, 0] - first_two[:, 1]
+
+
+def without_filler(
+    outputs: dict[str, tf.Tensor], batch: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Takes off the row that `_tokens` added to an empty batch."""
+    return {name: value[:batch] for name, value in outputs.items()}

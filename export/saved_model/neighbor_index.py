@@ -1,0 +1,268 @@
+"""Serves the nearest examples of a pool: which cluster would this fall in?
+
+    neighbors             text [batch] string             (with a model)
+    neighbors_of_embedding  embedding [batch, dim] float32
+      -> example_ids [batch, k] int64, distances [batch, k] float32,
+         cluster_id [batch] int64 (of the nearest example)
+
+The search is exact and uses TensorFlow's own ops only, so that stock TF
+Serving runs it. With `use_scann` it is approximate and faster, uses ScaNN's
+ops and needs a TF Serving that was built with them; the model card says so.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from export.modules.options import ServingOptions
+from export.modules.text_module import TextModule
+from export.saved_model.versions import next_version
+from export.saved_model.write import (
+    check_target,
+    load_model,
+    serving_module,
+    write_version,
+)
+from runkit import InputError
+from spactor_tf.config.model import require
+
+SCANN_OPS = (
+    "Scann>ScannSearchBatched",
+    "Scann>TensorsToScann",
+)
+# Of about sqrt(rows) leaves; and candidates whose distance is made exact.
+_LEAVES_SEARCHED, _REORDERED = 20, 100
+_LEAST_FOR_SCANN = 1000
+
+
+class NeighborModule(tf.Module):
+    """Cosine neighbors among fixed embeddings.
+
+    Args:
+        embeddings: [rows, dim], row i is example i.
+        cluster_ids: [rows] integers.
+        num_neighbors: k.
+        text_module: embeds texts; None serves embeddings only.
+        searcher: of ScaNN over the normalized embeddings; None is exact.
+    """
+
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        cluster_ids: np.ndarray,
+        num_neighbors: int,
+        text_module: TextModule | None = None,
+        searcher: Any = None,
+    ):
+        super().__init__(name="neighbors")
+        self._dim = embeddings.shape[1]
+        self._num_neighbors = num_neighbors
+        self._text_module = text_module
+        self._clusters = tf.Variable(
+            cluster_ids.astype(np.int64), trainable=False, name="cluster_ids"
+        )
+        if searcher is None:
+            self._index = tf.Variable(
+                embeddings, trainable=False, name="embeddings"
+            )
+            self._scann = None
+        else:
+            self._scann = searcher.serialize_to_module()
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns {signature name: concrete function}."""
+        spec = tf.TensorSpec([None, self._dim], tf.float32, name="embedding")
+        by_embedding = tf.function(
+            self.neighbors_of_embedding, input_signature=[spec], autograph=False
+        )
+        found = {"neighbors_of_embedding": by_embedding}
+        if self._text_module is not None:
+            text = tf.TensorSpec([None], tf.string, name="text")
+            found["neighbors"] = tf.function(
+                self.neighbors, input_signature=[text], autograph=False
+            )
+        return {k: v.get_concrete_function() for k, v in found.items()}
+
+    def neighbors(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Neighbors of each text's embedding."""
+        assert self._text_module is not None
+        embedding = self._text_module.embed(text)["embedding"]
+        return self.neighbors_of_embedding(embedding)
+
+    def neighbors_of_embedding(
+        self, embedding: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Neighbors by cosine distance, 1 - cosine, ascending."""
+        queries = tf.math.l2_normalize(embedding, axis=-1)
+        search = self._exact if self._scann is None else self._approximate
+        similarity, ids = search(queries)
+        return {
+            "example_ids": tf.cast(ids, tf.int64),
+            "distances": 1.0 - similarity,
+            "cluster_id": tf.gather(self._clusters, ids[:, 0]),
+        }
+
+    def _exact(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        products = tf.matmul(queries, self._index, transpose_b=True)
+        return tf.math.top_k(products, self._num_neighbors)
+
+    def _approximate(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        from scann.scann_ops.py import scann_ops
+
+        # The handle must be made inside the function, or it is not saved.
+        assert self._scann is not None
+        searcher = scann_ops.ScannSearcher(self._scann.recreate_handle())
+        # ScaNN cannot search for nothing: a row is added and taken off.
+        batch = tf.shape(queries)[0]
+        extra = tf.zeros([tf.cast(batch == 0, tf.int32), self._dim])
+        ids, similarity = searcher.search_batched(
+            tf.concat([queries, extra], 0),
+            final_num_neighbors=self._num_neighbors,
+        )
+        shape = [-1, self._num_neighbors]  # ScaNN's op does not tell it.
+        similarity = tf.reshape(similarity, shape)[:batch]
+        return similarity, tf.reshape(ids, shape)[:batch]
+
+
+def export_neighbor_index(
+    embeddings: np.ndarray,
+    cluster_ids: np.ndarray,
+    output_dir: str | os.PathLike,
+    version: int | None = None,
+    *,
+    num_neighbors: int = 10,
+    model: Any = None,
+    options: ServingOptions | None = None,
+    use_scann: bool = False,
+    model_name: str = "neighbors",
+) -> pathlib.Path:
+    """Exports the neighbors of a pool as `output_dir/version`, verified.
+
+    Args:
+        embeddings: [rows, dim] float, row i is example i.
+        cluster_ids: [rows] int, of `al_tf.cluster_embeddings`.
+        output_dir: base path of the served model.
+        version: above 0; None is one more than the newest.
+        num_neighbors: returned for each query.
+        model: what `export_saved_model` takes, the one that made the
+            embeddings; with it, texts can be asked for.
+        options: of the text model.
+        use_scann: approximate search for a TF Serving with ScaNN's ops.
+        model_name: under which it is served.
+
+    Returns:
+        The directory of the version.
+
+    Raises:
+        InputError: arrays that do not fit together, or what
+            `export_saved_model` refuses.
+    """
+    embeddings, cluster_ids = _checked(embeddings, cluster_ids, num_neighbors)
+    output_dir = pathlib.Path(output_dir)
+    version = next_version(output_dir) if version is None else version
+    check_target(output_dir, version, model_name)
+    text_module = None
+    if model is not None:
+        if isinstance(model, str | os.PathLike):
+            model = load_model(model)
+        text_module = serving_module(model, options)
+        require(
+            text_module.hidden_dim == embeddings.shape[1],
+            "are not of this model", "embeddings", embeddings.shape,
+            expected=f"[rows, {text_module.hidden_dim}]",
+        )  # fmt: skip
+    searcher = _scann_searcher(embeddings, num_neighbors) if use_scann else None
+    module = NeighborModule(
+        embeddings, cluster_ids, num_neighbors, text_module, searcher
+    )
+    card = {
+        "model_name": model_name,
+        "kind": "nearest examples, "
+        + ("approximate (ScaNN)" if use_scann else "exact"),
+        "server": "TF Serving built with ScaNN's ops"
+        if use_scann
+        else "stock TF Serving",
+        "custom_ops": list(SCANN_OPS) if use_scann else [],
+        "num_examples": len(embeddings),
+        "num_neighbors": num_neighbors,
+        # In units of four bytes, whatever the types.
+        "parameters": sum(map(_num_bytes, _all_variables(module))) // 4,
+    }
+
+    def inputs_for(signature: str, texts: list) -> dict[str, tf.Tensor]:
+        if signature == "neighbors":
+            return {"text": tf.constant(texts, tf.string)}
+        rows = np.arange(len(texts)) % len(embeddings)
+        return {"embedding": tf.constant(embeddings[rows], tf.float32)}
+
+    return write_version(
+        module, module.signatures(), output_dir, version, card, inputs_for
+    )
+
+
+def _checked(
+    embeddings: np.ndarray, cluster_ids: np.ndarray, num_neighbors: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns normalized embeddings and cluster ids that fit together."""
+    embeddings = np.asarray(embeddings, np.float32)
+    cluster_ids = np.asarray(cluster_ids)
+    require(
+        embeddings.ndim == 2 and len(embeddings) > 0,
+        "are no filled matrix", "embeddings", embeddings.shape,
+        expected="[rows, dim]",
+    )  # fmt: skip
+    require(
+        cluster_ids.shape == embeddings.shape[:1]
+        and np.issubdtype(cluster_ids.dtype, np.integer),
+        "do not fit the embeddings", "cluster_ids",
+        (cluster_ids.shape, str(cluster_ids.dtype)),
+        expected=f"{len(embeddings)} integers",
+    )  # fmt: skip
+    require(
+        0 < num_neighbors <= len(embeddings), "is out of range",
+        "num_neighbors", num_neighbors, expected=f"1 to {len(embeddings)}",
+    )  # fmt: skip
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    require(
+        bool(np.isfinite(norms).all()), "are not finite", "embeddings",
+        "nan or infinity",
+    )  # fmt: skip
+    return embeddings / np.maximum(norms, 1e-12), cluster_ids
+
+
+def _scann_searcher(embeddings: np.ndarray, num_neighbors: int) -> Any:
+    rows = len(embeddings)
+    require(
+        rows >= _LEAST_FOR_SCANN, "are too few for ScaNN", "embeddings", rows,
+        expected=f">= {_LEAST_FOR_SCANN}", remedy="Use the exact search",
+    )  # fmt: skip
+    try:
+        from scann.scann_ops.py import scann_ops
+    except ImportError:
+        raise InputError(
+            "ScaNN is not installed", where="use_scann",
+            remedy="pip install 'spactor-al[scann]'",
+        ) from None  # fmt: skip
+    leaves = round(rows**0.5)
+    builder = scann_ops.builder(embeddings, num_neighbors, "dot_product")
+    builder = builder.tree(leaves, min(leaves, _LEAVES_SEARCHED), rows)
+    builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
+    return builder.reorder(max(_REORDERED, 10 * num_neighbors)).build()
+
+
+def _all_variables(module: tf.Module) -> list[Any]:
+    text_module = module._text_module
+    hidden = [] if text_module is None else text_module.weights
+    seen = {id(v): v for v in [*module.variables, *hidden]}
+    return list(seen.values())
+
+
+def _num_bytes(variable: Any) -> int:
+    if variable.dtype == tf.string:  # ScaNN's own settings and partitions.
+        return int(tf.reduce_sum(tf.strings.length(variable)))
+    return variable.dtype.size * int(tf.size(variable))

@@ -1,0 +1,240 @@
+"""Writes a version that TF Serving loads, verified before it is visible."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export.modules.classifier_module import ClassifierModule
+from export.modules.options import ServingOptions
+from export.modules.t5_module import ServingModule
+from export.modules.text_module import TextModule
+from export.saved_model import records, server_config
+from export.saved_model.verify import MODEL_CARD, verify_saved_model
+from export.saved_model.versions import next_version
+from runkit import InputError, __version__, atomic_directory, write_json
+from spactor_tf.classifier.classifier import HEAD, TextClassifier
+from spactor_tf.classifier.classifier_files import load_classifier
+from spactor_tf.config import overrides
+from spactor_tf.inference.pretrained import Pretrained, load_pretrained
+
+_CLASSIFY_METHOD = "tensorflow/serving/classify"
+DEFAULT_SIGNATURE = "embed"
+
+
+def export_saved_model(
+    model: Any,
+    output_dir: str | os.PathLike,
+    version: int | None = None,
+    *,
+    options: ServingOptions | None = None,
+    model_name: str = "t5",
+    metrics: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
+    """Exports a T5 model as `output_dir/version`, verified.
+
+    The version is written beside, verified there and renamed, so that a
+    server polling `output_dir` never sees a part of it.
+
+    Args:
+        model: from `spactor_tf.load_pretrained`, a trained
+            `spactor_tf.classifier.TextClassifier`, or the path of a run, a
+            preset or a classifier.
+        output_dir: base path of the served model.
+        version: above 0; None is one more than the newest.
+        options: None takes the defaults.
+        model_name: under which it is served.
+        metrics: written into the model card.
+
+    Returns:
+        The directory of the version.
+
+    Raises:
+        InputError: not a run, bad options, an existing version, a directory
+            that cannot be written.
+        VerificationError: the export would not serve; nothing is left.
+    """
+    output_dir = pathlib.Path(output_dir)
+    version = next_version(output_dir) if version is None else version
+    check_target(output_dir, version, model_name)
+    records.serving_apis()
+    if isinstance(model, str | os.PathLike):
+        model = load_model(model)
+    module = serving_module(model, options)
+    card = _model_card(module, model, model_name, metrics or {})
+    return write_version(module, module.signatures(), output_dir, version, card)
+
+
+def load_model(path: str | os.PathLike) -> Pretrained | TextClassifier:
+    """Opens a run, a preset or a classifier.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if (pathlib.Path(path) / HEAD).is_file():
+        return load_classifier(path)
+    return load_pretrained(path)
+
+
+def serving_module(
+    model: Pretrained | TextClassifier, options: ServingOptions | None = None
+) -> TextModule:
+    """Returns the module that serves a model; lengths default to its own."""
+    if options is None:
+        options = ServingOptions()
+        length = default_input_length(model)
+        if length is not None:
+            options = dataclasses.replace(options, input_length=length)
+    if isinstance(model, TextClassifier):
+        return ClassifierModule(model, options)
+    return ServingModule(model.backbone, model.vocabulary, options)
+
+
+def default_input_length(model: Pretrained | TextClassifier) -> int | None:
+    """Returns the tokens that a model was trained to read, if it says so."""
+    if isinstance(model, TextClassifier):
+        return model.length
+    return model.config.corruption.input_length if model.config else None
+
+
+def write_version(
+    module: tf.Module,
+    signatures: Mapping[str, Any],
+    output_dir: pathlib.Path,
+    version: int,
+    card: dict[str, Any],
+    inputs_for: records.InputsFor = records.inputs_for,
+) -> pathlib.Path:
+    """Saves, completes, verifies and renames one version.
+
+    Args:
+        module: tracks all state that the signatures use.
+        signatures: {name: concrete function}; the first, or `embed`, is also
+            the default.
+        output_dir: base path, writable.
+        version: not there yet.
+        card: content of model_card.json; completed here.
+        inputs_for: makes the stored requests of a signature.
+    """
+    path = output_dir / str(version)
+    for leftover in output_dir.glob(f".tmp-{version}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # Of a killed export.
+    try:
+        with atomic_directory(path) as folder:
+            _save(module, signatures, folder)
+            model_name = card["model_name"]
+            records.write_all(folder, model_name, signatures, inputs_for)
+            server_config.write_configs(folder, model_name)
+            card = {**card, **_facts(folder, version)}
+            write_json(folder / MODEL_CARD, card)
+            verify_saved_model(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(output_dir),
+        ) from None
+    return path
+
+
+def _save(
+    module: tf.Module, signatures: Mapping[str, Any], folder: pathlib.Path
+) -> None:
+    default = signatures.get(DEFAULT_SIGNATURE, next(iter(signatures.values())))
+    tf.saved_model.save(
+        module, str(folder), {**signatures, "serving_default": default}
+    )
+    if "classify_examples" in signatures:
+        # `tf.saved_model.save` calls every signature a Predict one.
+        updater = tf.compat.v1.saved_model.signature_def_utils
+        updater = updater.MethodNameUpdater(str(folder))
+        updater.replace_method_name("classify_examples", _CLASSIFY_METHOD)
+        updater.save()
+
+
+def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
+    """Raises InputError where the version cannot be written."""
+    if not 0 < version < 2**63:
+        raise InputError(
+            "is not a version number", where="version", got=version,
+            expected="0 < version < 2**63",
+        )  # fmt: skip
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise InputError(
+            "is not a model name", where="model_name", got=name,
+            expected="letters, digits, _ - .",
+        )  # fmt: skip
+    if (output_dir / str(version)).exists():
+        raise InputError(
+            "the version exists already",
+            where=str(output_dir), got=version,
+            remedy=f"Take --version={next_version(output_dir)}",
+        )  # fmt: skip
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be made ({error.strerror})", where=str(output_dir)
+        ) from None
+    if not os.access(output_dir, os.W_OK):
+        raise InputError("is not writable", where=str(output_dir))
+
+
+def _model_card(
+    module: TextModule,
+    model: Pretrained | TextClassifier,
+    model_name: str,
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    if isinstance(model, TextClassifier):
+        body, kind = model.pretrained, "T5 encoder with a classification head"
+    else:
+        body, kind = model, "text-to-text T5"
+    return {
+        "model_name": model_name,
+        "kind": kind,
+        "labels": list(module.labels),
+        "options": {**vars(module.options), "labels": list(module.labels)},
+        "config": overrides.to_dict(body.config) if body.config else None,
+        "metrics": dict(metrics),
+        "parameters": module.num_parameters,
+        "vocabulary_sha256": body.vocabulary.fingerprint,
+        "custom_ops": [],
+    }
+
+
+def _facts(folder: pathlib.Path, version: int) -> dict[str, Any]:
+    """What the saved graph says of itself."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    meta = saved.meta_graphs[0]
+    return {
+        "version": version,
+        "package_version": __version__,
+        "tensorflow_version": meta.meta_info_def.tensorflow_version,
+        "ops": [op.name for op in meta.meta_info_def.stripped_op_list.op],
+        "signatures": {
+            name: {
+                "method": signature.method_name,
+                "inputs": _tensors(signature.inputs),
+                "outputs": _tensors(signature.outputs),
+            }
+            for name, signature in meta.signature_def.items()
+            if not name.startswith("__")
+        },
+    }
+
+
+def _tensors(infos: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: f"{tf.as_dtype(info.dtype).name} "
+        f"{[d.size if d.size >= 0 else None for d in info.tensor_shape.dim]}"
+        for name, info in infos.items()
+    }

@@ -1,0 +1,188 @@
+"""Scores a pool with an exported model, shard by shard.
+
+The model may be here (`SessionModel`) or behind a server (`Client`): both
+answer the signature `classify`. A shard that is on disk is not scored again,
+so an interrupted run goes on where it stopped.
+
+    OUTPUT/scoring.json       what scored it, shard size
+    OUTPUT/shards/00000.npz   embeddings, margins, SHA-256 of the texts
+    OUTPUT/embeddings.npy, margins.npy, example_ids.npy    when all are done
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from runkit import (
+    InputError,
+    Progress,
+    atomic_write,
+    read_json,
+    write_json,
+)
+from spactor_tf.config.model import require
+
+SIGNATURE = "classify"
+# A signature's inputs -> its outputs, as SessionModel.run and Client.predict.
+Predict = Callable[[str, Mapping[str, Any]], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolScores:
+    """What Cluster-Margin needs to know of a pool.
+
+    Attributes:
+        example_ids: [rows] int64, the rows of the pool.
+        embeddings: [rows, hidden_dim] float32.
+        margins: [rows] float32, small is uncertain.
+    """
+
+    example_ids: np.ndarray
+    embeddings: np.ndarray
+    margins: np.ndarray
+
+
+def score_pool(
+    predict: Predict,
+    texts: Iterable[bytes | str],
+    output_dir: str | os.PathLike,
+    *,
+    model: str,
+    shard_size: int = 4096,
+    batch_size: int = 64,
+    total: int | None = None,
+) -> PoolScores:
+    """Scores every text, or goes on with it.
+
+    Args:
+        predict: answers `classify` for {"text": [...]}.
+        texts: of the pool, in the order of their example ids.
+        output_dir: see the module docstring.
+        model: says which model answers; a folder scored by another is
+            refused.
+        shard_size: texts between two writes.
+        batch_size: texts in one call.
+        total: number of texts if known, for the progress.
+
+    Returns:
+        The scores, mapped from the written files.
+
+    Raises:
+        InputError: the folder holds scores of another model or other texts,
+            or there are no texts.
+    """
+    require(shard_size > 0, "must be positive", "shard_size", shard_size)
+    require(batch_size > 0, "must be positive", "batch_size", batch_size)
+    folder = pathlib.Path(output_dir)
+    _claim(folder, {"model": model, "shard_size": shard_size})
+    progress = Progress(total, "texts", "scoring")
+    paths, rows = [], 0
+    for number, shard in enumerate(_chunks(texts, shard_size)):
+        path = folder / "shards" / f"{number:05d}.npz"
+        if not _is_whole(path, shard):
+            scores = _score(predict, shard, batch_size)
+            with atomic_write(path, "wb") as handle:
+                np.savez(handle, allow_pickle=False, digest=_digest(shard),
+                         **scores)  # fmt: skip
+        paths.append(path)
+        rows += len(shard)
+        progress.update(rows)
+    require(rows > 0, "there are no texts", "texts", rows)
+    return _join(folder, paths, rows)
+
+
+def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    path = folder / "scoring.json"
+    if path.is_file() and read_json(path) != facts:
+        raise InputError(
+            "holds scores of another model or shard size", where=str(folder),
+            got=read_json(path), expected=str(facts),
+            remedy="Choose another output directory",
+        )  # fmt: skip
+    write_json(path, facts)
+
+
+def _chunks(texts: Iterable, size: int) -> Iterator[list[bytes]]:
+    source = iter(texts)
+    while chunk := list(itertools.islice(source, size)):
+        yield [t.encode() if isinstance(t, str) else t for t in chunk]
+
+
+def _digest(texts: list[bytes]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "little") + text)
+    return digest.hexdigest()
+
+
+def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
+    """Whether the shard is there; it must be of these texts."""
+    if not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            digest = str(stored["digest"])
+            whole = len(stored["margins"]) == len(texts)
+            whole = whole and len(stored["embeddings"]) == len(texts)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False  # Damaged: it is scored again.
+    if digest != _digest(texts):
+        raise InputError(
+            "was scored from other texts", where=str(path),
+            remedy="Choose another output directory",
+        )  # fmt: skip
+    return whole
+
+
+def _score(
+    predict: Predict, texts: list[bytes], batch_size: int
+) -> dict[str, np.ndarray]:
+    # Texts of like length share a batch: less of it is padding.
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    parts = [
+        predict(
+            SIGNATURE, {"text": [texts[i] for i in order[at:][:batch_size]]}
+        )
+        for at in range(0, len(order), batch_size)
+    ]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return {
+        "embeddings": np.concatenate([p["embedding"] for p in parts])[place],
+        "margins": np.concatenate([p["margin"] for p in parts])[place],
+    }
+
+
+def _join(
+    folder: pathlib.Path, paths: list[pathlib.Path], rows: int
+) -> PoolScores:
+    """Writes the three arrays, no more than one shard in memory."""
+    for name in ("embeddings", "margins"):
+        with atomic_write(folder / f"{name}.npy", "wb") as handle:
+            for number, path in enumerate(paths):
+                with np.load(path, allow_pickle=False) as shard:
+                    part = np.ascontiguousarray(shard[name], np.float32)
+                if number == 0:
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(part.dtype),
+                        "fortran_order": False,
+                        "shape": (rows, *part.shape[1:]),
+                    }
+                    np.lib.format.write_array_header_1_0(handle, header)
+                handle.write(part.tobytes())
+    with atomic_write(folder / "example_ids.npy", "wb") as handle:
+        np.save(handle, np.arange(rows, dtype=np.int64), allow_pickle=False)
+    loaded = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("example_ids", "embeddings", "margins")
+    }
+    return PoolScores(**loaded)

@@ -1,0 +1,15 @@
+from .finetune import EvaluationConfig as EvaluationConfig
+from .finetune import FinetuneConfig as FinetuneConfig
+from .finetune import TaskDataConfig as TaskDataConfig
+from .model import CorruptionConfig as CorruptionConfig
+from .model import GeneratorConfig as GeneratorConfig
+from .model import ModelConfig as ModelConfig
+from .presets import PRESETS as PRESETS
+from .presets import get_preset as get_preset
+from .pretrain import DataConfig as DataConfig
+from .pretrain import ObjectiveConfig as ObjectiveConfig
+from .pretrain import OptimizerConfig as OptimizerConfig
+from .pretrain import PretrainConfig as PretrainConfig
+from .pretrain import RunnerConfig as RunnerConfig
+from .pretrain import RuntimeConfig as RuntimeConfig
+from .search_options import SearchOptions as SearchOptions

@@ -1,0 +1,201 @@
+"""The configuration of a fine-tuning run: frozen, checked, written as JSON.
+
+Required: `task` and `init_from`. Commonly changed: `train_steps`, `batch_size`,
+`optimizer.learning_rate`, `evaluation.patience`. The defaults are T5's
+(arXiv 1910.10683, section 3.1.2 and 3.5.2): Adafactor at a constant rate of
+0.001, dropout 0.1, mixtures proportional to the tasks' examples up to a cap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from runkit.errors import check_choice
+from spactor_tf.config.model import (
+    CorruptionConfig,
+    ModelConfig,
+    require,
+    require_fraction,
+    require_positive,
+)
+from spactor_tf.config.pretrain import (
+    DTYPES,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    RunnerConfig,
+)
+
+METHODS = ("auto", "rank", "generate")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskDataConfig:
+    """Which examples the run trains on, and how much of each.
+
+    Attributes:
+        input_length: tokens read of an input, EOS included.
+        target_length: tokens of a target, EOS included.
+        examples_cap: a task counts as no more examples than this when its
+            share in a mixture is computed (T5's K; it used 2**19 for GLUE,
+            SuperGLUE and the others together).
+        train_examples: use only the first ones of each task; None uses all.
+    """
+
+    input_length: int = 512
+    target_length: int = 128
+    examples_cap: int = 2**19
+    train_examples: int | None = None
+
+    def validate(self) -> None:
+        """Raises InputError for empty lengths and counts."""
+        require_positive(
+            self, "data", "input_length", "target_length", "examples_cap",
+            "train_examples",
+        )  # fmt: skip
+        for name in ("input_length", "target_length"):
+            require(
+                getattr(self, name) >= 2, "has no room for a token and EOS",
+                f"data.{name}", getattr(self, name), expected=">= 2",
+            )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """When and how the model is measured.
+
+    Attributes:
+        eval_every: steps between evaluations on the validation splits.
+        patience: stop after so many evaluations in a row that do not improve
+            the score, the mean of the tasks' primary metrics; None never does.
+        method: "rank": the option with the largest log-likelihood; "generate":
+            greedy text; "auto": rank where a task has options.
+        batch_size: examples of one evaluation call.
+        examples: of each validation split, used during training; None uses
+            all. The final figures always use all.
+        shots: solved exemplars before each question (MMLU: 5 is usual), as
+            many of them as fit into `data.input_length`.
+        test: predict the test splits too, at the end; a run whose test data
+            are not there is refused at its start.
+    """
+
+    eval_every: int = 200
+    patience: int | None = None
+    method: str = "auto"
+    batch_size: int = 64
+    examples: int | None = None
+    shots: int = 0
+    test: bool = True
+
+    def validate(self) -> None:
+        """Raises InputError for unknown methods and empty counts."""
+        check_choice(self.method, METHODS, where="evaluation.method")
+        require_positive(
+            self, "evaluation", "eval_every", "patience", "batch_size",
+            "examples",
+        )  # fmt: skip
+        require(
+            self.shots >= 0, "must not be negative", "evaluation.shots",
+            self.shots,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """One fine-tuning run.
+
+    Attributes:
+        task: name of a task, or several separated by commas: a mixture.
+        init_from: run directory or KerasHub T5 preset directory.
+        from_scratch: the control: random weights of the same sizes, the same
+            vocabulary.
+        data: which examples.
+        evaluation: when and how the model is measured.
+        optimizer: of the run.
+        runtime: how it is executed.
+        train_steps: optimizer steps at most; 0 only evaluates.
+        batch_size: examples per step over all replicas.
+        accumulation_steps: slices that a replica's batch is worked in.
+        dropout: rate in the whole body.
+        seed: of data order, dropout and random weights.
+        dtype: "float32" or "mixed_bfloat16".
+    """
+
+    task: str = ""
+    init_from: str = ""
+    from_scratch: bool = False
+    data: TaskDataConfig = TaskDataConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(
+        schedule="constant", learning_rate=1e-3
+    )
+    runtime: RunnerConfig = RunnerConfig()
+    train_steps: int = 2000
+    batch_size: int = 32
+    accumulation_steps: int = 1
+    dropout: float = 0.1
+    seed: int = 0
+    dtype: str = "float32"
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the tasks in the order given."""
+        return tuple(name.strip() for name in self.task.split(","))
+
+    def validate(self) -> None:
+        """Raises InputError where the run cannot work."""
+        for part in (self.data, self.evaluation, self.optimizer, self.runtime):
+            part.validate()
+        for name in ("task", "init_from"):
+            value = getattr(self, name)
+            require(bool(value), "is missing", f"--{name}", None)
+        names = self.task_names
+        require(
+            all(names) and len(set(names)) == len(names),
+            "names no task, or one twice", "--task", self.task,
+            expected="different names, separated by commas",
+        )  # fmt: skip
+        require_positive(self, "config", "batch_size", "accumulation_steps")
+        require_fraction(self, "config", "dropout")
+        check_choice(self.dtype, DTYPES, where="dtype")
+        require(
+            self.train_steps >= 0, "is negative", "train_steps",
+            self.train_steps, expected=">= 0",
+        )  # fmt: skip
+        require(
+            0 <= self.seed < 2**31, "is out of range", "seed", self.seed,
+            expected="0 <= seed < 2**31",
+        )  # fmt: skip
+        require(
+            self.batch_size % self.accumulation_steps == 0,
+            "is not divisible by accumulation_steps", "batch_size",
+            self.batch_size,
+            expected=f"a multiple of {self.accumulation_steps}",
+        )  # fmt: skip
+
+
+def model_objective(
+    config: FinetuneConfig, model: ModelConfig
+) -> PretrainConfig:
+    """Returns the configuration of `SpactorPretrainer` for fine-tuning.
+
+    Cross-entropy of the target given the input is what stage 2 minimizes;
+    only the examples are others.
+
+    Args:
+        config: of the run.
+        model: sizes of the weights it starts from.
+    """
+    return PretrainConfig(
+        preset="finetuned",
+        model=dataclasses.replace(model, dropout=config.dropout),
+        corruption=CorruptionConfig(input_length=config.data.input_length),
+        objective=ObjectiveConfig("span_corruption"),
+        optimizer=config.optimizer,
+        train_steps=max(config.train_steps, 1),
+        batch_size=config.batch_size,
+        accumulation_steps=config.accumulation_steps,
+        seed=config.seed,
+        dtype=config.dtype,
+        init_from=config.init_from,
+    )

@@ -1,0 +1,185 @@
+"""Shapes of the model and of its examples: the fields that fix every tensor.
+
+`PretrainConfig` puts them together with objective, optimizer and data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from runkit import InputError
+from runkit.errors import check_choice
+
+ACTIVATIONS = ("relu", "gated_gelu")
+# Rows of the embedding that are not pieces: 100 sentinels, the mask and spare
+# rows up to a multiple of 128, as in T5's 32,000 pieces and 32,128 rows.
+NUM_SENTINELS = 100
+NUM_RESERVED_ROWS = 128
+
+
+def require(
+    condition: bool, what: str, where: str, got: Any, **how: str
+) -> None:
+    """Raises InputError unless `condition` holds."""
+    if not condition:
+        raise InputError(what, where=where, got=got, **how)
+
+
+def require_positive(config: Any, section: str, *names: str) -> None:
+    """Raises InputError for fields that are not above zero, or not finite.
+
+    An absent value (None) passes.
+    """
+    for name in names:
+        value = getattr(config, name)
+        require(
+            value is None or 0 < value < math.inf, "must be positive",
+            f"{section}.{name}", value, expected="> 0",
+        )  # fmt: skip
+
+
+def require_weight(config: Any, section: str, *names: str) -> None:
+    """Raises InputError for fields that are negative or not finite."""
+    for name in names:
+        value = getattr(config, name)
+        require(
+            0 <= value < math.inf, "is negative or not finite",
+            f"{section}.{name}", value, expected=">= 0",
+        )  # fmt: skip
+
+
+def require_fraction(config: Any, section: str, *names: str) -> None:
+    """Raises InputError for fields outside [0, 1)."""
+    for name in names:
+        value = getattr(config, name)
+        require(
+            0 <= value < 1, "is not a fraction", f"{section}.{name}", value,
+            expected="0 <= value < 1",
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The T5 body (Raffel et al. 2020, section 2.1; v1.1 with `gated_gelu`).
+
+    Attributes:
+        vocabulary_size: rows of the token embedding.
+        num_layers: encoder layers; the decoder has as many.
+        num_heads: attention heads.
+        hidden_dim: width of the residual stream.
+        intermediate_dim: width of the feed-forward layer.
+        key_value_dim: width of one head; None means hidden_dim / num_heads.
+        activation: "relu" (v1.0) or "gated_gelu" (v1.1, tanh approximation).
+        tie_embeddings: output projection is the token embedding (v1.0).
+        dropout: rate in the whole body; T5 pre-trains v1.1 with 0.
+        layer_norm_epsilon: epsilon of the RMS norms.
+    """
+
+    vocabulary_size: int = 32128
+    num_layers: int = 6
+    num_heads: int = 8
+    hidden_dim: int = 512
+    intermediate_dim: int = 2048
+    key_value_dim: int | None = None
+    activation: str = "relu"
+    tie_embeddings: bool = True
+    dropout: float = 0.0
+    layer_norm_epsilon: float = 1e-6
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.key_value_dim or self.hidden_dim // self.num_heads
+
+    def validate(self) -> None:
+        """Raises InputError where the fields cannot make a model."""
+        require_positive(
+            self, "model", "num_layers", "num_heads", "hidden_dim",
+            "intermediate_dim", "key_value_dim", "layer_norm_epsilon",
+        )  # fmt: skip
+        require(
+            self.vocabulary_size > NUM_RESERVED_ROWS,
+            "leaves no room for pieces beside the reserved rows",
+            "model.vocabulary_size", self.vocabulary_size,
+            expected=f"> {NUM_RESERVED_ROWS}",
+        )  # fmt: skip
+        require_fraction(self, "model", "dropout")
+        check_choice(self.activation, ACTIVATIONS, where="model.activation")
+        require(
+            self.key_value_dim is not None
+            or self.hidden_dim % self.num_heads == 0,
+            "is not divisible by model.num_heads",
+            "model.hidden_dim", self.hidden_dim,
+            expected=f"a multiple of {self.num_heads}",
+            remedy="Or set model.key_value_dim",
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """The small masked language model that proposes replacements.
+
+    Attributes:
+        num_layers: encoder layers.
+        hidden_dim: width; where it differs from the model's, a projection
+            joins it to the shared token embedding (ELECTRA, section 3.2).
+        num_heads: attention heads.
+        intermediate_dim: width of the feed-forward layer.
+    """
+
+    num_layers: int = 6
+    hidden_dim: int = 128
+    num_heads: int = 2
+    intermediate_dim: int = 512
+
+    def validate(self) -> None:
+        """Raises InputError where the fields cannot make a generator."""
+        require_positive(
+            self, "generator", "num_layers", "hidden_dim", "num_heads",
+            "intermediate_dim",
+        )  # fmt: skip
+        require(
+            self.hidden_dim % self.num_heads == 0,
+            "is not divisible by generator.num_heads",
+            "generator.hidden_dim", self.hidden_dim,
+            expected=f"a multiple of {self.num_heads}",
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptionConfig:
+    """Span corruption (T5, section 3.1.4) and masking for the generator.
+
+    Attributes:
+        input_length: encoder tokens after corruption, EOS included.
+        target_length: decoder tokens; None takes what the corruption gives,
+            a larger value pads.
+        noise_density: share of raw tokens that are noise.
+        mean_noise_span_length: tokens per noise span, on average.
+        mlm_mask_rate: share of the uncorrupted input tokens that the
+            generator must predict.
+    """
+
+    input_length: int = 512
+    target_length: int | None = None
+    noise_density: float = 0.15
+    mean_noise_span_length: float = 3.0
+    mlm_mask_rate: float = 0.15
+
+    def validate(self) -> None:
+        """Raises InputError for rates and lengths out of range."""
+        require_positive(self, "corruption", "input_length", "target_length")
+        for name in ("noise_density", "mlm_mask_rate"):
+            value = getattr(self, name)
+            require(
+                0 < value < 1, "is not a rate", f"corruption.{name}", value,
+                expected="0 < value < 1",
+            )  # fmt: skip
+        require(
+            1 <= self.mean_noise_span_length < math.inf,
+            "is shorter than one token or not finite",
+            "corruption.mean_noise_span_length",
+            self.mean_noise_span_length, expected=">= 1",
+        )  # fmt: skip

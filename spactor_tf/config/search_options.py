@@ -1,0 +1,44 @@
+"""How text is generated: the fields that a search over tokens depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from runkit.errors import check_choice
+from spactor_tf.config.model import require, require_positive
+
+DECODINGS = ("greedy", "temperature", "beam")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchOptions:
+    """Greedy, sampled or beam search.
+
+    Attributes:
+        max_output_length: tokens generated at most, EOS included.
+        decoding: "greedy", "temperature" or "beam".
+        temperature: divides the logits for "temperature".
+        seed: of "temperature". A sample is a pure function of (seed, text),
+            so that it does not hang on what else is in a batch.
+        num_beams: hypotheses kept by "beam".
+        length_penalty: "beam" returns the hypothesis with the highest
+            log-likelihood / length ** length_penalty; 0 is the likeliest.
+    """
+
+    max_output_length: int = 64
+    decoding: str = "greedy"
+    temperature: float = 1.0
+    seed: int = 0
+    num_beams: int = 4
+    length_penalty: float = 0.6
+
+    def validate(self) -> None:
+        """Raises InputError for options that cannot be searched with."""
+        check_choice(self.decoding, DECODINGS, where="options.decoding")
+        require_positive(
+            self, "options", "max_output_length", "temperature", "num_beams"
+        )
+        require(
+            self.length_penalty >= 0, "is negative",
+            "options.length_penalty", self.length_penalty, expected=">= 0",
+        )  # fmt: skip

@@ -1,0 +1,16 @@
+from .corpus import Corpus as Corpus
+from .corpus import prepare_corpus as prepare_corpus
+from .corruption import CorruptedBatch as CorruptedBatch
+from .corruption import CorruptionLengths as CorruptionLengths
+from .corruption import corruption_lengths as corruption_lengths
+from .corruption import masked_lm_positions as masked_lm_positions
+from .corruption import span_corrupt as span_corrupt
+from .dataset import Pipeline as Pipeline
+from .dataset import StepPipeline as StepPipeline
+from .dataset import evaluation_pipeline as evaluation_pipeline
+from .dataset import train_pipeline as train_pipeline
+from .sources import ReadingReport as ReadingReport
+from .sources import Source as Source
+from .token_store import TokenStore as TokenStore
+from .vocabulary import Vocabulary as Vocabulary
+from .vocabulary import train_vocabulary as train_vocabulary

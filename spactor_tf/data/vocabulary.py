@@ -1,0 +1,348 @@
+"""The vocabulary: the only file that knows which id means what.
+
+A vocabulary is a SentencePiece model in T5's layout (pad 0, EOS 1, unknown 2)
+with the special tokens of this project appended as pieces of the model itself,
+so that any SentencePiece reader understands them in text:
+
+    ids 0 .. n-1      the pieces of the base model
+    ids n .. n+99     <extra_id_99> .. <extra_id_0>, T5's descending order
+    id  n+100         <mask>, read by the generator only
+
+`sentinel_ids[i]` is the id of `<extra_id_i>`, the sentinel of the i-th noise
+span. A base model that already holds the sentinels keeps its own, be they
+written with SentencePiece's space mark in front, as T5's own files have them,
+or without.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sentencepiece import SentencePieceTrainer
+from sentencepiece import sentencepiece_model_pb2 as _proto
+
+from runkit import InputError, atomic_write
+from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
+
+# Generated at import time, so no type checker knows it.
+_ModelProto: Any = vars(_proto)["ModelProto"]
+_Piece = _ModelProto.SentencePiece
+PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
+MASK_PIECE = "<mask>"
+_SPACE = "\u2581"  # Stands for a space in pieces.
+_MAX_SENTENCE_BYTES = 4096
+
+
+def sentinel_piece(index: int) -> str:
+    """Returns the text of the sentinel of noise span `index`."""
+    return f"<extra_id_{index}>"
+
+
+class Vocabulary:
+    """Text to ids and back.
+
+    Attributes:
+        proto: the serialized SentencePiece model, special tokens included.
+        size: number of pieces, special tokens included; ids are below it.
+        pad_id: 0, also the first decoder input, as in T5.
+        eos_id: 1, ends documents, inputs and targets.
+        unk_id: 2.
+        mask_id: what the generator reads in place of a masked token.
+        sentinel_ids: [100] int32, ids of `<extra_id_0>`, `<extra_id_1>`, ...
+        fingerprint: SHA-256 of `proto`.
+    """
+
+    pad_id, eos_id, unk_id = PAD_ID, EOS_ID, UNK_ID
+
+    def __init__(self, proto: bytes, source: str = "vocabulary"):
+        model = _parse(proto, source)
+        _check_control_ids(model, source)
+        _append_special_tokens(model)
+        ids = {
+            piece.piece.removeprefix(_SPACE): i
+            for i, piece in enumerate(model.pieces)
+            if piece.piece.startswith((_SPACE + "<", "<"))
+        }
+        self.proto: bytes = model.SerializeToString(deterministic=True)
+        self.size = len(model.pieces)
+        self.mask_id = ids[MASK_PIECE]
+        self.sentinel_ids = np.array(
+            [ids[sentinel_piece(i)] for i in range(NUM_SENTINELS)], np.int32
+        )
+        self.fingerprint = hashlib.sha256(self.proto).hexdigest()
+        self._model = model
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Vocabulary:
+        """Reads a SentencePiece model file, T5's `spiece.model` for one.
+
+        Raises:
+            InputError: missing file, not a SentencePiece model, or one that
+                lacks T5's control ids.
+        """
+        try:
+            proto = pathlib.Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot be read ({error.strerror})", where=str(path)
+            ) from None
+        return cls(proto, str(path))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the model, special tokens included, atomically."""
+        with atomic_write(path, "wb") as handle:
+            handle.write(self.proto)
+
+    @property
+    def special_ids(self) -> np.ndarray:
+        """Ids that no replacement may take.
+
+        Pad, EOS, mask, sentinels and pieces that no text is made of.
+        """
+        control = [self.pad_id, self.eos_id, self.mask_id]
+        unused = [
+            index
+            for index, piece in enumerate(self._model.pieces)
+            if piece.type == _Piece.UNUSED
+        ]
+        return np.concatenate([control, self.sentinel_ids, unused]).astype(
+            np.int32
+        )
+
+    def padded(self, rows: int) -> Vocabulary:
+        """Returns this vocabulary with unused pieces up to `rows`.
+
+        For readers that look up every id a model can generate: an embedding
+        has a few rows more than there are pieces.
+        """
+        model = _ModelProto()
+        model.CopyFrom(self._model)
+        for index in range(len(model.pieces), rows):
+            model.pieces.add(
+                piece=f"<unused_{index}>", score=0.0, type=_Piece.UNUSED
+            )
+        return Vocabulary(model.SerializeToString(deterministic=True))
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        """tensorflow_text tokenizer that reads `<extra_id_i>` as sentinels."""
+        return _tokenizer(self.proto)
+
+    @functools.cached_property
+    def corpus_tokenizer(self) -> Any:
+        """tensorflow_text tokenizer for raw text: no text is a sentinel.
+
+        A corpus that happens to contain the characters `<extra_id_0>` must not
+        smuggle sentinels into the examples.
+        """
+        base = _ModelProto()
+        base.CopyFrom(self._model)
+        special = {self.mask_id, *self.sentinel_ids.tolist()}
+        for index in special:
+            base.pieces[index].type = _Piece.UNUSED
+        return _tokenizer(base.SerializeToString(deterministic=True))
+
+    def _run(self, name: str, operation: Callable[[Any], Any]) -> Any:
+        """Applies `operation` to a tokenizer, making it anew where it is gone.
+
+        Setting a global seed clears TensorFlow's kernels, and with them the
+        resource of every tokenizer that was made before.
+        """
+        import tensorflow as tf
+
+        try:
+            return operation(getattr(self, name))
+        except tf.errors.NotFoundError:
+            del self.__dict__[name]
+            return operation(getattr(self, name))
+
+    def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Returns int32 ids per text, without EOS; sentinels are read."""
+        ragged = self._run(
+            "tokenizer", lambda t: t.tokenize(np.array(texts, object))
+        )
+        ends = ragged.row_splits.numpy()[1:]
+        return np.split(ragged.flat_values.numpy(), ends)[:-1]
+
+    def encode_corpus(
+        self, texts: Sequence[str | bytes]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokenizes documents and appends EOS to each.
+
+        Returns:
+            (tokens [total] int32, document lengths [documents] int64, EOS
+            included).
+        """
+        import tensorflow as tf
+
+        ragged = self._run(
+            "corpus_tokenizer", lambda t: t.tokenize(np.array(texts, object))
+        )
+        end = tf.fill([ragged.nrows(), 1], tf.constant(self.eos_id, tf.int32))
+        ragged = tf.concat([ragged, end], axis=1)
+        return ragged.flat_values.numpy(), ragged.row_lengths().numpy()
+
+    def decode(self, ids: Iterable[int] | np.ndarray) -> str:
+        """Returns the text of ids.
+
+        Pad and EOS give no text, and neither do the spare rows of an
+        embedding, which a hardly trained model may well predict.
+        """
+        silent = (self.pad_id, self.eos_id)
+        kept = [int(i) for i in ids if 0 <= i < self.size and i not in silent]
+        if not kept:
+            return ""
+        text = self._run("tokenizer", lambda t: t.detokenize([kept]))
+        return text.numpy()[0].decode("utf-8")
+
+    def pieces(self, ids: Iterable[int] | np.ndarray) -> list[str]:
+        """Returns the piece of every id, for people to read."""
+        return [
+            self._model.pieces[i].piece.replace(_SPACE, " ")
+            if 0 <= i < self.size
+            else f"<{i}>"
+            for i in (int(i) for i in ids)
+        ]
+
+    def check_rows(self, rows: int, where: str) -> None:
+        """Raises InputError if an embedding of `rows` rows is too small."""
+        if rows < self.size:
+            raise InputError(
+                "has fewer rows than the vocabulary has pieces",
+                where=where, got=rows, expected=f"at least {self.size}",
+                remedy=f"Give --set=model.vocabulary_size={self.size} or more",
+            )  # fmt: skip
+
+
+def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
+    """Trains a unigram SentencePiece model that loses no text.
+
+    Identity normalization, white space as it is and byte fallback make
+    `decode(encode(text)) == text` for every text but one that contains
+    SentencePiece's own space mark U+2581.
+
+    Args:
+        texts: documents.
+        rows: rows of the embedding that it must fit in; 128 of them stay
+            reserved for special tokens, as in T5.
+
+    Raises:
+        InputError: the corpus is empty, too small for that many pieces, or
+            has more characters than pieces; also what `texts` itself raises.
+    """
+    buffer = io.BytesIO()
+    failure: list[BaseException] = []
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=_sentences(_noting_failure(texts, failure)),
+            model_writer=buffer,
+            vocab_size=rows - NUM_RESERVED_ROWS,
+            model_type="unigram",
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,  # It would swallow leading spaces.
+            allow_whitespace_only_pieces=True,
+            max_sentence_length=_MAX_SENTENCE_BYTES,
+            pad_id=PAD_ID, eos_id=EOS_ID, unk_id=UNK_ID, bos_id=-1,
+            pad_piece="<pad>", eos_piece="</s>", unk_piece="<unk>",
+            hard_vocab_limit=True,
+            minloglevel=2,
+        )  # fmt: skip
+    except (RuntimeError, OSError) as error:
+        if failure:
+            raise failure[0] from None
+        raise _training_error(str(error), rows) from None
+    return Vocabulary(buffer.getvalue(), "trained vocabulary")
+
+
+def _noting_failure(
+    texts: Iterable[str], failure: list[BaseException]
+) -> Iterator[str]:
+    """Keeps an error of `texts`: the trainer would report a line number."""
+    try:
+        yield from texts
+    except BaseException as error:
+        failure.append(error)
+        raise
+
+
+def _training_error(reason: str, rows: int) -> InputError:
+    """Says in rows what the trainer says in pieces."""
+    where = "model.vocabulary_size"
+    if "sentences_.empty()" in reason:
+        return InputError(
+            "the corpus holds no text to train a vocabulary on",
+            where="--dataset", remedy="Give another dataset",
+        )  # fmt: skip
+    if most := re.search(r"value <= (\d+)", reason):
+        return InputError(
+            "the corpus is too small for so large a vocabulary", where=where,
+            got=rows, expected=f"at most {int(most[1]) + NUM_RESERVED_ROWS}",
+            remedy="Take a larger corpus, or give --set=" + where,
+        )  # fmt: skip
+    if least := re.search(r"required_chars\. \d+ vs (\d+)", reason):
+        return InputError(
+            "the corpus has more characters than the vocabulary has pieces",
+            where=where, got=rows,
+            expected=f"at least {int(least[1]) + NUM_RESERVED_ROWS}",
+        )  # fmt: skip
+    return InputError(
+        f"no vocabulary could be trained ({reason.strip()})", where=where,
+        got=rows,
+    )  # fmt: skip
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    """Lines of the texts, cut where the trainer would drop them whole."""
+    width = _MAX_SENTENCE_BYTES // 4  # A character takes up to four bytes.
+    for text in texts:
+        for line in text.splitlines():
+            for start in range(0, len(line), width):
+                yield line[start : start + width].replace("\0", " ")
+
+
+def _tokenizer(proto: bytes) -> Any:
+    import tensorflow_text
+
+    return tensorflow_text.SentencepieceTokenizer(model=proto)
+
+
+def _parse(proto: bytes, source: str) -> Any:
+    model = _ModelProto()
+    try:
+        model.ParseFromString(proto)
+    except Exception:  # The protobuf error class differs between versions.
+        model.Clear()
+    if not model.pieces:
+        raise InputError("is not a SentencePiece model", where=source)
+    return model
+
+
+def _check_control_ids(model: Any, source: str) -> None:
+    pieces = [piece.piece for piece in model.pieces[:3]]
+    expected = ["<pad>", "</s>", "<unk>"]
+    if pieces != expected:
+        raise InputError(
+            "lacks T5's control ids", where=source, got=pieces,
+            expected=f"{expected} as ids 0, 1, 2",
+            remedy="Train it with pad_id=0, eos_id=1, unk_id=2, bos_id=-1",
+        )  # fmt: skip
+
+
+def _append_special_tokens(model: Any) -> None:
+    """Appends the sentinels and the mask that the model does not hold yet."""
+    known = {piece.piece.removeprefix(_SPACE) for piece in model.pieces}
+    names = [sentinel_piece(i) for i in reversed(range(NUM_SENTINELS))]
+    for name in [*names, MASK_PIECE]:
+        if name not in known:
+            model.pieces.add(piece=name, score=0.0, type=_Piece.USER_DEFINED)
+    model.trainer_spec.vocab_size = len(model.pieces)

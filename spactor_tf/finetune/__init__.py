@@ -1,0 +1,5 @@
+"""Text-to-text fine-tuning on tasks and their mixtures, and its scoring."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,346 @@
+"""Text-to-text fine-tuning: a pre-trained T5, a task or a mixture, its answers.
+
+    output_dir/
+        config.json         resolved configuration
+        metrics.jsonl       loss, validation metrics
+        tensorboard/
+        checkpoints/        the newest and the best
+        preset/             the best weights, a KerasHub preset
+        predictions/        TASK.SPLIT.*, as the benchmark wants them
+        results.json        metrics of the best weights
+        report.html, *.png
+
+The step is stage 2 of pre-training (cross-entropy of the target given the
+input) on other examples. The best checkpoint is the one with the largest mean
+of the tasks' primary metrics on their validation splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from runkit import InputError, read_json, write_json
+from runkit.errors import check_choice
+from spactor_tf.config.finetune import FinetuneConfig, model_objective
+from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.finetune.mixture import Mixture, tokenized_task
+from spactor_tf.finetune.predictor import Predictor, ranked_examples
+from spactor_tf.inference.decoding import label_targets
+from spactor_tf.inference.pretrained import (
+    Pretrained,
+    load_pretrained,
+    save_pretrained,
+)
+from spactor_tf.model import t5
+from spactor_tf.model.curriculum import Stage
+from spactor_tf.model.pretrainer import SpactorPretrainer
+from spactor_tf.tasks import Example, Task, few_shot, get_task
+from spactor_tf.training.metrics_log import MetricsLog
+from spactor_tf.training.monitoring import Throughput
+from spactor_tf.training.run_loop import TrainingRun, check_same_config
+
+RESULTS = "results.json"
+
+
+def finetune(
+    config: FinetuneConfig,
+    output_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """Runs or resumes a fine-tuning run; a finished one is only read.
+
+    Args:
+        config: of the run.
+        output_dir: of the run; created.
+        data_dir: of prepared datasets; None is TFDS's own default.
+
+    Returns:
+        What stands in results.json.
+
+    Raises:
+        InputError: bad input; nothing was written to `output_dir`.
+        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+    """
+    folder = pathlib.Path(output_dir)
+    if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
+        raise InputError(
+            "holds the results of several seeds, and no run of its own",
+            where=str(folder), remedy="Name another --output_dir",
+        )  # fmt: skip
+    if not (folder / RESULTS).is_file():
+        FinetuneRun(config, folder, data_dir).execute()
+    check_same_config(config, folder)
+    return read_json(folder / RESULTS)
+
+
+@dataclasses.dataclass
+class EarlyStopping:
+    """Counts evaluations that brought nothing.
+
+    Attributes:
+        patience: evaluations in a row without improvement that end the run;
+            None never ends it.
+        best: largest score so far.
+        best_step: where it was first reached.
+        stale: evaluations since then.
+    """
+
+    patience: int | None
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+
+    def update(self, score: float, step: int) -> None:
+        """Takes the score of a step."""
+        if self.best is None or score > self.best:
+            self.best, self.best_step, self.stale = score, step, 0
+        else:
+            self.stale += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience is at its end."""
+        return self.patience is not None and self.stale >= self.patience
+
+
+class FinetuneRun(TrainingRun):
+    """One fine-tuning run; the constructor is the door for bad input."""
+
+    config: FinetuneConfig
+    unlogged = ("sc_loss",)  # It is the loss.
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        output_dir: str | os.PathLike,
+        data_dir: str | os.PathLike | None = None,
+    ):
+        config.validate()
+        self.tasks = [get_task(name) for name in config.task_names]
+        super().__init__(config, output_dir)
+        start = load_pretrained(config.init_from)
+        self.vocabulary = start.vocabulary
+        self._data_dir = data_dir
+        self.validation = self._load_validation()
+        self._check_test()
+        self.mixture = self._load_mixture() if config.train_steps else None
+        self.model = self._build_model(start)
+        self.predictor = Predictor(
+            self.model.backbone, self.vocabulary, config.data.input_length,
+            config.data.target_length, config.evaluation.batch_size,
+        )  # fmt: skip
+        self.stopping = EarlyStopping(config.evaluation.patience)
+
+    # --- Data ---------------------------------------------------------------
+
+    def _load_validation(self) -> dict[str, list[Example]]:
+        """Validation examples by task; refuses what cannot be scored."""
+        loaded = {}
+        for task in self.tasks:
+            _check_labels(task, self.vocabulary, self.config)
+            few_shot.check_shots(task, self.config.evaluation.shots)
+            if "validation" not in task.splits and not self.config.train_steps:
+                # Evaluation only, on the test split.
+                questions = self._load_questions(task, "test")
+                ranked_examples(task, questions, self.config.evaluation.method)
+                continue
+            examples = self._load_questions(task, "validation")
+            ranked_examples(task, examples, self.config.evaluation.method)
+            shortened = examples[: self.config.evaluation.examples]
+            for part in (examples, shortened):
+                # Undefined metrics are found before any step, not after.
+                task.evaluate([e.targets for e in part], part)
+            loaded[task.name] = examples
+        return loaded
+
+    def _load_questions(self, task: Task, split: str) -> list[Example]:
+        """A split to evaluate, with the exemplars that are wanted."""
+        length = self.config.data.input_length
+        return few_shot.load_with_exemplars(
+            task, split, self.config.evaluation.shots,
+            lambda text: len(self.vocabulary.encode([text])[0]) < length,
+            self._data_dir,
+        )  # fmt: skip
+
+    def _check_test(self) -> None:
+        """Refuses wanted test splits that are not there, before any step."""
+        for task in self.tasks:
+            if "test" in self._final_splits(task) and not task.load(
+                "test", 1, self._data_dir
+            ):
+                where = f"test split of {task.name}"
+                raise InputError("is empty", where=where)
+
+    def _load_mixture(self) -> Mixture:
+        data = self.config.data
+        parts = []
+        for task in self.tasks:
+            check_choice("train", task.splits, where=f"splits of {task.name}")
+            examples = task.load("train", data.train_examples, self._data_dir)
+            parts.append(
+                tokenized_task(
+                    task.name, examples, self.vocabulary,
+                    data.input_length, data.target_length,
+                )
+            )  # fmt: skip
+        return Mixture(
+            tuple(parts), data.examples_cap, self.config.batch_size,
+            self.config.seed, data.input_length, data.target_length,
+            static=self.config.runtime.strategy == "tpu",
+        )  # fmt: skip
+
+    def _build_model(self, start: Pretrained) -> SpactorPretrainer:
+        config = self.config
+        objective = model_objective(config, t5.backbone_config(start.backbone))
+        with self.strategy.scope():
+            backbone = None
+            if not config.from_scratch:
+                backbone = t5.copy_backbone(
+                    start.backbone, objective.model, config.dtype
+                )
+            return self.compile(
+                SpactorPretrainer(objective, self.vocabulary, backbone)
+            )
+
+    # --- The loop -------------------------------------------------------------
+
+    @property
+    def eval_every(self) -> int:
+        """Steps between evaluations."""
+        return self.config.evaluation.eval_every
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done or patience is at its end."""
+        return super().is_over or self.stopping.is_over
+
+    def is_save_due(self) -> bool:
+        """Evaluations are saved too: the best of them is kept."""
+        return super().is_save_due() or self.is_eval_due()
+
+    def pipeline(self, stage: Stage) -> Mixture:
+        """Batches of the mixture."""
+        del stage  # There is only one.
+        if self.mixture is None:
+            raise ValueError("a run without steps has no batches")
+        return self.mixture
+
+    def throughput(self) -> Throughput:
+        """Counts examples: their lengths differ from batch to batch."""
+        return Throughput("examples", self.config.batch_size)
+
+    def record(
+        self, log: MetricsLog, stage: Stage, figures: dict[str, float]
+    ) -> dict[str, Any]:
+        """Writes a line of metrics."""
+        del stage
+        return log.write(self.step, "finetune", **figures)
+
+    def state(self) -> dict[str, Any]:
+        """What early stopping knows."""
+        return {"stopping": dataclasses.asdict(self.stopping)}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Goes on counting; patience is the configuration's."""
+        patience = self.config.evaluation.patience
+        counts = {**state["stopping"], "patience": patience}
+        self.stopping = EarlyStopping(**counts)
+
+    def evaluate(self, stage: Stage) -> dict[str, float]:
+        """Metrics of the current weights on the validation splits."""
+        del stage
+        figures, primary = {}, []
+        for task in self.tasks:
+            examples = self.validation[task.name]
+            examples = examples[: self.config.evaluation.examples]
+            metrics = task.evaluate(self._predict(task, examples), examples)
+            primary.append(metrics[task.metrics[0]])
+            for name, value in metrics.items():
+                figures[f"validation_{task.name}_{name}"] = float(value)
+        score = sum(primary) / len(primary)
+        figures["validation_score"] = score
+        self.stopping.update(score, self.step)
+        self.score = -score  # A checkpoint's score is better when lower.
+        return figures
+
+    def _predict(self, task: Task, examples: Sequence[Example]) -> list[str]:
+        method = self.config.evaluation.method
+        return self.predictor.predict(task, examples, method)
+
+    # --- Results --------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Takes the best weights; writes preset, predictions and results."""
+        from spactor_tf.finetune.report import write_report
+
+        best = self.checkpoints.best()
+        if best is not None:
+            self.checkpoints.restore(self.variables(), step=best)
+        save_pretrained(
+            self.folder / "preset", self.model.backbone, self.vocabulary,
+            self.model.config,
+        )  # fmt: skip
+        results = {
+            "steps": self.step,
+            "best_step": best or 0,
+            "stopped_early": self.step < self.config.train_steps,
+            "from_scratch": self.config.from_scratch,
+            "seed": self.config.seed,
+            "mixture": self.mixture.describe() if self.mixture else [],
+            "tasks": {task.name: self._results(task) for task in self.tasks},
+        }
+        write_report(self.folder, self.config, results)
+        # Last: who finds it finds the whole run.
+        write_json(self.folder / RESULTS, results)
+
+    def _final_splits(self, task: Task) -> list[str]:
+        wanted = ["validation", *(["test"] * self.config.evaluation.test)]
+        return [split for split in wanted if split in task.splits]
+
+    def _results(self, task: Task) -> dict[str, Any]:
+        """Predicts validation and test; scores what is labeled."""
+        results: dict[str, Any] = {"primary": task.metrics[0]}
+        for split in self._final_splits(task):
+            examples = (
+                self.validation[task.name]
+                if split == "validation"
+                else self._load_questions(task, split)
+            )
+            answers = self._predict(task, examples)
+            path = prediction_path(self.folder, task, split)
+            task.write_predictions(path, answers, examples)
+            if all(example.targets for example in examples):
+                results[split] = task.evaluate(answers, examples)
+                if self.config.evaluation.shots:
+                    # Fewer than asked for where they do not fit.
+                    shown = [example.meta["exemplars"] for example in examples]
+                    results[split]["exemplars"] = sum(shown) / len(shown)
+        return results
+
+
+def prediction_path(
+    folder: pathlib.Path, task: Task, split: str
+) -> pathlib.Path:
+    """Returns the file of a split's predictions."""
+    name = f"{task.name}.{split}{task.file_format.suffix}"
+    return folder / "predictions" / name
+
+
+def _check_labels(
+    task: Task, vocabulary: Vocabulary, config: FinetuneConfig
+) -> None:
+    """Refuses label words that the model could not tell apart or write."""
+    if not task.label_words:
+        return
+    targets = label_targets(vocabulary, task.label_words, f"task {task.name}")
+    longest = targets.shape[1]
+    if longest > config.data.target_length:
+        raise InputError(
+            f"a label word of {task.name} is longer than a target may be",
+            where="--target_length", got=config.data.target_length,
+            expected=f"at least {longest}",
+        )  # fmt: skip

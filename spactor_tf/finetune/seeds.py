@@ -1,0 +1,180 @@
+"""The same fine-tuning under several seeds: mean and standard error.
+
+output_dir/
+    seed-0/, seed-1/, ...   one run each, see `spactor_tf.finetune.run`
+    results.json            mean +- standard error over the seeds
+    report.html, *.png
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runkit import InputError, read_json, write_json
+from runkit.averages import mean_and_error
+from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
+from spactor_tf.config import overrides
+from spactor_tf.config.finetune import FinetuneConfig
+
+
+def finetune_seeds(
+    config: FinetuneConfig,
+    seeds: Sequence[int],
+    output_dir: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    parallel_runs: int = 1,
+) -> dict[str, Any]:
+    """Runs or resumes one run a seed and summarizes them.
+
+    Args:
+        config: of the runs; its own seed is not used.
+        seeds: at least one, all different.
+        output_dir: of all runs; created.
+        data_dir: of prepared datasets.
+        parallel_runs: processes at the same time; 1 runs in this one.
+
+    Returns:
+        What stands in results.json.
+
+    Raises:
+        InputError: bad input; nothing was written.
+        InterruptedRun: a termination signal came; all states are saved.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or parallel_runs < 1:
+        raise InputError(
+            "must be different numbers, at least one",
+            where="--seeds and --parallel_runs", got=(seeds, parallel_runs),
+        )  # fmt: skip
+    from spactor_tf.finetune.report import write_seeds_report
+    from spactor_tf.finetune.run import FinetuneRun, finetune
+
+    folder = pathlib.Path(output_dir)
+    if (folder / "config.json").is_file():
+        raise InputError(
+            "holds a single run, whose results would be lost",
+            where=str(folder), remedy="Name another --output_dir",
+        )  # fmt: skip
+    configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
+    runs = {f"seed-{c.seed}": c for c in configs}
+    if parallel_runs == 1:
+        for name, one in runs.items():
+            finetune(one, folder / name, data_dir)
+    else:
+        first = next(iter(runs))
+        FinetuneRun(runs[first], folder / first, data_dir)  # The door.
+        _in_processes(runs, folder, data_dir, parallel_runs)
+    results = [read_json(folder / name / "results.json") for name in runs]
+    summary = summarize(results)
+    folders = {name: folder / name for name in runs}
+    write_seeds_report(folder, configs[0], summary, folders)
+    write_json(folder / "results.json", summary)
+    return summary
+
+
+def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns mean and standard error of every metric over runs.
+
+    Args:
+        results: contents of the runs' results.json.
+
+    Returns:
+        {"seeds": [...], "tasks": {task: {"primary": name, split: {metric:
+        {"mean", "standard_error", "values"}}}}}; the standard error is that of
+        the mean, None for one run.
+    """
+    tasks: dict[str, Any] = {}
+    for name, first in results[0]["tasks"].items():
+        tasks[name] = {"primary": first["primary"]}
+        for split in first:
+            if split != "primary":
+                tasks[name][split] = {
+                    metric: _summary(
+                        [r["tasks"][name][split][metric] for r in results]
+                    )
+                    for metric in first[split]
+                }
+    return {"seeds": [r["seed"] for r in results], "tasks": tasks}
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    mean, error = mean_and_error(values)
+    return {"mean": mean, "standard_error": error, "values": list(values)}
+
+
+def _in_processes(
+    runs: Mapping[str, FinetuneConfig],
+    folder: pathlib.Path,
+    data_dir: str | os.PathLike | None,
+    parallel_runs: int,
+) -> None:
+    """One process a run, some at a time; signals are passed on to them."""
+    threads = max(1, (os.cpu_count() or 1) // parallel_runs)
+    environment = {
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": str(threads),
+        **os.environ,
+    }
+    running: list[subprocess.Popen] = []
+    stopped = False
+
+    def run(name: str) -> int:
+        if stopped:
+            return EXIT_INTERRUPTED
+        command = _command(runs[name], folder / name, data_dir)
+        # A session of its own: the terminal's Ctrl-C reaches it once, by us.
+        process = subprocess.Popen(
+            command, env=environment, start_new_session=True
+        )
+        running.append(process)
+        return process.wait()
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    old = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        with concurrent.futures.ThreadPoolExecutor(parallel_runs) as pool:
+            codes = dict(zip(runs, pool.map(run, runs), strict=True))
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    _check_codes(codes)
+
+
+def _command(
+    config: FinetuneConfig,
+    folder: pathlib.Path,
+    data_dir: str | os.PathLike | None,
+) -> list[str]:
+    """The binary's command line of one run."""
+    fields = overrides.flatten(overrides.to_dict(config))
+    command = [sys.executable, "-m", "spactor_tf.finetune_main"]
+    command += [f"--set={name}={value}" for name, value in fields.items()]
+    command += [f"--output_dir={folder}"]
+    return command + ([f"--data_dir={data_dir}"] if data_dir else [])
+
+
+def _check_codes(codes: Mapping[str, int]) -> None:
+    failed = [name for name, code in codes.items() if code]
+    if not failed:
+        return
+    if any(codes[name] == EXIT_BAD_INPUT for name in failed):
+        raise InputError(
+            "refused its input; its message stands above", where=failed[0]
+        )
+    if all(codes[name] in (EXIT_INTERRUPTED, -15, -2) for name in failed):
+        raise InterruptedRun("the states are saved; the same command goes on")
+    raise RuntimeError(f"failed, with their errors above: {', '.join(failed)}")

@@ -1,0 +1,216 @@
+"""T5's decoder without training: keys and values are computed once.
+
+Cross-attention keys and values come from the encoder's states once per text,
+self-attention's are kept from step to step. The layers are KerasHub's own;
+what differs from `T5Seq2SeqLM` is that each layer's cache is a tensor of its
+own (one stacked cache is copied whole at every token), that a batch may be
+empty, and that the loop is a `tf.while_loop` any TensorFlow runtime can run.
+
+Shapes: `rows` is batch, or batch x beams; `caches` are lists over layers of
+[rows, 2, length, heads, head_dim], keys first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from runkit import InputError
+from spactor_tf.model import t5
+
+_MASKED = -1e9
+
+
+class CachedDecoder:
+    """The decoder of a backbone, token by token or over given targets.
+
+    A plain object on purpose: a `tf.Module` must not find the Keras layers.
+
+    Args:
+        backbone: `keras_hub.models.T5Backbone`.
+    """
+
+    def __init__(self, backbone: Any):
+        self._backbone = backbone
+        self._layers = backbone.decoder_transformer_layers
+
+    def cross_caches(self, states: tf.Tensor) -> list[tf.Tensor]:
+        """Keys and values of [rows, length, hidden_dim] encoder states."""
+        rows, length = tf.shape(states)[0], tf.shape(states)[1]
+        caches = []
+        for layer in self._layers:
+            attention = layer.cross_attention
+            shape = (rows, length, attention.num_heads, attention.key_value_dim)
+            keys = tf.reshape(attention.key_projector(states), shape)
+            values = tf.reshape(attention.value_projector(states), shape)
+            caches.append(tf.stack([keys, values], axis=1))
+        return caches
+
+    def empty_caches(self, rows: tf.Tensor, length: int) -> list[tf.Tensor]:
+        """Self-attention caches for `length` tokens."""
+        caches = []
+        for layer in self._layers:
+            attention = layer.self_attention
+            heads, dim = attention.num_heads, attention.key_value_dim
+            shape = (rows, 2, length, heads, dim)
+            caches.append(tf.zeros(shape, attention.compute_dtype))
+        return caches
+
+    def step(
+        self,
+        tokens: tf.Tensor,
+        index: tf.Tensor,
+        caches: list[tf.Tensor],
+        cross: list[tf.Tensor],
+        mask: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Reads one token per row.
+
+        Args:
+            tokens: [rows] int32, at place `index`.
+            index: int32 scalar.
+            caches: of the places before.
+            cross: from `cross_caches`.
+            mask: [rows, input length] int32, 1 at the tokens of the input.
+
+        Returns:
+            ([rows, vocabulary] float32 logits of the next token, new caches).
+        """
+        x = self._backbone.token_embedding(tokens[:, tf.newaxis])
+        bias = self._step_bias(index, caches[0].shape[2])
+        updated = []
+        for layer, cache, memory in zip(
+            self._layers, caches, cross, strict=True
+        ):
+            cache = _extend(layer, x, index, cache)
+            updated.append(cache)
+            x = _call(layer, x, bias, memory, mask, cache)
+        return self._logits(x)[:, 0], updated
+
+    def score_targets(
+        self, targets: tf.Tensor, states: tf.Tensor, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Log-likelihood of a few targets for every text.
+
+        A text's targets are one decoder sequence in which each sees only
+        itself, so that the encoder's states are neither repeated nor read
+        twice.
+
+        Args:
+            targets: int32, EOS at the end, then padding: [targets, length]
+                for all texts, or [batch, targets, length] for each its own.
+            states: [batch, input length, hidden_dim].
+            mask: [batch, input length] int32.
+
+        Returns:
+            [batch, targets] float32, the sum over a target's tokens; 0 for
+            one that is nothing but padding.
+        """
+        count, length = targets.shape[-2:]
+        batch = tf.shape(states)[0]
+        targets = tf.broadcast_to(targets, [batch, count, length])
+        wanted = tf.reshape(targets, [batch, count * length])
+        tokens = t5.decoder_inputs(tf.reshape(targets, [-1, length]))
+        x = self._backbone.token_embedding(
+            tf.reshape(tokens, [batch, count * length])
+        )
+        bias = self._separate_targets_bias(count, length)
+        for layer, memory in zip(
+            self._layers, self.cross_caches(states), strict=True
+        ):
+            x = _call(layer, x, bias, memory, mask)
+        logits = self._logits(x)
+        token_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=wanted, logits=logits
+        )
+        token_loss = tf.reshape(token_loss, [batch, count, length])
+        weights = tf.cast(targets != 0, tf.float32)
+        return -tf.reduce_sum(token_loss * weights, axis=-1)
+
+    def _step_bias(self, index: tf.Tensor, length: int) -> tf.Tensor:
+        """[1, heads, 1, length]: the token at `index` sees those up to it."""
+        attention = self._layers[0].self_attention
+        bias = attention.compute_bias(1, length, query_start_index=index)
+        visible = tf.range(length) <= index
+        return tf.where(visible, tf.cast(bias, tf.float32), _MASKED)
+
+    def _separate_targets_bias(self, count: int, length: int) -> tf.Tensor:
+        """[1, heads, count * length, count * length], causal in each target."""
+        attention = self._layers[0].self_attention
+        bias = tf.tile(
+            tf.cast(attention.compute_bias(length, length), tf.float32),
+            [1, 1, count, count],
+        )
+        place = tf.range(count * length)
+        target, offset = place // length, place % length
+        visible = (target[:, tf.newaxis] == target) & (
+            offset[:, tf.newaxis] >= offset
+        )
+        return tf.where(visible, bias, _MASKED)
+
+    def _logits(self, x: tf.Tensor) -> tf.Tensor:
+        x = self._backbone.decoder_layer_norm(x)
+        return t5.lm_logits(self._backbone, x)
+
+
+def _extend(
+    layer: Any, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
+) -> tf.Tensor:
+    """Writes the keys and values of x [rows, 1, hidden_dim] at `index`.
+
+    The layer could do it by itself, through an XLA op that stock TF Serving
+    does not have.
+    """
+    attention = layer.self_attention
+    x = layer.self_attention_layer_norm(x)
+    shape = (tf.shape(x)[0], 1, attention.num_heads, attention.key_value_dim)
+    keys = tf.reshape(attention.key_projector(x), shape)
+    values = tf.reshape(attention.value_projector(x), shape)
+    here = tf.range(cache.shape[2]) == index
+    here = here[tf.newaxis, tf.newaxis, :, tf.newaxis, tf.newaxis]
+    return tf.where(here, tf.stack([keys, values], axis=1), cache)
+
+
+def _call(
+    layer: Any,
+    x: tf.Tensor,
+    bias: tf.Tensor,
+    memory: tf.Tensor,
+    mask: tf.Tensor,
+    cache: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """One decoder layer over keys and values that are all known."""
+    return layer(
+        x,
+        position_bias=bias,
+        encoder_attention_mask=mask[:, tf.newaxis],
+        self_attention_cache=cache,
+        cross_attention_cache=memory,
+        training=False,
+    )[0]
+
+
+def label_targets(
+    vocabulary: Any, labels: Sequence[str], where: str = "options.labels"
+) -> np.ndarray:
+    """Returns [labels, length] int32: tokens of each label, EOS, padding.
+
+    Raises:
+        InputError: a label word that has no tokens, or two with the same.
+    """
+    rows = [
+        np.append(ids, vocabulary.eos_id) for ids in vocabulary.encode(labels)
+    ]
+    targets = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for target, ids in zip(targets, rows, strict=True):
+        target[: len(ids)] = ids
+    bare = [la for la, ids in zip(labels, rows, strict=True) if len(ids) < 2]
+    if bare or len(np.unique(targets, axis=0)) < len(rows):
+        raise InputError(
+            "the vocabulary cannot tell the label words apart",
+            where=where, got=bare or list(labels),
+        )  # fmt: skip
+    return targets

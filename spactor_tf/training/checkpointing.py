@@ -1,0 +1,191 @@
+"""Checkpoints: everything that the next step depends on, whole or not at all.
+
+    checkpoints/step-00001000/
+        variables.npz   model and optimizer variables by place, SeedGenerator
+                        states among them (Keras's and TensorFlow's own
+                        checkpoints both leave those out)
+        state.json      step, stage, score, pending metrics, fingerprints
+        config.json     the resolved configuration
+        vocabulary.model
+
+A checkpoint is written under a temporary name, synced and renamed. A zip
+archive carries a checksum for each array, so damage is found when it is read;
+then the previous checkpoint is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import sys
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+
+from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.files import remove_leftovers
+
+_NAME = re.compile(r"step-(\d{8})")
+_DAMAGE = (
+    InputError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Args:
+        run_dir: of the run.
+        keep_last: checkpoints kept beside the best one.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike, keep_last: int = 3):
+        self.folder = pathlib.Path(run_dir) / "checkpoints"
+        self._keep_last = keep_last
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, ascending."""
+        if not self.folder.is_dir():
+            return []
+        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def path(self, step: int) -> pathlib.Path:
+        """Folder of the checkpoint of that step."""
+        return self.folder / f"step-{step:08d}"
+
+    def save(
+        self,
+        step: int,
+        variables: dict[str, list],
+        state: dict[str, Any],
+        files: dict[str, bytes],
+    ) -> None:
+        """Writes a checkpoint and deletes those no longer kept.
+
+        Args:
+            step: optimizer steps done.
+            variables: {"model": [...], "optimizer": [...]}, Keras variables.
+            state: goes to state.json; "score" (lower is better, or None)
+                decides which checkpoint is the best.
+            files: {name: content} stored beside.
+
+        Raises:
+            InputError: no room or no permission; earlier checkpoints stay.
+        """
+        remove_leftovers(self.folder)
+        path = self.path(step)
+        try:
+            with atomic_directory(path, replace=True) as folder:
+                arrays = {
+                    f"{group}/{index:05d}": to_numpy(variable)
+                    for group, members in variables.items()
+                    for index, variable in enumerate(members)
+                }
+                np.savez(folder / "variables.npz", allow_pickle=False, **arrays)
+                for name, content in files.items():
+                    (folder / name).write_bytes(content)
+                write_json(folder / "state.json", {**state, "step": step})
+        except OSError as error:
+            kept = self.steps()
+            raise InputError(
+                f"the checkpoint of step {step} could not be written "
+                f"({error.strerror or error})",
+                where=str(self.folder),
+                expected="room on the disk and the right to write",
+                remedy=f"The last good checkpoint is that of step {kept[-1]}"
+                if kept
+                else "There is no earlier checkpoint",
+            ) from None
+        self._prune()
+
+    def _prune(self) -> None:
+        steps = self.steps()
+        keep = set(steps[-self._keep_last :]) | {self.best()}
+        for step in steps:
+            if step not in keep:
+                shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def best(self) -> int | None:
+        """Step of the checkpoint with the lowest score, or None."""
+        scored = []
+        for step in self.steps():
+            try:
+                score = read_json(self.path(step) / "state.json").get("score")
+            except InputError:
+                continue
+            if score is not None:
+                scored.append((score, step))
+        return min(scored)[1] if scored else None
+
+    def restore(
+        self, variables: dict[str, list], step: int | None = None
+    ) -> dict[str, Any] | None:
+        """Restores the newest checkpoint that is whole.
+
+        Args:
+            variables: as for `save`, built already.
+            step: takes the checkpoint of this step and no other.
+
+        Returns:
+            Its state, or None where there is no checkpoint at all.
+
+        Raises:
+            InputError: there are checkpoints, and none can be read.
+        """
+        steps = self.steps() if step is None else [step]
+        for number in reversed(steps):
+            path = self.path(number)
+            try:
+                state = read_json(path / "state.json")
+                arrays = _read_arrays(path / "variables.npz", variables)
+            except _DAMAGE as error:
+                print(
+                    f"warning: {path} is damaged or foreign ({error}); "
+                    "trying the checkpoint before it",
+                    file=sys.stderr,
+                )
+                continue
+            for variable, array in arrays:
+                variable.assign(array)
+            return state
+        if steps:
+            raise InputError(
+                "no checkpoint can be read", where=str(self.folder),
+                got=f"{len(steps)} damaged or foreign checkpoint(s)",
+                remedy="Start a new run in another --output_dir",
+            )  # fmt: skip
+        return None
+
+
+def to_numpy(variable: Any) -> np.ndarray:
+    """Value of a Keras variable, also of one mirrored over devices."""
+    return np.asarray(variable.value.numpy())
+
+
+def _read_arrays(
+    path: pathlib.Path, variables: dict[str, list]
+) -> list[tuple[Any, np.ndarray]]:
+    """Pairs variables with stored arrays, all checked before any is set."""
+    pairs = []
+    with np.load(path, allow_pickle=False) as stored:
+        names = set(stored.files)
+        for group, members in variables.items():
+            for index, variable in enumerate(members):
+                name = f"{group}/{index:05d}"
+                names.discard(name)
+                array = stored[name]
+                if tuple(variable.shape) != array.shape:
+                    raise ValueError(
+                        f"{name} has shape {array.shape}, the model's "
+                        f"{variable.path} {tuple(variable.shape)}"
+                    )
+                pairs.append((variable, array))
+    if names:
+        raise ValueError(f"it holds {len(names)} variables more than the model")
+    return pairs

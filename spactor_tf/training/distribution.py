@@ -1,0 +1,104 @@
+"""Strategies: where the replicas of a step run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from runkit import InputError
+from runkit.errors import check_choice
+from spactor_tf.config.pretrain import STRATEGIES
+from spactor_tf.data.dataset import StepPipeline
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Returns the strategy of that name.
+
+    "none" is one device; "mirrored" all GPUs of this host, or all logical CPUs
+    where there is no GPU; "multi_worker" the workers of `TF_CONFIG`; "tpu" the
+    TPU of `TPU_NAME`, or the local one. Call it before any other TensorFlow
+    operation.
+
+    Raises:
+        InputError: an unknown name, or no such devices.
+    """
+    check_choice(name, STRATEGIES, where="--strategy")
+    if name == "mirrored":
+        gpus = tf.config.list_logical_devices("GPU")
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([d.name for d in devices])
+    if name == "multi_worker":
+        _check_tf_config()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _tpu_strategy()
+    return tf.distribute.get_strategy()
+
+
+def _check_tf_config() -> None:
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        workers = json.loads(text)["cluster"]["worker"]
+        json.loads(text)["task"]["index"]
+    except (ValueError, KeyError, TypeError):
+        workers = None
+    if not workers:
+        raise InputError(
+            "names no workers", where="TF_CONFIG", got=text,
+            expected='{"cluster": {"worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": 0}}',
+        )  # fmt: skip
+
+
+def _tpu_strategy() -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        raise InputError(
+            f"no TPU answers ({str(error).splitlines()[0]})",
+            where="--strategy=tpu", got=f"TPU_NAME={name}",
+            remedy="Set TPU_NAME, or run on a TPU VM",
+        ) from None  # fmt: skip
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes checkpoints and logs."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not isinstance(
+        strategy, tf.distribute.MultiWorkerMirroredStrategy
+    ):
+        return True
+    return resolver.task_type in (None, "chief") or (
+        resolver.task_type == "worker" and resolver.task_id == 0
+    )
+
+
+def distribute(
+    pipeline: StepPipeline,
+    strategy: tf.distribute.Strategy,
+    start_step: int,
+    end_step: int,
+) -> Any:
+    """Returns the batches of these steps, each host making its own rows."""
+    if strategy.num_replicas_in_sync == 1:
+        return pipeline.dataset(start_step, end_step)
+
+    def host_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        return pipeline.dataset(
+            start_step,
+            end_step,
+            replicas=replicas,
+            first_replica=context.input_pipeline_id * local,
+            local_replicas=local,
+        )
+
+    return strategy.distribute_datasets_from_function(host_dataset)

@@ -1,0 +1,93 @@
+"""Watching a run from inside: termination signals, rates, the progress note."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from spactor_tf.model.curriculum import Stage
+
+_WATCHED = ("loss", "sc_loss", "mlm_loss", "rtd_loss")
+
+
+class TerminationFlag:
+    """Set by SIGTERM or SIGINT while the block runs; a second one kills."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> TerminationFlag:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.is_set = True
+        signal.signal(number, self._old[number])
+
+
+class Throughput:
+    """Rates since the last reading and FLOPs so far.
+
+    Args:
+        unit: what is counted, plural.
+        units_per_step: how many of it a step works on.
+        flops_until: returns the FLOPs of so many steps; None reports none.
+    """
+
+    def __init__(
+        self,
+        unit: str,
+        units_per_step: int,
+        flops_until: Callable[[int], int] | None = None,
+    ):
+        self._unit, self._units = unit, units_per_step
+        self._flops_until = flops_until
+        self._step = self._read = 0
+        self._stage: Stage | None = None
+        self._since = time.monotonic()
+
+    def count(self, step: int, stage: Stage) -> None:
+        """Counts a step; the first of a stage, which traces, has no rate."""
+        if stage is not self._stage:
+            self._stage, self._since = stage, time.monotonic()
+            self._read = step
+        self._step = step
+
+    def restart_after_pause(self, paused: bool) -> None:
+        """Does not count the time of an evaluation or a checkpoint."""
+        if paused:
+            self._read, self._since = self._step, time.monotonic()
+
+    def read(self) -> dict[str, float]:
+        """Returns FLOPs, steps per second and units per second."""
+        now = time.monotonic()
+        steps, seconds = self._step - self._read, now - self._since
+        self._read, self._since = self._step, now
+        figures = {}
+        if self._flops_until is not None:
+            figures["flops"] = float(self._flops_until(self._step))
+        if steps and seconds > 0:
+            figures["steps_per_second"] = steps / seconds
+            rate = steps * self._units / seconds
+            figures[f"{self._unit}_per_second"] = rate
+        return figures
+
+
+def progress_note(record: dict[str, Any]) -> str:
+    """Returns the figures of a metrics line that a person watches."""
+    parts = [record["stage"]]
+    for name in (*_WATCHED, "heldout_sc_loss", "validation_score"):
+        if name in record:
+            parts.append(f"{name}={record[name]:.3f}")
+    for unit in ("tokens", "examples"):
+        if f"{unit}_per_second" in record:
+            parts.append(f"{record[f'{unit}_per_second']:,.0f} {unit}/s")
+    return " ".join(parts)

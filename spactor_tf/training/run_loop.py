@@ -1,0 +1,272 @@
+"""The loop of every training run: resume, step, log, evaluate, save, finish.
+
+Batches are a function of the step and a checkpoint holds all state, so a run
+that was interrupted anywhere computes the same bits as one that was not.
+Pre-training (`pretrain_run`) and fine-tuning (`spactor_tf.finetune.run`)
+say what the batches are, how the model is evaluated and what is written at the
+end.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import pathlib
+from typing import Any
+
+from runkit import InputError, Progress, read_json, write_json
+from runkit.errors import InterruptedRun
+from spactor_tf.config import overrides
+from spactor_tf.data.dataset import StepPipeline
+from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.model.curriculum import Stage
+from spactor_tf.model.pretrainer import SpactorPretrainer
+from spactor_tf.training import distribution
+from spactor_tf.training.checkpointing import CheckpointStore
+from spactor_tf.training.metrics_log import MetricsLog
+from spactor_tf.training.monitoring import (
+    TerminationFlag,
+    Throughput,
+    progress_note,
+)
+from spactor_tf.training.optimizers import build_optimizer
+
+
+class TrainingRun(abc.ABC):
+    """Model, data, checkpoints and log of one run, wired together.
+
+    A subclass's constructor calls this one first, then sets `vocabulary` and
+    `model`. Nothing is written before `execute`.
+
+    Args:
+        config: of the run: `train_steps`, `batch_size`, `accumulation_steps`
+            and `runtime` are read here.
+        output_dir: of the run.
+
+    Raises:
+        InputError: `output_dir` holds a run with another configuration, or
+            the batch does not fit the devices.
+    """
+
+    vocabulary: Vocabulary
+    model: SpactorPretrainer
+    # Metrics of a step that say nothing new in this kind of run.
+    unlogged: tuple[str, ...] = ()
+
+    def __init__(self, config: Any, output_dir: str | os.PathLike):
+        self.config = config
+        self.folder = pathlib.Path(output_dir)
+        check_same_config(config, self.folder)
+        self.strategy = distribution.make_strategy(config.runtime.strategy)
+        self._check_replicas()
+        self.chief = distribution.is_chief(self.strategy)
+        self.checkpoints = CheckpointStore(
+            self.folder, config.runtime.keep_last
+        )
+        self.step = 0
+        # Of the last evaluation; lower is better.
+        self.score: float | None = None
+
+    # --- What a subclass says -------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def eval_every(self) -> int:
+        """Steps between evaluations."""
+
+    @abc.abstractmethod
+    def pipeline(self, stage: Stage) -> StepPipeline:
+        """Returns the batches of a stage."""
+
+    @abc.abstractmethod
+    def evaluate(self, stage: Stage) -> dict[str, float]:
+        """Returns figures of the current weights and sets `score`."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Writes the results, after the last step; the chief's affair."""
+
+    @abc.abstractmethod
+    def throughput(self) -> Throughput:
+        """Returns the meter of the run."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left to do."""
+        return self.step >= self.config.train_steps
+
+    def record(
+        self, log: MetricsLog, stage: Stage, figures: dict[str, float]
+    ) -> dict[str, Any]:
+        """Writes a line of metrics and returns it."""
+        return log.write(self.step, stage.value, **figures)
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint holds beside the variables."""
+        return {}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        del state  # By default there is nothing beside the variables.
+
+    def is_save_due(self) -> bool:
+        """Whether this step ends with a checkpoint."""
+        return self._is_due(self.config.runtime.checkpoint_every)
+
+    # --- Running ----------------------------------------------------------
+
+    def compile(self, model: SpactorPretrainer) -> SpactorPretrainer:
+        """Gives the model its optimizer; call it in the strategy's scope."""
+        steps = max(self.config.train_steps, 1)
+        optimizer = build_optimizer(self.config.optimizer, steps)
+        model.compile(
+            optimizer=optimizer, jit_compile=self.config.runtime.jit_compile
+        )
+        return model
+
+    def execute(self) -> pathlib.Path:
+        """Trains to the last step, then writes the results.
+
+        Raises:
+            InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        """
+        if self.chief:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(
+                self.folder / "config.json", overrides.to_dict(self.config)
+            )
+        log = MetricsLog(self.folder if self.chief else None)
+        self._resume(log)
+        with TerminationFlag() as terminated:
+            self._train(log, terminated)
+        if self.chief:
+            self.finish()
+        return self.folder
+
+    def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
+        progress = Progress(self.config.train_steps, start=self.step)
+        meter = self.throughput()
+        batches: Any = None
+        traced = None
+        while not self.is_over:
+            stage = self.model.stage
+            if stage is not traced:
+                batches, traced = self._batches(stage), stage
+                self.model.make_train_function()
+            metrics = self.model.train_function(batches)
+            for name in self.unlogged:
+                metrics.pop(name, None)
+            log.add(metrics)
+            self.step += 1
+            meter.count(self.step, stage)
+            if self._is_log_due():
+                figures = meter.read()
+                if self.is_eval_due():
+                    figures |= self.evaluate(stage)
+                record = self.record(log, stage, figures)
+                progress.update(self.step, progress_note(record), force=True)
+            self._save_if_due(log, terminated.is_set)
+            meter.restart_after_pause(self._is_log_due())
+            if terminated.is_set and not self.is_over:
+                raise InterruptedRun(
+                    f"saved at step {self.step}; the same command goes on"
+                )
+
+    def _batches(self, stage: Stage) -> Any:
+        dataset = distribution.distribute(
+            self.pipeline(stage), self.strategy, self.step,
+            self.config.train_steps,
+        )  # fmt: skip
+        return iter(dataset)
+
+    def is_eval_due(self) -> bool:
+        """Whether this step ends with an evaluation."""
+        return self._is_due(self.eval_every)
+
+    def _is_due(self, every: int) -> bool:
+        last = self.step == self.config.train_steps
+        return last or self.step % every == 0
+
+    def _is_log_due(self) -> bool:
+        """A line also ends at a stage's last step, so that none mixes two."""
+        return (
+            self._is_due(self.config.runtime.log_every)
+            or self.is_eval_due()
+            or self.step == self.model.config.transition_step
+        )
+
+    # --- State --------------------------------------------------------------
+
+    def variables(self) -> dict[str, list]:
+        """Returns everything that a step changes."""
+        return {
+            "model": self.model.variables,
+            "optimizer": self.model.optimizer.variables,
+        }
+
+    def _resume(self, log: MetricsLog) -> None:
+        state = self.checkpoints.restore(self.variables())
+        if state is None:
+            log.resume(0, [])
+            return
+        if state["vocabulary"] != self.vocabulary.fingerprint:
+            raise InputError(
+                "was trained with another vocabulary",
+                where=str(self.checkpoints.path(state["step"])),
+                got=self.vocabulary.fingerprint[:16],
+                expected=state["vocabulary"][:16],
+                remedy="Give the run's own vocabulary, or start a new run",
+            )
+        self.step = state["step"]
+        self.take_state(state)
+        log.resume(self.step, state["pending"])
+        if self.chief:
+            print(f"resuming at step {self.step}", flush=True)
+
+    def _save_if_due(self, log: MetricsLog, terminated: bool) -> None:
+        due = self.is_save_due() or terminated
+        if not due or not self.chief:
+            return
+        state = {
+            **self.state(),
+            "stage": self.model.stage.value,
+            # A score belongs to the step that it was measured at.
+            "score": self.score if self.is_eval_due() else None,
+            "pending": log.pending(),
+            "vocabulary": self.vocabulary.fingerprint,
+        }
+        files = {
+            "config.json": (self.folder / "config.json").read_bytes(),
+            "vocabulary.model": self.vocabulary.proto,
+        }
+        self.checkpoints.save(self.step, self.variables(), state, files)
+
+    def _check_replicas(self) -> None:
+        replicas = self.strategy.num_replicas_in_sync
+        slices = replicas * self.config.accumulation_steps
+        if self.config.batch_size % slices:
+            raise InputError(
+                "is not divisible by replicas times accumulation_steps",
+                where="batch_size", got=self.config.batch_size,
+                expected=f"a multiple of {replicas} x "
+                f"{self.config.accumulation_steps}",
+            )  # fmt: skip
+
+
+def check_same_config(config: Any, folder: pathlib.Path) -> None:
+    """Refuses to go on with a run under another configuration.
+
+    Raises:
+        InputError: the run in `folder` differs in more than `runtime`.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    there = overrides.from_dict(read_json(path), type(config))
+    changes = overrides.diff(there, config)
+    if changes:
+        raise InputError(
+            "holds a run with another configuration: " + ", ".join(changes),
+            where=str(folder),
+            remedy="Give the same flags to resume it, or another --output_dir",
+        )

@@ -1,0 +1,317 @@
+"""`cluster_embeddings`, and a clustering that is cut, kept and grown."""
+
+import errno
+import json
+import pathlib
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from scipy.cluster import hierarchy
+
+import al_tf
+from al_tf.clustering import average_linkage as hac
+from al_tf.clustering import build as build_clustering
+from al_tf.clustering import store as clustering_store
+from runkit import InputError
+
+
+def families(n=200, d=6, seed=0):
+    generator = np.random.default_rng(seed)
+    centers = generator.standard_normal((n // 5, d))
+    rows = np.repeat(centers, 5, 0) + 0.05 * generator.standard_normal((n, d))
+    return rows.astype(np.float32)
+
+
+class ClusterEmbeddingsTest(parameterized.TestCase):
+    @parameterized.parameters("cosine", "sqeuclidean")
+    def test_equals_scipy_in_the_metric_itself(self, metric):
+        rows = families(seed=1).astype(np.float64)
+        tree = hierarchy.linkage(rows, "average", metric)
+        at = np.quantile(tree[:, 2], 0.8) * (1 + 1e-9)
+        made = al_tf.cluster_embeddings(
+            rows, distance_threshold=at, metric=metric
+        )
+        expected = hierarchy.fcluster(tree, at, "distance")
+        pairs = set(zip(made.cluster_ids, expected, strict=True))
+        self.assertEqual(len(pairs), made.num_clusters)
+        self.assertEqual(len(pairs), expected.max())
+        below = np.sort(tree[:, 2][tree[:, 2] <= at])
+        np.testing.assert_allclose(made.merge_distances, below, atol=1e-9)
+
+    def test_extreme_magnitude_and_offset_change_nothing(self):
+        rows = families(seed=2).astype(np.float64)
+        made = al_tf.cluster_embeddings(
+            rows, distance_threshold=0.1, metric="sqeuclidean"
+        )
+        for scale in (1e-12, 1e12):
+            moved = al_tf.cluster_embeddings(
+                rows * scale + 3 * scale,
+                distance_threshold=0.1 * scale**2,
+                metric="sqeuclidean",
+            )
+            np.testing.assert_array_equal(made.cluster_ids, moved.cluster_ids)
+            np.testing.assert_allclose(
+                moved.merge_distances,
+                made.merge_distances * scale**2,
+                rtol=1e-6,
+            )
+
+    def test_target_size_and_cut_at_a_smaller_threshold(self):
+        rows = families(seed=3)
+        made = al_tf.cluster_embeddings(rows, target_cluster_size=5)
+        self.assertEqual(made.num_clusters, 40)
+        at = float(np.median(made.merge_distances))
+        direct = al_tf.cluster_embeddings(rows, distance_threshold=at)
+        cut = made.cut(at, rows)
+        np.testing.assert_array_equal(cut.cluster_ids, direct.cluster_ids)
+        np.testing.assert_allclose(cut.centers, direct.centers)
+        with self.assertRaisesRegex(InputError, "cannot be cut"):
+            made.cut(1.9, rows)
+
+    def test_ids_are_numbered_by_first_example(self):
+        ids = al_tf.cluster_embeddings(
+            families(seed=4)[::-1].copy(), target_cluster_size=5
+        ).cluster_ids
+        _, first = np.unique(ids, return_index=True)
+        self.assertTrue((np.diff(first) > 0).all())
+
+    @parameterized.parameters(1, 2, 3)
+    def test_tiny_pools(self, n):
+        rows = families()[:n]
+        made = al_tf.cluster_embeddings(rows, distance_threshold=2.0)
+        self.assertEqual(made.cluster_ids.tolist(), [0] * n)
+        made = al_tf.cluster_embeddings(rows, target_cluster_size=1)
+        self.assertEqual(made.num_clusters, n)
+
+    def test_all_rows_identical(self):
+        rows = np.ones((300, 4), np.float32)
+        for size in (1, 10, 300):
+            made = al_tf.cluster_embeddings(rows, target_cluster_size=size)
+            self.assertEqual(made.num_clusters, 1)
+        self.assertEqual(made.variances.tolist(), [0.0])
+
+    @parameterized.named_parameters(
+        ("empty", np.zeros((0, 3)), {}, "empty pool"),
+        ("zero_row", np.eye(3)[[0, 1]] * [[1], [0]], {}, "ids 1"),
+        ("nan", np.array([[1.0, 2], [np.nan, 1]]), {}, "NaN .*ids 1"),
+        ("inf", np.array([[np.inf, 2], [2.0, 1]]), {}, "ids 0"),
+        ("dtype", np.ones((3, 2), int), {}, "floating-point"),
+        ("shape", np.ones(3), {}, "two dimensions"),
+        ("metric", np.eye(2), {"metric": "cosin"}, "Did you mean 'cosine'"),
+        ("negative", np.eye(2), {"distance_threshold": -1.0}, "negative"),
+        ("exact", np.eye(2), {"exact": "yes"}, "unknown choice"),
+        ("k", np.eye(2), {"num_neighbors": 0}, "at least 1"),
+        (
+            "both",
+            np.eye(2),
+            {"target_cluster_size": 2},
+            "exactly one of distance_threshold",
+        ),
+    )
+    def test_bad_input(self, rows, change, message):
+        arguments = {"distance_threshold": 0.5, **change}
+        with self.assertRaisesRegex(InputError, message):
+            al_tf.cluster_embeddings(rows, **arguments)
+
+    def test_impossible_target(self):
+        for size in (0.5, 3):
+            with self.assertRaisesRegex(InputError, "mean cluster size"):
+                al_tf.cluster_embeddings(np.eye(2), target_cluster_size=size)
+
+    def test_auto_says_what_it_chose(self):
+        chosen = build_clustering._choose_index
+        self.assertTrue(chosen((1000, 64), "auto")[0])
+        with absltest.mock.patch.object(
+            build_clustering.scann_index, "is_available", lambda: True
+        ):
+            exact, reason = chosen((10_000_000, 64), "auto")
+        self.assertFalse(exact)
+        self.assertIn("6.4e+15 multiply-adds", reason)
+        with absltest.mock.patch.object(
+            build_clustering.scann_index, "is_available", lambda: False
+        ):
+            exact, reason = chosen((10_000_000, 64), "auto")
+        self.assertTrue(exact)
+        self.assertIn("not installed", reason)
+
+
+class AssignTest(absltest.TestCase):
+    def test_near_examples_join_and_far_ones_stand_alone(self):
+        rows = families(seed=5)
+        made = al_tf.cluster_embeddings(rows, target_cluster_size=5)
+        new = np.concatenate([rows[::5] * 2, -rows[:3]])
+        ids = made.assign(new)
+        self.assertEqual(ids.dtype, np.int64)
+        np.testing.assert_array_equal(ids[:40], made.cluster_ids[::5])
+        self.assertEqual(
+            ids[40:].tolist(), [made.num_clusters + i for i in range(3)]
+        )
+
+    def test_joins_by_average_linkage(self):
+        rows = np.random.default_rng(6).standard_normal((60, 3))
+        made = al_tf.cluster_embeddings(
+            rows, target_cluster_size=6, metric="sqeuclidean"
+        )
+        new = np.random.default_rng(7).standard_normal((50, 3))
+        ids = made.assign(new)
+        pairs = ((new[:, None] - rows[None]) ** 2).sum(2)
+        linkage = np.stack(
+            [
+                pairs[:, made.cluster_ids == c].mean(1)
+                for c in range(made.num_clusters)
+            ],
+            1,
+        )
+        joins = linkage.min(1) <= made.distance_threshold
+        self.assertTrue(joins.any() and not joins.all())
+        np.testing.assert_array_equal(ids[joins], linkage.argmin(1)[joins])
+        self.assertTrue((ids[~joins] >= made.num_clusters).all())
+
+    def test_clusters_far_apart_and_far_from_the_origin(self):
+        generator = np.random.default_rng(9)
+        centers = 5 * generator.standard_normal((60, 4))
+        centers[30:, 0] += 1e6
+        for scale in (1.0, 1e15):
+            rows = centers[:, None] + generator.standard_normal((60, 8, 4)) / 50
+            rows *= scale
+            made = al_tf.cluster_embeddings(
+                rows.reshape(-1, 4),
+                distance_threshold=0.5 * scale**2,
+                metric="sqeuclidean",
+            )
+            self.assertEqual(made.num_clusters, 60)
+            new = rows[:, 0] + scale * 0.01
+            expected = made.cluster_ids.reshape(60, 8)[:, 0]
+            np.testing.assert_array_equal(made.assign(new), expected)
+            far = made.assign(np.full((1, 4), 1e60))
+            self.assertEqual(far.tolist(), [60])
+
+    def test_other_dimension(self):
+        made = al_tf.cluster_embeddings(families(), target_cluster_size=5)
+        with self.assertRaisesRegex(InputError, "dimension"):
+            made.assign(np.ones((2, 5)))
+
+
+class StoreTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = pathlib.Path(self.create_tempdir().full_path) / "kept"
+        self.rows = families(seed=8)
+        self.made = al_tf.cluster_embeddings(
+            self.rows, target_cluster_size=5, cache=self.path
+        )
+        self.made.save(self.path)
+
+    def test_round_trip(self):
+        found = al_tf.load_clustering(self.path)
+        for name in clustering_store._ARRAYS:
+            np.testing.assert_array_equal(
+                getattr(found, name), getattr(self.made, name)
+            )
+        self.assertEqual(found.info, self.made.info)
+        self.assertEqual(found.distance_threshold, self.made.distance_threshold)
+        found.save(self.path)
+        self.assertTrue((self.path / "neighbors" / "ids.npy").exists())
+
+    def test_neighbors_are_reused(self):
+        again = al_tf.cluster_embeddings(
+            self.rows, target_cluster_size=5, cache=self.path
+        )
+        np.testing.assert_array_equal(again.cluster_ids, self.made.cluster_ids)
+        self.assertEqual(
+            self.made.info["queries"] - again.info["queries"], len(self.rows)
+        )
+        # Those of another pool are not.
+        other = al_tf.cluster_embeddings(
+            self.rows[:100], target_cluster_size=5, cache=self.path
+        )
+        self.assertGreaterEqual(other.info["queries"], 100)
+
+    def test_a_stopped_run_goes_on_from_its_neighbors(self):
+        path = self.path.parent / "stopped"
+        with (
+            absltest.mock.patch.object(
+                hac.Agglomeration, "merge_round", side_effect=KeyboardInterrupt
+            ),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            al_tf.cluster_embeddings(
+                self.rows, target_cluster_size=5, cache=path
+            )
+        again = al_tf.cluster_embeddings(
+            self.rows, target_cluster_size=5, cache=path
+        )
+        np.testing.assert_array_equal(again.cluster_ids, self.made.cluster_ids)
+        self.assertLess(again.info["queries"], self.made.info["queries"])
+
+    def test_another_pool_is_refused(self):
+        with self.assertRaisesRegex(InputError, "shapes differ"):
+            self.made.cut(0.0, self.rows[:-1])
+        changed = self.rows.copy()
+        changed[0, 0] += 1
+        with self.assertRaisesRegex(InputError, "checksums differ"):
+            self.made.cut(0.0, changed)
+
+    def test_damage_is_refused(self):
+        with self.assertRaisesRegex(InputError, "no clustering"):
+            al_tf.load_clustering(self.path.parent)
+        file = self.path / "merges.npy"
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with self.assertRaisesRegex(InputError, "not a whole .npy"):
+            al_tf.load_clustering(self.path)
+        np.save(file, np.zeros((1, 2), np.int64))
+        with self.assertRaisesRegex(InputError, "damaged"):
+            al_tf.load_clustering(self.path)
+        file.unlink()
+        with self.assertRaisesRegex(InputError, "no such file"):
+            al_tf.load_clustering(self.path)
+
+    def test_other_versions_are_refused(self):
+        file = self.path / "clustering.json"
+        fields = json.loads(file.read_text())
+        file.write_text(json.dumps({**fields, "format_version": 99}))
+        with self.assertRaisesRegex(InputError, "another format version"):
+            al_tf.load_clustering(self.path)
+        del fields["metric"]
+        file.write_text(json.dumps(fields))
+        with self.assertRaisesRegex(InputError, "not a whole clustering"):
+            al_tf.load_clustering(self.path)
+
+    def test_numbers_of_numpy_can_be_saved(self):
+        made = al_tf.cluster_embeddings(
+            self.rows,
+            target_cluster_size=np.int64(5),
+            num_neighbors=np.int32(4),
+        )
+        made.save(self.path)
+        found = al_tf.load_clustering(self.path)
+        np.testing.assert_array_equal(found.cluster_ids, made.cluster_ids)
+
+    def test_other_files_are_not_deleted(self):
+        (self.path / "notes.txt").write_text("mine")
+        with self.assertRaisesRegex(InputError, r"other files.*notes\.txt"):
+            self.made.save(self.path)
+        with self.assertRaisesRegex(InputError, r"other files.*notes\.txt"):
+            al_tf.cluster_embeddings(
+                self.rows, target_cluster_size=4, cache=self.path
+            )
+        self.assertEqual((self.path / "notes.txt").read_text(), "mine")
+
+    def test_no_room_leaves_the_old_clustering(self):
+        before = sorted(p.name for p in self.path.parent.iterdir())
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with (
+            absltest.mock.patch.object(
+                np.lib.format, "write_array", side_effect=full
+            ),
+            self.assertRaises(OSError),
+        ):
+            self.made.save(self.path)
+        al_tf.load_clustering(self.path)
+        after = sorted(p.name for p in self.path.parent.iterdir())
+        self.assertEqual(before, after)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,131 @@
+"""Sources of embeddings: arrays, files, shards, Parquet, half precision."""
+
+import pathlib
+
+import ml_dtypes
+import numpy as np
+import pyarrow as pa
+from absl.testing import absltest, parameterized
+from pyarrow import parquet
+
+from al_tf.inputs import embeddings
+from runkit import InputError
+
+
+def read(source) -> np.ndarray:
+    opened = embeddings.open_embeddings(source)
+    blocks = [block for _, block in opened.blocks()]
+    rows = np.concatenate(blocks)
+    assert rows.shape == opened.shape
+    return rows
+
+
+class OpenTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.rows = np.random.default_rng(0).standard_normal((40, 3))
+        self.rows = self.rows.astype(np.float32)
+
+    @parameterized.parameters("float16", "bfloat16", "float32", "float64")
+    def test_dtypes_in_memory_and_mapped(self, name):
+        dtype = ml_dtypes.bfloat16 if name == "bfloat16" else np.dtype(name)
+        rows = self.rows.astype(dtype)
+        expected = rows.astype(np.float64)
+        np.testing.assert_array_equal(read(rows), expected)
+        np.save(self.folder / "e.npy", rows)
+        np.testing.assert_array_equal(read(self.folder / "e.npy"), expected)
+
+    def test_shards_in_order_of_names(self):
+        np.save(self.folder / "b.npy", self.rows[15:])
+        np.save(self.folder / "a.npy", self.rows[:15])
+        np.testing.assert_array_equal(read(self.folder), self.rows)
+        parts = [self.rows[:15], self.folder / "b.npy"]
+        np.testing.assert_array_equal(read(parts), self.rows)
+        opened = embeddings.open_embeddings(self.folder)
+        ids = np.array([39, 0, 15, 14])
+        np.testing.assert_array_equal(opened.take(ids), self.rows[ids])
+
+    @parameterized.parameters(True, False)
+    def test_parquet(self, fixed):
+        kind = pa.list_(pa.float32(), 3) if fixed else pa.list_(pa.float32())
+        column = pa.array(self.rows.tolist(), kind)
+        table = pa.table({"id": np.arange(40), "vector": column})
+        parquet.write_table(table, self.folder / "e.parquet")
+        np.testing.assert_array_equal(
+            read(self.folder / "e.parquet"), self.rows
+        )
+
+    def test_nothing_is_copied_on_opening(self):
+        opened = embeddings.open_embeddings(self.rows)
+        self.assertTrue(np.shares_memory(opened.parts[0], self.rows))
+        np.save(self.folder / "e.npy", self.rows)
+        opened = embeddings.open_embeddings(self.folder / "e.npy")
+        self.assertIsInstance(opened.parts[0].base, np.memmap | type(None))
+
+    def test_bad_files(self):
+        bad = self.folder / "bad.npy"
+        with self.assertRaisesRegex(InputError, "no such file"):
+            read(self.folder / "none.npy")
+        with self.assertRaisesRegex(InputError, "no embeddings here"):
+            read(self.folder)
+        np.save(bad, self.rows)
+        bad.write_bytes(bad.read_bytes()[:-7])
+        with self.assertRaisesRegex(InputError, "whole .npy"):
+            read(bad)
+        bad.write_bytes(b"")
+        with self.assertRaisesRegex(InputError, "whole .npy"):
+            read(bad)
+        np.save(bad, np.array([{}]), allow_pickle=True)
+        with self.assertRaisesRegex(InputError, "whole .npy"):
+            read(bad)
+        ragged = pa.array([[1.0, 2], [3.0, 4, 5, 6]], pa.list_(pa.float64()))
+        file = self.folder / "bad.parquet"
+        parquet.write_table(pa.table({"e": ragged}), file)
+        with self.assertRaisesRegex(InputError, "different length"):
+            read(file)
+        parquet.write_table(pa.table({"x": [1], "y": [2]}), file)
+        with self.assertRaisesRegex(InputError, "which column"):
+            read(file)
+        parquet.write_table(pa.table({"embedding": [1.0, 2.0]}), file)
+        with self.assertRaisesRegex(InputError, "which column"):
+            read(file)
+        parquet.write_table(pa.table({"e": ragged[:0]}), file)
+        with self.assertRaisesRegex(InputError, "holds no rows"):
+            read(file)
+        with self.assertRaisesRegex(InputError, "an empty list"):
+            read([])
+        file.write_bytes(b"no")
+        with self.assertRaisesRegex(InputError, "not a Parquet file"):
+            read(file)
+
+    def test_shards_of_different_dimension(self):
+        with self.assertRaisesRegex(InputError, "different dimension"):
+            embeddings.open_embeddings([self.rows, self.rows[:, :2]])
+
+
+class WorkingCopyTest(parameterized.TestCase):
+    @parameterized.parameters("cosine", "sqeuclidean")
+    def test_distances_are_the_metrics(self, metric):
+        rows = np.random.default_rng(1).standard_normal((9, 4)) * 1e3 + 5e3
+        work = embeddings.working_copy(embeddings.open_embeddings(rows), metric)
+        step = work.rows[0] - work.rows[1]
+        a, b = rows[:2]
+        expected = (
+            1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+            if metric == "cosine"
+            else ((a - b) ** 2).sum()
+        )
+        np.testing.assert_allclose(step @ step * work.unit, expected, 1e-9)
+        self.assertLessEqual((work.rows**2).sum(1).max(), 1)
+
+    def test_ids_are_those_of_the_pool(self):
+        parts = [np.ones((70000, 2)), np.ones((4, 2))]
+        parts[1][2] = 0
+        opened = embeddings.open_embeddings(parts)
+        with self.assertRaisesRegex(InputError, "ids 70002"):
+            embeddings.working_copy(opened, "cosine")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,158 @@
+"""The development server: start, new versions under load, stop."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from export.client import Client, RemoteError
+from export.dev_server.options import ServerOptions
+from export.dev_server.server import DevServer
+from runkit import InputError
+from tests.support import served, serving_models
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+class ReloadTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.base = pathlib.Path(self.create_tempdir().full_path) / "toy"
+        serving_models.write_toy(self.base, 1)
+
+    def wait_for(self, server, version, state):
+        end = time.monotonic() + 60
+        while server.store.states().get(version, ("",))[0] != state:
+            self.assertLess(time.monotonic(), end, server.store.states())
+            time.sleep(0.02)
+
+    @parameterized.parameters(True, False)
+    def test_new_version_under_load(self, batching):
+        stop = threading.Event()
+
+        def load(port):
+            client = Client(f"127.0.0.1:{port}", "toy", retries=0)
+            seen = []
+            while not stop.is_set():
+                value = client.predict("embed", {"text": ["ab"]})["embedding"]
+                seen.append(value[0, 0])
+            client.close()
+            return seen
+
+        with (
+            served.serving(
+                self.base, poll_seconds=0.05, enable_batching=batching
+            ) as server,
+            futures.ThreadPoolExecutor(6) as pool,
+        ):
+            work = [pool.submit(load, server.port) for _ in range(6)]
+            for version in (2, 3):
+                serving_models.write_toy(self.base, version, float(version))
+                self.wait_for(server, version, "AVAILABLE")
+                self.wait_for(server, version - 1, "END")
+            time.sleep(0.2)
+            stop.set()
+            seen = [future.result() for future in work]  # No request failed.
+        for answers in seen:
+            self.assertEqual(answers, sorted(answers))
+            self.assertEqual({2.0, 4.0, 6.0} | set(answers), {2.0, 4.0, 6.0})
+            self.assertEqual(answers[-1], 6.0)
+
+    def test_broken_version_is_reported_and_the_old_one_serves_on(self):
+        with served.serving(self.base, poll_seconds=0.05) as server:
+            broken = self.base / ".tmp-2"
+            shutil.copytree(self.base / "1", broken)
+            (broken / "saved_model.pb").write_bytes(b"broken")
+            broken.rename(self.base / "2")
+            self.wait_for(server, 2, "END")
+            self.assertNotEmpty(server.store.states()[2][1])
+            client = Client(f"127.0.0.1:{server.port}", "toy")
+            self.assertEqual(client.served_version(), 1)
+            client.close()
+
+    def test_failing_warm_up_refuses_the_version(self):
+        path = self.base / "1/assets.extra/tf_serving_warmup_requests"
+        path.write_bytes(path.read_bytes()[:-3])
+        with self.assertRaisesRegex(InputError, "cannot be read"):
+            DevServer(self.base, ServerOptions(**served.OPTIONS)).start()
+
+    def test_running_requests_are_answered_at_shutdown(self):
+        server = DevServer(
+            self.base,
+            ServerOptions(**served.OPTIONS, batch_timeout_micros=500_000),
+        )
+        server.start()
+        client = Client(f"127.0.0.1:{server.port}", "toy", retries=0)
+        client.predict("embed", {"text": ["a"]})
+        with futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.predict, "embed", {"text": ["abc"]})
+            time.sleep(0.2)  # It waits in the queue for others.
+            server.stop()
+            np.testing.assert_array_equal(
+                answer.result()["embedding"], [[3, 3]]
+            )
+        with self.assertRaises(RemoteError):
+            client.predict("embed", {"text": ["a"]})
+        client.close()
+
+
+class StartTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.base = pathlib.Path(self.create_tempdir().full_path) / "toy"
+
+    def test_no_version(self):
+        with self.assertRaisesRegex(InputError, "holds no version"):
+            DevServer(self.base, ServerOptions(**served.OPTIONS)).start()
+
+    @parameterized.parameters("port", "rest_api_port")
+    def test_port_in_use(self, name):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            options = {**served.OPTIONS, name: taken.getsockname()[1]}
+            with self.assertRaisesRegex(InputError, "--" + name):
+                DevServer(self.base, ServerOptions(**options)).start()
+
+    def test_main_serves_and_stops(self):
+        serving_models.write_toy(self.base, 1)
+        command = [sys.executable, "-m", "export.dev_server_main"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [*command, f"--model_base_path={self.base}", "--port=70000"],
+            cwd=ROOT, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("not a port", done.stderr)
+        server = subprocess.Popen(
+            [*command, f"--model_base_path={self.base}", "--model_name=toy",
+             "--port=0", "--rest_api_port=0"],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        ready = json.loads(server.stdout.readline())
+        self.assertIn("not TensorFlow Serving", ready["ready"])
+        client = Client(f"127.0.0.1:{ready['port']}", "toy")
+        self.assertEqual(client.served_version(), 1)
+        client.close()
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(30), 0)
+        server.stdout.close()
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,145 @@
+"""Bad input at the door: messages, exit codes, flags."""
+
+import re
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from runkit import errors, flag_values
+from tests.support.isolated import run_script
+
+
+class InputErrorTest(parameterized.TestCase):
+    def test_message_names_place_value_expectation_and_remedy(self):
+        error = errors.InputError(
+            "out of range",
+            where="--noise_density",
+            got=1.5,
+            expected="between 0 and 1",
+            remedy="T5 uses 0.15.",
+        )
+        self.assertEqual(
+            str(error),
+            "--noise_density: out of range; got 1.5; "
+            "expected between 0 and 1. T5 uses 0.15.",
+        )
+        self.assertIsInstance(error, ValueError)
+
+    def test_bare_message(self):
+        self.assertEqual(str(errors.InputError("no text")), "no text.")
+
+    @parameterized.parameters((0, "0"), ("", "''"), (False, "False"))
+    def test_falsy_values_are_shown(self, got, shown):
+        self.assertIn(f"got {shown}", str(errors.InputError("bad", got=got)))
+
+    def test_long_value_is_cut(self):
+        message = str(errors.InputError("bad", got="x" * 10_000))
+        self.assertLess(len(message), 220)
+        self.assertIn("...", message)
+
+    def test_closest_suggests_a_near_name_and_lists_all(self):
+        hint = errors.closest("smal", ["tiny", "small", "base"])
+        self.assertEqual(hint, "Did you mean 'small'? Known: base, small, tiny")
+        self.assertEqual(errors.closest("zzz", ["b", "a"]), "Known: a, b")
+
+    def test_closest_of_very_many_ignores_case_and_always_names_one(self):
+        names = [f"task_{i}" for i in range(90)] + ["sst2", "CoLA"]
+        for wrong, meant in (("SST2", "sst2"), ("cola", "CoLA")):
+            self.assertEqual(
+                errors.closest(wrong, names), f"Did you mean {meant!r}?"
+            )
+        self.assertIn("Did you mean", errors.closest("zzz", names))
+
+    def test_check_choice(self):
+        known = iter(["tiny", "small"])
+        self.assertEqual(
+            errors.check_choice("tiny", known, where="--preset"), "tiny"
+        )
+        with self.assertRaisesRegex(
+            errors.InputError, "^--preset: .*'tinny'.*Did you mean 'tiny'"
+        ):
+            errors.check_choice("tinny", ["tiny", "small"], where="--preset")
+
+
+_BINARY = """
+    import sys
+    from absl import flags
+    from runkit import errors
+
+    _FLAG = flags.DEFINE_enum("end", "well", ["well", "input", "stop", "bug",
+                              "disk", "lost"], "how to end")
+
+    def main(argv):
+        end = _FLAG.value
+        print("ran", end)
+        if end == "input":
+            raise errors.InputError("empty corpus", where="--dataset")
+        if end == "stop":
+            raise errors.InterruptedRun("saved step 7")
+        if end == "disk":
+            raise OSError(28, "No space left on device")
+        if end == "lost":
+            raise OSError(5, "Input/output error")
+        if end == "bug":
+            raise ValueError("a defect")
+
+    errors.run_binary(main)
+"""
+
+
+class RunBinaryTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("--end=well", 0, "^$"),
+        ("--end=input", 2, "error: --dataset: empty corpus.\n"),
+        ("--end=stop", 75, "interrupted: saved step 7\n"),
+        ("--end=disk", 2, "No space left on device.*Free some room"),
+    )
+    def test_exit_code_and_message(self, argument, code, message):
+        done = run_script(_BINARY, argument)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertRegex(done.stderr, message)
+        self.assertNotIn("Traceback", done.stderr)
+
+    @parameterized.parameters(
+        ("--edn=well", "edn.*Did you mean: end"),
+        ("--end=wel", "end.*should be one of"),
+        ("end=well", "unexpected argument; got 'end=well'.*--name=value"),
+    )
+    def test_bad_command_line_never_starts_the_work(self, argument, message):
+        done = run_script(_BINARY, argument)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stdout, "")
+        self.assertRegex(done.stderr, re.compile(message, re.DOTALL))
+        self.assertNotIn("Traceback", done.stderr)
+
+    @parameterized.parameters("--end=bug", "--end=lost")
+    def test_a_defect_keeps_its_traceback(self, argument):
+        done = run_script(_BINARY, argument)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Traceback", done.stderr)
+
+
+class CheckFlagsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ({"required": ("name",)}, "", "--name: is missing"),
+        ({"positive": ("name",)}, 0, "--name: is not positive"),
+        ({"positive": ("name",)}, float("nan"), "--name: is not positive"),
+        ({"positive": ("name",)}, float("inf"), "--name: is not positive"),
+        ({"least": {"name": 2}}, 1, "--name: is too small.*>= 2"),
+    )
+    def test_what_is_refused(self, rule, value, message):
+        values = mock.Mock()
+        values.configure_mock(name=value)
+        with self.assertRaisesRegex(errors.InputError, message):
+            flag_values.check_flags(values, **rule)
+
+    def test_none_is_a_default_that_is_chosen_later(self):
+        values = mock.Mock(steps=None, length=2)
+        flag_values.check_flags(
+            values, positive=("steps",), least={"length": 2}
+        )
+        flag_values.check_flags(values, least={"steps": 1})
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,109 @@
+"""A corpus is prepared once, and what is wrong with it is told."""
+
+import json
+import os
+import pathlib
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from spactor_tf.data.corpus import prepare_corpus
+from spactor_tf.data.token_store import is_held_out
+from tests.support import testing
+
+
+class CorpusTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.cache = self.folder / "cache"
+        self.vocabulary = self.folder / "v.model"
+        testing.vocabulary().save(self.vocabulary)
+
+    def config(self, dataset, **fields):
+        return testing.tiny_config(**{"data.dataset": dataset, **fields})
+
+    def test_vocabulary_and_stores_are_made_once(self):
+        config = self.config(testing.write_corpus(self.folder))
+        first = prepare_corpus(config, self.cache)
+        files = testing.contents(self.cache)
+        again = prepare_corpus(config, self.cache)
+        self.assertEqual(testing.contents(self.cache), files)
+        self.assertEqual(
+            again.vocabulary.fingerprint, first.vocabulary.fingerprint
+        )
+        np.testing.assert_array_equal(
+            testing.stream_of(again.train), testing.stream_of(first.train)
+        )
+
+    def test_vocabulary_is_not_trained_on_held_out_text(self):
+        # Only held-out documents hold a "Q".
+        texts = [
+            text.replace("k", "Q") if is_held_out(text, 0.2) else text
+            for text in testing.documents()
+        ]
+        texts = [t for t in texts if ("Q" in t) == is_held_out(t, 0.2)]
+        path = self.folder / "q.txt"
+        path.write_text("\n\n".join(texts), encoding="utf-8")
+        corpus = prepare_corpus(
+            self.config(f"text:{path}:blank_lines"), self.cache
+        )
+        pieces = corpus.vocabulary.pieces(range(testing.ROWS - 128))
+        self.assertFalse(any("Q" in piece for piece in pieces))
+
+    @parameterized.parameters("train", "given")
+    def test_empty_corpus(self, kind):
+        path = self.folder / "empty.txt"
+        path.write_text("\n\n  \n", encoding="utf-8")
+        name = "train" if kind == "train" else str(self.vocabulary)
+        config = self.config(f"text:{path}", **{"data.vocabulary": name})
+        with self.assertRaisesRegex(InputError, "--dataset: the corpus holds"):
+            prepare_corpus(config, self.cache)
+
+    @parameterized.parameters("train", "given")
+    def test_invalid_utf8_is_refused_before_anything_else_is_said(self, kind):
+        path = self.folder / "bad.txt"
+        path.write_bytes(b"good\n\nbad \xff\n\nmore")
+        name = "train" if kind == "train" else str(self.vocabulary)
+        config = self.config(
+            f"text:{path}:blank_lines",
+            **{"data.vocabulary": name, "data.invalid_utf8": "refuse"},
+        )
+        with self.assertRaisesRegex(InputError, "bad.txt: is not UTF-8"):
+            prepare_corpus(config, self.cache)
+
+    def test_skipped_documents_are_told_with_file_and_count(self):
+        dataset = testing.write_corpus(self.folder)
+        path = self.folder / "corpus.txt"
+        path.write_bytes(path.read_bytes() + b"\n\n\xff\n\n\xfe")
+        config = self.config(
+            dataset, **{"data.vocabulary": str(self.vocabulary)}
+        )
+        with mock.patch("sys.stderr") as stderr:
+            prepare_corpus(config, self.cache)
+        told = "".join(call.args[0] for call in stderr.write.call_args_list)
+        self.assertRegex(told, r"corpus.txt: skipped 2 document\(s\)")
+        (folder,) = self.cache.glob("tokens-*")
+        skipped = json.loads((folder / "skipped.json").read_text("utf-8"))
+        self.assertEqual(list(skipped.values()), [2])
+
+    def test_vocabulary_larger_than_the_embedding(self):
+        config = self.config(
+            testing.write_corpus(self.folder),
+            **{
+                "data.vocabulary": str(self.vocabulary),
+                "model.vocabulary_size": 256,
+            },
+        )
+        with self.assertRaisesRegex(
+            InputError, "got 256; expected at least 485.*--set=model"
+        ):
+            prepare_corpus(config, self.cache)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,269 @@
+"""The input pipeline: batch i is a function of (seed, i) alone."""
+
+import dataclasses
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import hypothesis
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+from hypothesis import strategies as st
+
+from runkit import InputError
+from spactor_tf.data.corruption import corruption_lengths
+from spactor_tf.data.dataset import (
+    Pipeline,
+    evaluation_pipeline,
+    feature_specs,
+    shuffled,
+    train_pipeline,
+)
+from tests.support import testing
+
+settings = hypothesis.settings(
+    max_examples=60, deadline=None, derandomize=True, database=None
+)
+seeds = st.integers(0, 2**31)
+
+
+def batches(dataset):
+    """Batches as dictionaries of NumPy arrays."""
+    return [
+        {name: value.numpy() for name, value in batch.items()}
+        for batch in dataset
+    ]
+
+
+class ShuffledTest(parameterized.TestCase):
+    @settings
+    @hypothesis.given(st.integers(1, 300), seeds, st.integers(0, 2**40))
+    def test_every_pass_visits_every_window_once(self, size, seed, number):
+        start = number * size
+        order = shuffled(np.arange(start, start + size), size, seed)
+        self.assertEqual(sorted(order), list(range(size)))
+
+    def test_also_of_a_large_corpus(self):
+        for size in (2**16, 2**16 + 1, 99_991):
+            order = shuffled(np.arange(size), size, 3)
+            self.assertLen(np.unique(order), size)
+            self.assertEqual(order.max(), size - 1)
+
+    def test_a_window_number_may_need_more_than_32_bits(self):
+        size = 5 * 10**9
+        order = shuffled(np.arange(1000) + 7 * size, size, 0)
+        self.assertLen(np.unique(order), 1000)
+        self.assertBetween(order.max(), size * 0.9, size - 1)
+        self.assertLess(order.min(), size * 0.1)
+
+    @settings
+    @hypothesis.given(seeds, st.integers(0, 1000))
+    def test_passes_and_seeds_differ(self, seed, number):
+        size = 50
+        here = shuffled(np.arange(size) + number * size, size, seed)
+        then = shuffled(np.arange(size) + (number + 1) * size, size, seed)
+        other = shuffled(np.arange(size) + number * size, size, seed + 1)
+        self.assertFalse((here == then).all())
+        self.assertFalse((here == other).all())
+
+    def test_each_place_sees_each_window_equally_often(self):
+        size, passes = 7, 7000
+        order = shuffled(np.arange(size * passes), size, 1)
+        order = order.reshape(passes, size)
+        # 1000 each; the chi-square of 6 degrees is below 27.9 but for one
+        # time in 10,000.
+        for place in range(size):
+            counts = np.bincount(order[:, place], minlength=size)
+            self.assertLess(((counts - 1000) ** 2 / 1000).sum(), 27.9)
+        # So for what comes after what: six differences, 7000 / 6 each.
+        step = np.bincount((order[:, 1] - order[:, 0]) % size, minlength=7)[1:]
+        self.assertLess(((step - 7000 / 6) ** 2 / (7000 / 6)).sum(), 25.7)
+
+    def test_a_place_does_not_depend_on_its_neighbors(self):
+        whole = shuffled(np.arange(400), 37, 5)
+        some = np.array([399, 3, 3, 38])
+        np.testing.assert_array_equal(shuffled(some, 37, 5), whole[some])
+
+
+class PipelineTest(parameterized.TestCase):
+    BATCH = 8
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        config = testing.tiny_config(batch_size=cls.BATCH, seed=3)
+        cls.config = config
+        # Both splits live on in the class; the folder may go before them.
+        folder = absltest.get_default_test_tmpdir()
+        cls.stores = testing.token_stores(f"{folder}/dataset_test")
+        cls.pipeline = train_pipeline(
+            config, cls.stores["train"], testing.vocabulary(), masking=True
+        )
+        cls.first = batches(cls.pipeline.dataset(0, 6))
+
+    def assert_same(self, got, expected):
+        self.assertEqual(len(got), len(expected))
+        for one, other in zip(got, expected, strict=True):
+            self.assertEqual(one.keys(), other.keys())
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name], name)
+
+    def test_a_second_run_sees_the_same(self):
+        again = dataclasses.replace(self.pipeline)
+        self.assert_same(batches(again.dataset(0, 6)), self.first)
+
+    @parameterized.parameters(1, 3, 5)
+    def test_it_starts_at_any_step(self, start):
+        got = batches(self.pipeline.dataset(start, 6))
+        self.assert_same(got, self.first[start:])
+
+    def test_an_end_that_is_reached(self):
+        self.assertEmpty(batches(self.pipeline.dataset(6, 6)))
+
+    @parameterized.parameters(
+        # replicas, hosts
+        (1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (8, 2),
+    )  # fmt: skip
+    def test_replicas_and_hosts_share_the_same_global_batch(self, n, hosts):
+        local = n // hosts
+        parts = [
+            batches(
+                self.pipeline.dataset(
+                    1, 4, replicas=n, first_replica=host * local,
+                    local_replicas=local,
+                )
+            )
+            for host in range(hosts)
+        ]  # fmt: skip
+        for step in range(3):
+            rows = [
+                part[step * local + replica]
+                for part in parts
+                for replica in range(local)
+            ]
+            self.assertLen(rows[0]["encoder_tokens"], self.BATCH // n)
+            whole = {k: np.concatenate([r[k] for r in rows]) for k in rows[0]}
+            self.assert_same([whole], [self.first[1 + step]])
+
+    def test_batch_that_replicas_cannot_share(self):
+        with self.assertRaisesRegex(
+            InputError, "batch_size: .* 3 replicas; got 8; .*multiple of 3"
+        ):
+            self.pipeline.dataset(0, 1, replicas=3)
+
+    @parameterized.parameters(True, False)
+    def test_features_are_as_specified(self, masking):
+        pipeline = dataclasses.replace(self.pipeline, masking=masking)
+        specs = feature_specs(self.pipeline.lengths, self.BATCH)
+        if not masking:
+            specs = {k: s for k, s in specs.items() if "mlm" not in k}
+        self.assertEqual(pipeline.dataset(0, 1).element_spec, specs)
+        for name, value in batches(pipeline.dataset(0, 1))[0].items():
+            self.assertEqual(value.shape, tuple(specs[name].shape))
+
+    def test_both_stages_see_the_same_text_and_noise(self):
+        pipeline = dataclasses.replace(self.pipeline, masking=False)
+        for plain, masked in zip(
+            batches(pipeline.dataset(0, 3)), self.first, strict=False
+        ):
+            for name in plain:
+                np.testing.assert_array_equal(plain[name], masked[name])
+
+    def test_masked_positions_are_plain_text(self):
+        special = testing.vocabulary().special_ids
+        for batch in self.first:
+            tokens = np.take_along_axis(
+                batch["encoder_tokens"], batch["mlm_positions"], axis=1
+            )
+            self.assertFalse(np.isin(tokens, special).any())
+
+    def test_one_pass_reads_every_token_of_the_corpus(self):
+        store = self.stores["train"]
+        vocabulary, lengths = testing.vocabulary(), self.pipeline.lengths
+        windows = store.num_windows(lengths.raw_length)
+        steps = -(-windows // self.BATCH)
+        seen = set()
+        for batch in batches(self.pipeline.dataset(0, steps)):
+            for inputs, targets in zip(
+                batch["encoder_tokens"], batch["decoder_targets"], strict=True
+            ):
+                seen.add(tuple(raw_window(inputs, targets, vocabulary)))
+        expected = store.windows(np.arange(windows), lengths.raw_length)
+        self.assertEqual(seen, set(map(tuple, expected.tolist())))
+
+    def test_a_short_corpus_repeats_with_new_noise(self):
+        length = self.pipeline.lengths.raw_length
+        windows = self.stores["train"].num_windows(length)
+        index = np.arange(3) * windows  # Some window of three passes.
+        order = shuffled(np.arange(3 * windows), windows, self.config.seed)
+        same = [
+            p * windows + int(np.flatnonzero(
+                order[p * windows : (p + 1) * windows] == order[0]
+            )[0])
+            for p in range(len(index))
+        ]  # fmt: skip
+        examples = self.pipeline.examples(tf.constant(same, tf.int64))
+        inputs = examples["encoder_tokens"].numpy()
+        targets = examples["decoder_targets"].numpy()
+        raw = {
+            tuple(raw_window(i, t, testing.vocabulary()))
+            for i, t in zip(inputs, targets, strict=True)
+        }
+        self.assertLen(raw, 1)
+        self.assertLen(np.unique(inputs, axis=0), 3)
+
+    def test_another_seed_gives_other_batches(self):
+        other = dataclasses.replace(self.pipeline, seed=4)
+        (batch,) = batches(other.dataset(0, 1))
+        for name, value in self.first[0].items():
+            self.assertFalse(np.array_equal(batch[name], value), name)
+
+    def test_evaluation_is_equal_for_all_seeds(self):
+        runs = [
+            evaluation_pipeline(
+                dataclasses.replace(self.config, seed=seed),
+                self.stores["heldout"],
+                testing.vocabulary(),
+            )
+            for seed in (0, 99)
+        ]
+        first, second = (batches(run.dataset(0, 2)) for run in runs)
+        self.assert_same(first, second)
+
+    def test_padded_targets(self):
+        lengths = corruption_lengths(
+            dataclasses.replace(self.config.corruption, target_length=12)
+        )
+        pipeline = dataclasses.replace(self.pipeline, lengths=lengths)
+        (batch,) = batches(pipeline.dataset(0, 1))
+        self.assertEqual(batch["decoder_targets"].shape, (self.BATCH, 12))
+        self.assertTrue((batch["decoder_targets"][:, -1] == 0).all())
+
+    def test_corpus_shorter_than_a_window_is_refused_at_once(self):
+        lengths = dataclasses.replace(self.pipeline.lengths, raw_length=10**6)
+        pipeline = Pipeline(
+            self.stores["train"], testing.vocabulary(), lengths, 8, 0
+        )
+        with self.assertRaisesRegex(InputError, "shorter than one window"):
+            pipeline.dataset(0, 1)
+
+
+def raw_window(inputs, targets, vocabulary):
+    """Raw tokens of one example, put together again."""
+    sentinels = set(vocabulary.sentinel_ids.tolist())
+    spans, current = {}, None
+    for token in targets.tolist():
+        if token in sentinels:
+            current = spans.setdefault(token, [])
+        else:
+            current.append(token)
+    current.pop()  # The EOS of the target.
+    raw = []
+    for token in inputs.tolist()[:-1]:
+        raw += spans[token] if token in sentinels else [token]
+    return raw
+
+
+if __name__ == "__main__":
+    absltest.main()

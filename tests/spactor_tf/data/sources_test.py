@@ -1,0 +1,273 @@
+"""Sources: which documents come out, and what is said of those that cannot."""
+
+import json
+import os
+import pathlib
+import tracemalloc
+import unittest
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from spactor_tf.data import sources
+from spactor_tf.data.sources import Source
+from tests.support import source_folder
+
+
+class TextTest(source_folder.FolderTest):
+    def test_each_file_is_a_document_in_the_order_of_names(self):
+        self.write("b.txt", "second\n\nstill second\n")
+        self.write("a.txt", "first é")
+        self.write("c.txt.gz", "third")
+        self.write("empty.txt", " \n")
+        self.assertEqual(
+            self.read("*.txt*"),
+            ["first é", "second\n\nstill second\n", "third"],
+        )
+
+    def test_folders_below(self):
+        self.write("x/y/a.txt", "deep")
+        self.write("x/b.txt", "flat")
+        self.assertEqual(self.read("**/*.txt"), ["flat", "deep"])
+
+    def test_home_folder(self):
+        self.write("a.txt", "mine")
+        with mock.patch.dict(os.environ, HOME=str(self.folder)):
+            self.assertEqual(list(Source("text:~/*.txt")), ["mine"])
+
+    @parameterized.parameters("a.txt", "a.txt.gz")
+    def test_blank_lines_separate(self, name):
+        self.write(name, "\n one\nline two\n\n \t\r\n\ntwo\r\nx\n\nlast")
+        self.assertEqual(
+            self.read("*:blank_lines"),
+            [" one\nline two\n", "two\r\nx\n", "last"],
+        )
+
+    def test_max_documents(self):
+        self.write("a.txt", "1\n\n2\n\n3")
+        got = self.read("*:blank_lines", max_documents=2)
+        self.assertEqual([text.strip() for text in got], ["1", "2"])
+
+    def test_every_pass_gives_the_same_and_counts_anew(self):
+        self.write("a.txt", b"1\n\n2\n\n\xff")
+        source = Source(f"text:{self.folder}/*:blank_lines")
+        self.assertEqual(list(source), list(source))
+        self.assertEqual(source.report.documents, 2)
+        self.assertEqual(sum(source.report.invalid_utf8.values()), 1)
+
+
+class LongDocumentTest(source_folder.FolderTest):
+    def parts(self, content, rest, limit=10):
+        self.write("a.txt", content)
+        with mock.patch.object(sources, "_MAX_DOCUMENT_BYTES", limit):
+            return self.read(rest)
+
+    @parameterized.parameters("*", "*:blank_lines")
+    def test_cut_behind_a_line(self, rest):
+        parts = self.parts("abc\ndef\nghi\njkl\nmno", rest)
+        self.assertEqual(parts, ["abc\ndef\n", "ghi\njkl\n", "mno"])
+
+    @parameterized.parameters(*range(5, 13))
+    def test_long_line_is_cut_between_characters(self, limit):
+        text = "a é€\U0001f600" * 7
+        parts = self.parts(text, "*", limit)
+        self.assertEqual("".join(parts), text)
+        self.assertLessEqual(max(len(p.encode()) for p in parts), limit)
+
+    @parameterized.parameters(*range(16, 60))
+    def test_nothing_is_lost_at_any_size(self, limit):
+        text = "one\ntwo three\n\nfour\r\nfive six seven\n\n\neight"
+        self.assertEqual("".join(self.parts(text, "*", limit)), text)
+        blocks = self.parts(text, "*:blank_lines", limit)
+        self.assertEqual("".join(blocks).split(), text.split())
+
+    def test_memory_does_not_grow_with_the_file(self):
+        size = 40 * sources._MAX_DOCUMENT_BYTES
+        with (self.folder / "a.txt").open("wb") as handle:
+            handle.truncate(size)  # A sparse file: one line of zeros.
+        tracemalloc.start()
+        read = sum(map(len, Source(f"text:{self.folder}/*")))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        self.assertEqual(read, size)
+        self.assertLess(peak, 6 * sources._MAX_DOCUMENT_BYTES)
+
+
+class JsonLinesTest(source_folder.FolderTest):
+    @parameterized.parameters("a.jsonl", "a.jsonl.gz")
+    def test_field_of_every_line(self, name):
+        lines = [{"text": "one\n\nx"}, {"text": "é", "n": 1}, {"text": " "}]
+        self.write(name, "\n\n".join(json.dumps(line) for line in lines))
+        self.assertEqual(self.read("*:text"), ["one\n\nx", "é"])
+
+    @parameterized.parameters(
+        ('{"text": "a"}\n{"tex": "b"}', "line 2: has no such field.*'text'"),
+        ('{"tex": "b"}', "Did you mean 'tex'"),
+        ('{"text": 3}', "line 1, field text: is not text; got 3"),
+        ("[1]", "line 1: has no such field"),
+        ('{"text": "a"', "line 1: is not JSON"),
+        ("[" * 100_000, "line 1: is not JSON"),
+    )
+    def test_bad_line_is_named(self, content, pattern):
+        self.write("a.jsonl", content)
+        self.refused("*:text", pattern)
+
+    def test_endless_line(self):
+        self.write("a.jsonl", '{"text": "' + "a" * 100)
+        with mock.patch.object(sources, "_MAX_JSON_LINE_BYTES", 50):
+            self.refused("*:text", "a.jsonl, line 1: is longer than 50 bytes")
+
+    def test_field_and_kind_of_file_must_go_together(self):
+        self.write("a.jsonl", '{"text": "a"}')
+        self.write("b.txt", "b")
+        self.refused("*.jsonl", "need the name of the text field")
+        self.refused("*.jsonl:blank_lines", "need the name of the text field")
+        self.refused("*.txt:text", "no file is .jsonl.*blank_lines")
+
+
+class InvalidUtf8Test(source_folder.FolderTest):
+    def corpus(self):
+        self.write("a.txt", "good")
+        self.write("b.txt", b"bad \xff")
+        self.write("c.jsonl", b'{"t": "ok"}\n{"t": "\xe9"}\n{"t": "\\ud800"}\n')
+
+    def test_skipped_and_counted_by_file(self):
+        self.corpus()
+        source = Source(f"text:{self.folder}/*:t")
+        self.assertEqual(list(source), ["good", "ok"])
+        counts = {
+            pathlib.Path(name).name: count
+            for name, count in source.report.invalid_utf8.items()
+        }
+        self.assertEqual(counts, {"b.txt": 1, "c.jsonl": 2})
+
+    @parameterized.parameters("b.txt", "c.jsonl")
+    def test_refused_with_file_and_remedy(self, name):
+        self.corpus()
+        self.refused(
+            f"{name}:t" if name.endswith("jsonl") else name,
+            f"{name}: is not UTF-8.*--set=data.invalid_utf8=skip",
+            invalid_utf8="refuse",
+        )
+
+    def test_a_corpus_read_with_skips_is_not_taken_for_a_checked_one(self):
+        self.corpus()
+        spec = f"text:{self.folder}/*:t"
+        self.assertNotEqual(
+            Source(spec).fingerprint, Source(spec, "refuse").fingerprint
+        )
+
+
+class BadFilesTest(source_folder.FolderTest):
+    def test_nothing_matches(self):
+        message = self.refused("*.txt", "--dataset: no file matches")
+        # A long value is cut in messages.
+        self.assertIn(f"text:{self.folder}/*.txt"[:100], message)
+
+    def test_only_folders_match(self):
+        self.write("sub/a.txt", "x")
+        self.refused("*", "matches folders but no file.*text:GLOB")
+        self.refused("", "matches folders but no file")
+
+    def test_truncated_gz(self):
+        data = bytes(i * i % 251 for i in range(100_000))
+        path = self.write("a.txt.gz", data)
+        path.write_bytes(path.read_bytes()[:-20])
+        for rest in ("*", "*:blank_lines"):
+            self.refused(rest, "a.txt.gz: cannot be read.*end-of-stream")
+
+    @parameterized.parameters(b"plain text", b"\x1f\x8b\x08\0" + b"\xff" * 50)
+    def test_not_gz(self, content):
+        (self.folder / "a.gz").write_bytes(content)
+        self.refused("*", "a.gz: cannot be read")
+
+    def test_unreadable_file(self):
+        path = self.write("a.txt", "x")
+        source = Source(f"text:{path}")
+        path.unlink()  # Permissions would not stop root.
+        with self.assertRaisesRegex(InputError, "a.txt: cannot be read"):
+            list(source)
+
+
+class SpecTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("docstring", "docstrings"), ("txt:*.txt", "text:"), ("tfd:x", "tfds:"),
+        ("", "docstrings"), ("docstrings:x", "docstrings"),
+    )  # fmt: skip
+    def test_unknown_kind_names_the_nearest(self, spec, near):
+        with self.assertRaisesRegex(InputError, "unknown kind of dataset") as e:
+            Source(spec)
+        self.assertIn(near, str(e.exception))
+
+    def test_fingerprint_follows_files_and_limits(self):
+        path = pathlib.Path(self.create_tempfile(content="one").full_path)
+        spec = f"text:{path}"
+        first = Source(spec).fingerprint
+        self.assertEqual(Source(spec).fingerprint, first)
+        self.assertNotEqual(Source(spec, max_documents=1).fingerprint, first)
+        path.write_text("other", encoding="utf-8")
+        self.assertNotEqual(Source(spec).fingerprint, first)
+
+
+class TfdsSpecTest(parameterized.TestCase):
+    def test_name_that_is_not_prepared_says_how_to_prepare_it(self):
+        empty = self.create_tempdir().full_path
+        # TFDS reads its variable when it is imported, so that is too late.
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder("imdb_reviews/plain_text", data_dir=empty)
+        self.enter_context(
+            mock.patch.object(tfds, "builder", lambda name, **_: builder)
+        )
+        with self.assertRaisesRegex(
+            InputError, "'imdb_reviews/plain_text'.*TFDS_DATA_DIR.*tfds build"
+        ):
+            Source("tfds:imdb_reviews/plain_text")
+
+    @parameterized.parameters("imdb_review", "", "glue/colla", "x/../y")
+    def test_unknown_name(self, name):
+        with self.assertRaisesRegex(InputError, "--dataset: TFDS does not"):
+            Source(f"tfds:{name}")
+
+
+class TfdsTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        if not os.environ.get("TFDS_DATA_DIR"):
+            raise unittest.SkipTest("TFDS_DATA_DIR is not set: no real data")
+
+    def test_texts_of_a_split(self):
+        spec = "tfds:imdb_reviews/plain_text:unsupervised"
+        texts = list(Source(spec, max_documents=5))
+        self.assertLen(texts, 5)
+        self.assertEqual(texts, list(Source(spec, max_documents=5)))
+        self.assertGreater(min(map(len, texts)), 30)
+
+    def test_version_part_of_a_split_and_feature(self):
+        self.assertLen(list(Source("tfds:glue/wnli:2.0.0:test[:10]")), 10)
+        first = list(Source("tfds:glue/wnli:train[:1%]:sentence1"))
+        second = list(Source("tfds:glue/wnli:train[:1%]:sentence2"))
+        self.assertLen(first, 6)
+        self.assertNotEqual(first, second)
+
+    @parameterized.parameters(
+        ("tfds:glue/cola:trian", "no such split.*'trian'.*'train'"),
+        ("tfds:glue/cola:train[:x]", "no such split"),
+        ("tfds:glue/cola:train:sentense", "text feature.*Did.*'sentence'"),
+        ("tfds:glue/cola:train:label", "no such text feature.*'label'"),
+        ("tfds:cifar10:train:image", "no such text feature.*'image'"),
+        ("tfds:glue/cola:train:sentence:x", "too many parts"),
+    )
+    def test_bad_parts(self, spec, pattern):
+        with self.assertRaisesRegex(InputError, pattern):
+            Source(spec)
+
+    def test_images_have_one_text_that_is_no_prose_but_no_error(self):
+        self.assertLen(list(Source("tfds:cifar10:test[:2]")), 2)  # Their ids.
+
+
+if __name__ == "__main__":
+    absltest.main()

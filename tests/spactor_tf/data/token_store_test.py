@@ -1,0 +1,301 @@
+"""Token stores: every token is reached, and a kill at any point costs none."""
+
+import json
+import os
+import pathlib
+import shutil
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import hypothesis
+import numpy as np
+from absl.testing import absltest, parameterized
+from hypothesis import strategies as st
+
+from runkit import InputError
+from runkit import files as runkit_files
+from spactor_tf.data import token_store
+from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
+from tests.support import testing
+
+
+def write_store(folder, shards, dtype="<u2"):
+    """A store with the given shards, made without the code under test."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, tokens in enumerate(shards):
+        data = np.array(tokens, dtype).tobytes()
+        (folder / f"shard-{number:05d}.tokens").write_bytes(data)
+    index = {
+        "tokens": sum(map(len, shards)), "documents": len(shards),
+        "shard_tokens": list(map(len, shards)), "dtype": dtype,
+    }  # fmt: skip
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return TokenStore(folder)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the project catches it."""
+
+
+class KillAfter:
+    """Raises `Killed` at the n-th rename of a finished file."""
+
+    def __init__(self, count):
+        self.left = count
+        self._rename = pathlib.Path.replace
+
+    def __call__(self, path, target):
+        if not self.left:
+            raise Killed
+        self.left -= 1
+        return self._rename(path, target)
+
+
+class WindowsTest(parameterized.TestCase):
+    @hypothesis.settings(
+        max_examples=100, deadline=None, derandomize=True, database=None
+    )
+    @hypothesis.given(
+        st.lists(st.integers(1, 12), min_size=1, max_size=6),
+        st.integers(1, 9),
+        st.sampled_from(["<u2", "<i4"]),
+    )
+    def test_every_token_is_reached_also_across_shards(self, sizes, length, t):
+        total = sum(sizes)
+        hypothesis.assume(total >= length)
+        stream = np.arange(total) + 60_000 * (t == "<i4") * 2
+        shards = np.split(stream, np.cumsum(sizes)[:-1])
+        folder = self.create_tempdir().full_path
+        store = write_store(folder, shards, t)
+        count = store.num_windows(length)
+        self.assertEqual(count, -(-total // length))
+        windows = store.windows(np.arange(count), length)
+        self.assertEqual(windows.dtype, np.int32)
+        self.assertEqual(set(windows.ravel()), set(stream))
+        for number, window in enumerate(windows):
+            start = min(number * length, total - length)
+            np.testing.assert_array_equal(
+                window, stream[start : start + length]
+            )
+        shutil.rmtree(folder)
+
+    def test_any_order_and_repeats(self):
+        store = write_store(self.create_tempdir().full_path, [range(10)])
+        got = store.windows(np.array([2, 0, 2]), 4)
+        self.assertEqual(
+            got.tolist(), [[6, 7, 8, 9], [0, 1, 2, 3], [6, 7, 8, 9]]
+        )
+
+    def test_more_shards_than_a_process_may_have_files_open(self):
+        before = len(list(pathlib.Path("/proc/self/fd").iterdir()))
+        with mock.patch.object(token_store, "_MAX_OPEN_SHARDS", 4):
+            store = write_store(
+                self.create_tempdir().full_path, [[i] for i in range(30)]
+            )
+            windows = store.windows(np.arange(10), 3)
+        self.assertEqual(windows.ravel().tolist(), list(range(30)))
+        after = len(list(pathlib.Path("/proc/self/fd").iterdir()))
+        self.assertLessEqual(after - before, 4)
+        del store
+        closed = len(list(pathlib.Path("/proc/self/fd").iterdir()))
+        self.assertEqual(closed, before)
+
+    def test_corpus_shorter_than_a_window(self):
+        store = write_store(self.create_tempdir().full_path, [range(7)])
+        self.assertEqual(store.num_windows(7), 1)
+        with self.assertRaisesRegex(
+            InputError, "got '7 tokens'; expected at least 8 tokens.*Take more"
+        ):
+            store.num_windows(8)
+
+
+class DamagedStoreTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path) / "s"
+        write_store(self.folder, [range(10), range(5)])
+
+    def refused(self, pattern):
+        with self.assertRaisesRegex(InputError, pattern):
+            TokenStore(self.folder)
+
+    @parameterized.parameters(0, 9, 11)
+    def test_truncated_shard(self, size):
+        with (self.folder / "shard-00001.tokens").open("r+b") as handle:
+            handle.truncate(size)
+        self.refused(f"shard-00001.*got {size}; expected 10 bytes.*Delete")
+
+    def test_missing_shard(self):
+        (self.folder / "shard-00001.tokens").unlink()
+        self.refused("shard-00001.tokens: is missing.*Delete the folder")
+
+    @parameterized.parameters(
+        ("", "index.json: is not JSON"),
+        ("{}", "index.json: is not the index of a token store"),
+        ("[1]", "is not the index"),
+        ('{"dtype": "x", "tokens": 1, "documents": 1, "shard_tokens": [1]}',
+         "is not the index"),
+    )  # fmt: skip
+    def test_foreign_index(self, content, pattern):
+        (self.folder / "index.json").write_text(content, encoding="utf-8")
+        self.refused(pattern)
+
+    def test_unfinished_store(self):
+        (self.folder / "index.json").unlink()
+        self.refused("index.json: no such file")
+
+
+class HoldOutTest(parameterized.TestCase):
+    def test_a_text_is_always_on_the_same_side(self):
+        texts = testing.documents(50)
+        sides = [is_held_out(text, 0.3) for text in texts]
+        self.assertEqual(sides, [is_held_out(text, 0.3) for text in texts])
+        # More held out keeps those that were.
+        more = [is_held_out(text, 0.6) for text in texts]
+        self.assertTrue(all(b for a, b in zip(sides, more, strict=True) if a))
+
+    def test_share_of_the_documents(self):
+        held = sum(is_held_out(f"text {i}", 0.1) for i in range(10_000))
+        self.assertBetween(held, 880, 1120)  # Four standard deviations.
+
+    def test_white_space_around_a_text_does_not_move_it(self):
+        # A text block has a line end, but for the last one of a file.
+        for text in testing.documents(50):
+            self.assertEqual(
+                is_held_out(text, 0.5), is_held_out(f"\n{text}\n", 0.5)
+            )
+
+    def test_duplicates_do_not_cross(self):
+        texts = testing.documents(60)
+        folder = self.create_tempdir().full_path
+        stores = prepare(
+            [*texts, *texts[::-1], *texts[:7]], testing.vocabulary(), folder,
+            holdout_fraction=0.3,
+        )  # fmt: skip
+        found = {split: documents_of(s) for split, s in stores.items()}
+        self.assertEmpty(set(found["train"]) & set(found["heldout"]))
+        self.assertCountEqual(
+            found["train"] + found["heldout"], texts * 2 + texts[:7]
+        )
+
+
+def documents_of(store):
+    """Texts of a store's documents."""
+    tokens = testing.stream_of(store)
+    vocabulary = testing.vocabulary()
+    ends = np.flatnonzero(tokens == vocabulary.eos_id) + 1
+    return [vocabulary.decode(d) for d in np.split(tokens, ends)[:-1]]
+
+
+class PrepareTest(parameterized.TestCase):
+    TEXTS = 45
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path) / "store"
+        # Small batches and shards, so that there are several of each.
+        self.enter_context(
+            mock.patch.object(token_store, "_BATCH_CHARACTERS", 900)
+        )
+        testing.vocabulary()  # Trained before any fault is injected.
+
+    def prepare(self, texts=None, folder=None, shard_tokens=500):
+        return prepare(
+            testing.documents(self.TEXTS) if texts is None else texts,
+            testing.vocabulary(),
+            folder or self.folder,
+            holdout_fraction=0.3,
+            shard_tokens=shard_tokens,
+        )
+
+    def test_all_documents_in_order_each_on_its_side(self):
+        stores = self.prepare()
+        texts = testing.documents(self.TEXTS)
+        for split, held in (("train", False), ("heldout", True)):
+            mine = [t for t in texts if is_held_out(t, 0.3) == held]
+            self.assertEqual(documents_of(stores[split]), mine)
+            self.assertEqual(stores[split].num_documents, len(mine))
+        shards = list((self.folder / "train").glob("*.tokens"))
+        self.assertGreater(len(shards), 3)
+
+    def test_shard_size_does_not_change_the_stream(self):
+        other = self.prepare(folder=self.folder / "x", shard_tokens=10**6)
+        for split, store in self.prepare().items():
+            np.testing.assert_array_equal(
+                testing.stream_of(store), testing.stream_of(other[split])
+            )
+
+    def test_a_prepared_store_is_not_read_anew(self):
+        self.prepare()
+
+        def texts():
+            raise AssertionError("read again")
+            yield
+
+        self.assertGreater(self.prepare(texts())["train"].num_tokens, 0)
+
+    def test_a_kill_at_any_rename_leaves_the_same_bytes_after_another_run(self):
+        whole = self.folder / "whole"
+        self.prepare(folder=whole)
+        expected = testing.contents(whole)
+        for count in range(1000):
+            folder = self.folder / f"killed-{count}"
+            killer = KillAfter(count)
+            try:
+                with mock.patch.object(
+                    pathlib.Path, "replace", lambda *a, k=killer: k(*a)
+                ):
+                    self.prepare(folder=folder)
+                break  # There were not so many renames.
+            except Killed:
+                self.prepare(folder=folder)
+            self.assertEqual(
+                testing.contents(folder), expected, f"rename {count}"
+            )
+        self.assertEqual(count, len(expected))
+
+    def test_a_kill_while_reading_or_writing(self):
+        self.prepare(folder=self.folder / "whole")
+        expected = testing.contents(self.folder / "whole")
+        texts = testing.documents(self.TEXTS)
+
+        def killed_at(number):
+            yield from texts[:number]
+            raise Killed
+
+        for number in range(0, self.TEXTS, 7):
+            with self.assertRaises(Killed):
+                self.prepare(killed_at(number))  # Each goes on with the last.
+            # What a kill inside a write leaves behind.
+            (self.folder / "train/.tmp-shard-00000.tokens-abc").write_bytes(
+                b"x"
+            )
+        self.prepare()
+        self.assertEqual(testing.contents(self.folder), expected | {
+            f"whole/{name}": data for name, data in expected.items()
+        })  # fmt: skip
+
+    def test_full_disk_leaves_nothing_half(self):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        with (
+            mock.patch.object(runkit_files.os, "fsync", full),
+            self.assertRaises(OSError),
+        ):
+            self.prepare()
+        self.assertEmpty(testing.contents(self.folder))
+
+    @parameterized.named_parameters(
+        ("no_document", [], "--dataset: the corpus holds no document"),
+        ("one_document", ["a"], "--dataset: no document fell into the"),
+    )
+    def test_too_few_documents(self, texts, pattern):
+        with self.assertRaisesRegex(InputError, pattern):
+            self.prepare(texts)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,224 @@
+"""Runs from a corpus to a preset: exact resume, refusals, use of the result."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest
+from sentencepiece import sentencepiece_model_pb2
+
+from runkit import InputError
+from runkit.errors import InterruptedRun
+from spactor_tf.config import overrides
+from spactor_tf.inference import pretrained
+from spactor_tf.training import pretrain_run as training
+from spactor_tf.training.metrics_log import MetricsLog
+from tests.support import testing
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+def crash_at(calls):
+    """Patches the log so that the process "dies" at the n-th step."""
+    add, count = MetricsLog.add, iter(range(1, 1000))
+
+    def dying(self, metrics):
+        what = calls.get(next(count))
+        if what == "sigterm":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif what == "crash":
+            raise Crash
+        add(self, metrics)
+
+    return mock.patch.object(MetricsLog, "add", dying)
+
+
+class RunTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.base = pathlib.Path(folder.name)
+        cls.config = testing.tiny_config(
+            **{
+                "data.dataset": testing.write_corpus(cls.base),
+                "objective.transition_step": 4,
+                "runtime.checkpoint_every": 2,
+                "runtime.log_every": 3,
+                "model.dropout": 0.1,
+            }
+        )
+        cls.whole = cls.run_once("whole")
+
+    @classmethod
+    def run_once(cls, name, config=None):
+        return training.pretrain(
+            config or cls.config, cls.base / name, cls.base / "cache"
+        )
+
+    def test_interrupted_runs_compute_the_same_bits(self):
+        """Once by SIGTERM in stage 1, once killed in stage 2."""
+        with crash_at({3: "sigterm"}), self.assertRaises(InterruptedRun):
+            self.run_once("broken")
+        with crash_at({4: "crash"}), self.assertRaises(Crash):
+            self.run_once("broken")  # Dies at step 7, one behind the save.
+        folder = self.run_once("broken")
+        self.assertEqual(
+            testing.without_timings(folder), testing.without_timings(self.whole)
+        )
+        mine, whole = (
+            testing.final_arrays(folder),
+            testing.final_arrays(self.whole),
+        )
+        self.assertEqual(set(mine), set(whole))
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+
+    def test_metrics_tell_stage_losses_and_heldout_figures(self):
+        records = testing.without_timings(self.whole)
+        self.assertEqual([r["step"] for r in records], [3, 4, 6, 8])
+        self.assertEqual(
+            [r["stage"] for r in records],
+            ["hybrid"] * 2 + ["span_corruption"] * 2,
+        )
+        for record in records:
+            self.assertIn("loss", record)
+            self.assertIn("flops", record)
+        self.assertIn("heldout_mlm_accuracy", records[1])
+        self.assertIn("heldout_sc_loss", records[3])
+        self.assertNotIn("mlm_loss", records[2])
+
+    def test_run_directory_is_complete(self):
+        names = {path.name for path in self.whole.iterdir()}
+        self.assertContainsSubset(
+            {
+                "config.json", "metrics.jsonl", "checkpoints", "preset",
+                "report.html", "tensorboard", "sc_loss.png",
+            },
+            names,
+        )  # fmt: skip
+        page = (self.whole / "report.html").read_text(encoding="utf-8")
+        self.assertIn("data:image/png;base64,", page)
+        self.assertIn("&lt;extra_id_0&gt;", page)
+        for link in ("http://", "https://", 'src="/'):
+            self.assertNotIn(link, page)
+        again = overrides.from_dict(
+            json.loads((self.whole / "config.json").read_text())
+        )
+        self.assertEqual(again, self.config)
+
+    def test_another_configuration_is_refused_with_the_difference(self):
+        other = overrides.override(self.config, {"seed": 1})
+        before = (self.whole / "metrics.jsonl").read_bytes()
+        with self.assertRaisesRegex(InputError, "seed: 0 -> 1"):
+            self.run_once("whole", other)
+        self.assertEqual((self.whole / "metrics.jsonl").read_bytes(), before)
+
+    def test_a_finished_run_only_writes_its_results_again(self):
+        shutil.copytree(self.whole, self.base / "again")
+        before = testing.without_timings(self.whole)
+        runtime = dataclasses.replace(self.config.runtime, keep_last=2)
+        self.run_once(
+            "again", dataclasses.replace(self.config, runtime=runtime)
+        )
+        self.assertEqual(testing.without_timings(self.base / "again"), before)
+
+    def test_bad_input_writes_nothing(self):
+        cases = {
+            "batch": ({"batch_size": 3, "accumulation_steps": 2}, "divisible"),
+            "corpus": ({"corruption.input_length": 1900}, "sentinels"),
+            "short": (
+                {"corruption.input_length": 1700, "data.max_documents": 40},
+                "shorter than one",
+            ),
+            "rows": (
+                {"data.vocabulary": str(self.base / "no")},
+                "no such|read",
+            ),
+            "init": ({"init_from": str(self.base)}, "neither a run"),
+            "glob": ({"data.dataset": "text:/nope/*"}, "no file matches"),
+        }
+        for name, (fields, message) in cases.items():
+            with self.subTest(name):
+                config = overrides.override(self.config, fields)
+                with self.assertRaisesRegex(InputError, message):
+                    self.run_once(f"bad-{name}", config)
+                self.assertFalse((self.base / f"bad-{name}").exists())
+
+    def test_preset_opens_in_a_process_without_this_package(self):
+        code = (
+            "import sys, keras_hub\n"
+            "lm = keras_hub.models.T5Seq2SeqLM.from_preset(sys.argv[1])\n"
+            "out = lm.generate(['dan <extra_id_0> me'], max_length=8)\n"
+            "assert isinstance(out[0], str), out\n"
+            "mine = [m for m in sys.modules if m.startswith('spactor')]\n"
+            "assert not mine, mine\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code, str(self.whole / "preset")],
+            cwd=self.base, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+
+    def test_load_pretrained_gives_the_trained_weights(self):
+        model = pretrained.load_pretrained(self.whole)
+        self.assertEqual(model.config, self.config)
+        embedding = testing.final_arrays(self.whole)["model/00000"]
+        np.testing.assert_array_equal(
+            model.backbone.token_embedding.embeddings, embedding
+        )
+        vectors = model.embed(["some text", "some text", "another one"])
+        self.assertEqual(vectors.shape, (3, self.config.model.hidden_dim))
+        np.testing.assert_array_equal(vectors[0], vectors[1])
+        self.assertLen(model.fill(["dan <extra_id_0> me"], max_span=8), 1)
+
+    def test_a_swapped_vocabulary_is_refused(self):
+        folder = self.base / "swapped"
+        shutil.copytree(self.whole / "preset", folder)
+        path = folder / "assets" / "tokenizer" / "vocabulary.spm"
+        proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+        first, second = proto.pieces[300], proto.pieces[301]
+        first.piece, second.piece = second.piece, first.piece
+        path.write_bytes(proto.SerializeToString())
+        with self.assertRaisesRegex(InputError, "trained with"):
+            pretrained.load_pretrained(folder)
+
+    def test_a_run_starts_from_a_preset(self):
+        config = overrides.override(
+            self.config,
+            {
+                "init_from": str(self.whole),
+                "train_steps": 1,
+                "objective.name": "span_corruption",
+            },
+        )
+        run = training.Run(config, self.base / "next", self.base / "cache")
+        for ours, theirs in zip(
+            run.model.backbone.get_weights(),
+            pretrained.load_pretrained(self.whole).backbone.get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_an_unfinished_run_is_named_as_such(self):
+        folder = self.base / "unfinished"
+        (folder / "checkpoints").mkdir(parents=True)
+        with self.assertRaisesRegex(InputError, "not finished"):
+            pretrained.load_pretrained(folder)
+
+
+if __name__ == "__main__":
+    absltest.main()

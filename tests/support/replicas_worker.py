@@ -1,0 +1,77 @@
+"""Trains a few steps under one strategy; run as a process by a test.
+
+    python -m tests.support.replicas_worker STRATEGY OUTPUT.npz [UNEQUAL]
+
+Writes losses of every step and the final weights. STRATEGY is "none",
+"mirrored" (two logical CPUs) or "multi_worker" (by TF_CONFIG). With UNEQUAL the
+second half of every batch loses most of its targets, so that replicas hold
+different numbers of tokens.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+STEPS, TRANSITION = 4, 2
+
+
+def main(strategy_name: str, output: str, unequal: bool) -> None:
+    """Trains and writes the result."""
+    if strategy_name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+    from spactor_tf.training import distribution
+
+    strategy = distribution.make_strategy(strategy_name)
+
+    from spactor_tf.data.dataset import Pipeline, train_pipeline
+    from spactor_tf.model.pretrainer import SpactorPretrainer
+    from spactor_tf.training.optimizers import build_optimizer
+    from tests.support import testing
+
+    config = testing.tiny_config(
+        **{
+            "objective.transition_step": TRANSITION,
+            "optimizer.clip_norm": 0.5,
+            "train_steps": STEPS,
+        }
+    )
+    with strategy.scope():
+        model = SpactorPretrainer(config, testing.vocabulary())
+        model.compile(optimizer=build_optimizer(config.optimizer, STEPS))
+    folder = pathlib.Path(output).parent / f"tokens-{pathlib.Path(output).stem}"
+    pipeline = train_pipeline(
+        config,
+        testing.token_stores(folder)["train"],
+        testing.vocabulary(),
+        True,
+    )
+    if unequal:
+        examples = Pipeline.examples
+
+        def shorter(self, index):
+            batch = examples(self, index)
+            half = index % config.batch_size >= config.batch_size // 2
+            column = tf.range(self.lengths.target_length)[tf.newaxis]
+            cut = half[:, tf.newaxis] & (column >= 3)
+            batch["decoder_targets"] = tf.where(
+                cut, 0, batch["decoder_targets"]
+            )
+            return batch
+
+        Pipeline.examples = shorter
+    batches = iter(distribution.distribute(pipeline, strategy, 0, STEPS))
+    losses = []
+    for _ in range(STEPS):
+        model.make_train_function()
+        metrics = model.train_function(batches)
+        losses.append([float(metrics["loss"]), float(metrics["gradient_norm"])])
+    arrays = {f"w{i}": v.value.numpy() for i, v in enumerate(model.variables)}
+    np.savez(output, losses=np.array(losses), **arrays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], "UNEQUAL" in sys.argv[3:])
