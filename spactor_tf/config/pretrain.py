@@ -113,8 +113,8 @@ class DataConfig:
     """Where text comes from and how it becomes tokens.
 
     Attributes:
-        dataset: "docstrings", "text:GLOB", "GLOB.jsonl:FIELD" as
-            "text:GLOB:FIELD", or "tfds:NAME[:SPLIT][:FEATURE]".
+        dataset: `docstrings`, `text:GLOB`, `text:GLOB:FIELD` for JSON Lines,
+            or `tfds:NAME[:SPLIT][:FEATURE]`.
         vocabulary: path of a SentencePiece model, or "train" to train one on
             the corpus.
         vocabulary_sample_characters: text that the vocabulary is trained on.
