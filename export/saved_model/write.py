@@ -21,8 +21,8 @@ from export.saved_model import records, server_config
 from export.saved_model.verify import MODEL_CARD, verify_saved_model
 from export.saved_model.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
-from spactor_tf.classifier.classifier import HEAD, TextClassifier
-from spactor_tf.classifier.classifier_files import load_classifier
+from spactor_tf.classifier.classifier import TextClassifier
+from spactor_tf.classifier.files import HEAD, load_classifier
 from spactor_tf.config import overrides
 from spactor_tf.inference.pretrained import Pretrained, load_pretrained
 
