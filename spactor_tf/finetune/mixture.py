@@ -75,9 +75,10 @@ def tokenized_task(
     if missing or not examples:
         raise InputError(
             "has examples without a target" if missing else "is empty",
-            where=f"training split of {name}", got=missing[:3] or None,
+            where=f"training split of {name}",
+            got=missing[:3] or None,
             expected="labeled examples",
-        )  # fmt: skip
+        )
     return TokenizedTask(
         name,
         encode_texts(vocabulary, [e.inputs for e in examples], input_length),

@@ -84,23 +84,30 @@ def write_seeds_report(
         The path of the page.
     """
     report = Report(f"Fine-tuning on {config.task}: seeds", folder)
-    report.table(["", "value"], [
-        ("weights", _weights(config)),
-        ("seeds", ", ".join(map(str, summary["seeds"]))),
-    ])  # fmt: skip
+    report.table(
+        ["", "value"],
+        [
+            ("weights", _weights(config)),
+            ("seeds", ", ".join(map(str, summary["seeds"]))),
+        ],
+    )
     report.heading("Metrics of the best weights, over seeds")
     report.table(
         ["task", "split", "metric", "mean", "standard error", "values"],
         [
             (
-                task, split, name, value["mean"],
-                "" if value["standard_error"] is None
+                task,
+                split,
+                name,
+                value["mean"],
+                ""
+                if value["standard_error"] is None
                 else float(value["standard_error"]),
                 ", ".join(f"{v:.2f}" for v in value["values"]),
             )
             for task, split, name, value in metric_rows(summary)
         ],
-    )  # fmt: skip
+    )
     records = {
         name: read_metrics(run / "metrics.jsonl")
         for name, run in runs.items()

@@ -69,8 +69,9 @@ def finetune(
     if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
         raise InputError(
             "holds the results of several seeds, and no run of its own",
-            where=str(folder), remedy="Name another --output_dir",
-        )  # fmt: skip
+            where=str(folder),
+            remedy="Name another --output_dir",
+        )
     if not (folder / RESULTS).is_file():
         FinetuneRun(config, folder, data_dir).execute()
     check_same_config(config, folder)
@@ -130,9 +131,12 @@ class FinetuneRun(TrainingRun):
         self.mixture = self._load_mixture() if config.train_steps else None
         self.model = self._build_model(start)
         self.predictor = Predictor(
-            self.model.backbone, self.vocabulary, config.data.input_length,
-            config.data.target_length, config.evaluation.batch_size,
-        )  # fmt: skip
+            self.model.backbone,
+            self.vocabulary,
+            config.data.input_length,
+            config.data.target_length,
+            config.evaluation.batch_size,
+        )
         self.stopping = EarlyStopping(config.evaluation.patience)
 
     # --- Data ---------------------------------------------------------------
@@ -161,10 +165,12 @@ class FinetuneRun(TrainingRun):
         """A split to evaluate, with the exemplars that are wanted."""
         length = self.config.data.input_length
         return few_shot.load_with_exemplars(
-            task, split, self.config.evaluation.shots,
+            task,
+            split,
+            self.config.evaluation.shots,
             lambda text: len(self.vocabulary.encode([text])[0]) < length,
             self._data_dir,
-        )  # fmt: skip
+        )
 
     def _check_test(self) -> None:
         """Refuses wanted test splits that are not there, before any step."""
@@ -183,15 +189,22 @@ class FinetuneRun(TrainingRun):
             examples = task.load("train", data.train_examples, self._data_dir)
             parts.append(
                 tokenized_task(
-                    task.name, examples, self.vocabulary,
-                    data.input_length, data.target_length,
+                    task.name,
+                    examples,
+                    self.vocabulary,
+                    data.input_length,
+                    data.target_length,
                 )
-            )  # fmt: skip
+            )
         return Mixture(
-            tuple(parts), data.examples_cap, self.config.batch_size,
-            self.config.seed, data.input_length, data.target_length,
+            tuple(parts),
+            data.examples_cap,
+            self.config.batch_size,
+            self.config.seed,
+            data.input_length,
+            data.target_length,
             static=self.config.runtime.strategy == "tpu",
-        )  # fmt: skip
+        )
 
     def _build_model(self, start: Pretrained) -> SpactorPretrainer:
         config = self.config
@@ -281,9 +294,11 @@ class FinetuneRun(TrainingRun):
         if best is not None:
             self.checkpoints.restore(self.variables(), step=best)
         save_pretrained(
-            self.folder / "preset", self.model.backbone, self.vocabulary,
+            self.folder / "preset",
+            self.model.backbone,
+            self.vocabulary,
             self.model.config,
-        )  # fmt: skip
+        )
         results = {
             "steps": self.step,
             "best_step": best or 0,
@@ -341,6 +356,7 @@ def _check_labels(
     if longest > config.data.target_length:
         raise InputError(
             f"a label word of {task.name} is longer than a target may be",
-            where="--target_length", got=config.data.target_length,
+            where="--target_length",
+            got=config.data.target_length,
             expected=f"at least {longest}",
-        )  # fmt: skip
+        )

@@ -51,8 +51,9 @@ def finetune_seeds(
     if not seeds or len(set(seeds)) < len(seeds) or parallel_runs < 1:
         raise InputError(
             "must be different numbers, at least one",
-            where="--seeds and --parallel_runs", got=(seeds, parallel_runs),
-        )  # fmt: skip
+            where="--seeds and --parallel_runs",
+            got=(seeds, parallel_runs),
+        )
     from spactor_tf.finetune.report import write_seeds_report
     from spactor_tf.finetune.run import FinetuneRun, finetune
 
@@ -60,8 +61,9 @@ def finetune_seeds(
     if (folder / "config.json").is_file():
         raise InputError(
             "holds a single run, whose results would be lost",
-            where=str(folder), remedy="Name another --output_dir",
-        )  # fmt: skip
+            where=str(folder),
+            remedy="Name another --output_dir",
+        )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     runs = {f"seed-{c.seed}": c for c in configs}
     if parallel_runs == 1:

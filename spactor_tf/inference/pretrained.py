@@ -240,10 +240,11 @@ def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
     if vocabulary.fingerprint != expected:
         raise InputError(
             "is not the vocabulary that the model was trained with",
-            where=str(folder / _TOKENIZER), got=vocabulary.fingerprint[:16],
+            where=str(folder / _TOKENIZER),
+            got=vocabulary.fingerprint[:16],
             expected=str(expected)[:16],
             remedy="Put back the vocabulary that was saved with the preset",
-        )  # fmt: skip
+        )
 
 
 def preset_dir(path: str | os.PathLike) -> pathlib.Path:

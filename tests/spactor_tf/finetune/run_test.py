@@ -86,12 +86,19 @@ class RunTest(finetune_case.Base):
         names = {path.name for path in self.whole.iterdir()}
         self.assertContainsSubset(
             {
-                "config.json", "metrics.jsonl", "checkpoints", "preset",
-                "report.html", "tensorboard", "loss.png", "results.json",
-                "validation_toy_accuracy.png", "predictions",
+                "config.json",
+                "metrics.jsonl",
+                "checkpoints",
+                "preset",
+                "report.html",
+                "tensorboard",
+                "loss.png",
+                "results.json",
+                "validation_toy_accuracy.png",
+                "predictions",
             },
             names,
-        )  # fmt: skip
+        )
         again = overrides.from_dict(
             read_json(self.whole / "config.json"), FinetuneConfig
         )
@@ -179,8 +186,9 @@ class LearningTest(finetune_case.Base):
     def test_patience_is_the_configuration_s_after_a_resume(self):
         run = finetune.FinetuneRun(
             self.config(**{"evaluation.patience": 3}),
-            self.base / "none", self.base,
-        )  # fmt: skip
+            self.base / "none",
+            self.base,
+        )
         stored = finetune.EarlyStopping(1, best=5.0, best_step=4, stale=2)
         run.take_state({"stopping": dataclasses.asdict(stored)})
         self.assertEqual(run.stopping, dataclasses.replace(stored, patience=3))
