@@ -88,9 +88,11 @@ class StepPipeline(abc.ABC):
         """
         if self.batch_size % replicas:
             raise InputError(
-                f"is not divisible by {replicas} replicas", where="batch_size",
-                got=self.batch_size, expected=f"a multiple of {replicas}",
-            )  # fmt: skip
+                f"is not divisible by {replicas} replicas",
+                where="batch_size",
+                got=self.batch_size,
+                expected=f"a multiple of {replicas}",
+            )
         local = replicas if local_replicas is None else local_replicas
         rows = self.batch_size // replicas
 

@@ -123,19 +123,27 @@ class PipelineTest(parameterized.TestCase):
 
     @parameterized.parameters(
         # replicas, hosts
-        (1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (8, 2),
-    )  # fmt: skip
+        (1, 1),
+        (2, 1),
+        (4, 1),
+        (2, 2),
+        (4, 2),
+        (8, 2),
+    )
     def test_replicas_and_hosts_share_the_same_global_batch(self, n, hosts):
         local = n // hosts
         parts = [
             batches(
                 self.pipeline.dataset(
-                    1, 4, replicas=n, first_replica=host * local,
+                    1,
+                    4,
+                    replicas=n,
+                    first_replica=host * local,
                     local_replicas=local,
                 )
             )
             for host in range(hosts)
-        ]  # fmt: skip
+        ]
         for step in range(3):
             rows = [
                 part[step * local + replica]
@@ -198,11 +206,14 @@ class PipelineTest(parameterized.TestCase):
         index = np.arange(3) * windows  # Some window of three passes.
         order = shuffled(np.arange(3 * windows), windows, self.config.seed)
         same = [
-            p * windows + int(np.flatnonzero(
-                order[p * windows : (p + 1) * windows] == order[0]
-            )[0])
+            p * windows
+            + int(
+                np.flatnonzero(
+                    order[p * windows : (p + 1) * windows] == order[0]
+                )[0]
+            )
             for p in range(len(index))
-        ]  # fmt: skip
+        ]
         examples = self.pipeline.examples(tf.constant(same, tf.int64))
         inputs = examples["encoder_tokens"].numpy()
         targets = examples["decoder_targets"].numpy()

@@ -55,8 +55,9 @@ class FlopsTest(parameterized.TestCase):
         self.assertEqual(parts["rtd_head"], 2 * n * 32 * 33)
 
     @parameterized.product(
-        stage=list(Stage), v1_1=(False, True),
-    )  # fmt: skip
+        stage=list(Stage),
+        v1_1=(False, True),
+    )
     def test_within_five_percent_of_the_profiler(self, stage, v1_1):
         name = {
             Stage.HYBRID: "hybrid",
