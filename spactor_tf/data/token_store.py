@@ -108,12 +108,8 @@ class TokenStore:
                 remedy=_PREPARE_ANEW,
             )
 
-    def num_windows(self, length: int) -> int:
-        """Windows of that length in one pass over all tokens.
-
-        Raises:
-            InputError: the split is shorter than one window.
-        """
+    def check_window(self, length: int) -> None:
+        """Raises InputError if the split is shorter than one window."""
         if self.num_tokens < length:
             raise InputError(
                 "the corpus is shorter than one window",
@@ -122,6 +118,14 @@ class TokenStore:
                 expected=f"at least {length} tokens",
                 remedy="Take more text or a smaller corruption.input_length",
             )
+
+    def num_windows(self, length: int) -> int:
+        """Returns the windows of that length in one pass over all tokens.
+
+        Raises:
+            InputError: the split is shorter than one window.
+        """
+        self.check_window(length)
         return -(-self.num_tokens // length)
 
     def windows(self, numbers: np.ndarray, length: int) -> np.ndarray:

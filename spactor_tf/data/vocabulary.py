@@ -38,10 +38,6 @@ PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 MASK_PIECE = "<mask>"
 _SPACE = "\u2581"  # Stands for a space in pieces.
 _MAX_SENTENCE_BYTES = 4096
-_CONTROL_PIECES = {
-    **{"pad_id": PAD_ID, "eos_id": EOS_ID, "unk_id": UNK_ID},
-    **{"pad_piece": "<pad>", "eos_piece": "</s>", "unk_piece": "<unk>"},
-}
 
 
 def sentinel_piece(index: int) -> str:
@@ -117,14 +113,10 @@ class Vocabulary:
         nor sampled as replacements.
         """
         control = [self.pad_id, self.eos_id, self.mask_id]
-        unused = [
-            index
-            for index, piece in enumerate(self._model.pieces)
-            if piece.type == _Piece.UNUSED
-        ]
-        return np.concatenate([control, self.sentinel_ids, unused]).astype(
-            np.int32
-        )
+        pieces = enumerate(self._model.pieces)
+        unused = [i for i, piece in pieces if piece.type == _Piece.UNUSED]
+        ids = np.concatenate([control, self.sentinel_ids, unused])
+        return ids.astype(np.int32)
 
     def padded(self, rows: int) -> Vocabulary:
         """Returns this vocabulary with unused pieces up to `rows`.
@@ -154,8 +146,7 @@ class Vocabulary:
         """
         base = _ModelProto()
         base.CopyFrom(self._model)
-        special = {self.mask_id, *self.sentinel_ids.tolist()}
-        for index in special:
+        for index in {self.mask_id, *self.sentinel_ids.tolist()}:
             base.pieces[index].type = _Piece.UNUSED
         return _tokenizer(base.SerializeToString(deterministic=True))
 
@@ -264,7 +255,12 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             allow_whitespace_only_pieces=True,
             max_sentence_length=_MAX_SENTENCE_BYTES,
             bos_id=-1,
-            **_CONTROL_PIECES,
+            pad_id=PAD_ID,
+            eos_id=EOS_ID,
+            unk_id=UNK_ID,
+            pad_piece="<pad>",
+            eos_piece="</s>",
+            unk_piece="<unk>",
             hard_vocab_limit=True,
             minloglevel=2,
         )

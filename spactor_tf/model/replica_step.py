@@ -159,11 +159,7 @@ def _split(value: Any, slices: int) -> Any:
 
 
 def _gradients(
-    model: Any,
-    batch: Any,
-    stage: Stage,
-    scale: dict[str, Any],
-    variables: list,
+    model: Any, batch: Any, stage: Stage, scale: dict[str, Any], variables: list
 ) -> tuple[list, dict[str, Any]]:
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:

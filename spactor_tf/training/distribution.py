@@ -11,7 +11,7 @@ import tensorflow as tf
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.config.pretrain import STRATEGIES
-from spactor_tf.data.dataset import StepPipeline
+from spactor_tf.data.step_pipeline import StepPipeline
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:

@@ -13,7 +13,7 @@ import numpy as np
 from runkit.report import Report, new_figure
 from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
-from spactor_tf.data.dataset import Pipeline
+from spactor_tf.data.pretraining import Pipeline
 from spactor_tf.model import flops
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.generator import put_positions, sample_replacements

@@ -23,7 +23,7 @@ import pathlib
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
 from spactor_tf.data.corruption import corruption_lengths
-from spactor_tf.data.dataset import (
+from spactor_tf.data.pretraining import (
     Pipeline,
     evaluation_pipeline,
     train_pipeline,

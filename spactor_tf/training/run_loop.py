@@ -17,7 +17,7 @@ from typing import Any
 from runkit import InputError, Progress, read_json, write_json
 from runkit.errors import InterruptedRun
 from spactor_tf.config.fields import diff, from_dict, to_dict
-from spactor_tf.data.dataset import StepPipeline
+from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer

@@ -92,8 +92,7 @@ class OverrideTest(parameterized.TestCase):
         old = testing.tiny_config()
         new = override(old, {"seed": "5", "model.dropout": "0.1"})
         self.assertCountEqual(
-            diff(old, new),
-            ["model.dropout: 0.0 -> 0.1", "seed: 0 -> 5"],
+            diff(old, new), ["model.dropout: 0.0 -> 0.1", "seed: 0 -> 5"]
         )
 
     def test_runtime_is_no_difference(self):
