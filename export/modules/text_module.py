@@ -143,9 +143,7 @@ class TextModule(tf.Module):
         text = tf.concat(
             [text, tf.fill([tf.cast(tf.size(text) == 0, tf.int32)], "")], 0
         )
-        return encode_in_graph(
-            self._tokenizer, text, self.options.input_length
-        )
+        return encode_in_graph(self._tokenizer, text, self.options.input_length)
 
     def _encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return self._encoder.value(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runkit.report import Report, new_figure
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.training.metrics_log import read_metrics
 
@@ -167,5 +167,5 @@ def _weights(config: FinetuneConfig) -> str:
 
 def _configuration(report: Report, config: FinetuneConfig) -> None:
     report.heading("Configuration")
-    flat = overrides.flatten(overrides.to_dict(config))
+    flat = flatten(to_dict(config))
     report.table(["field", "value"], [(k, repr(v)) for k, v in flat.items()])

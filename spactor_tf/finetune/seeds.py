@@ -21,7 +21,7 @@ from typing import Any
 from runkit import InputError, read_json, write_json
 from runkit.averages import mean_and_error
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 
 
@@ -162,7 +162,7 @@ def _command(
     data_dir: str | os.PathLike | None,
 ) -> list[str]:
     """The binary's command line of one run."""
-    fields = overrides.flatten(overrides.to_dict(config))
+    fields = flatten(to_dict(config))
     command = [sys.executable, "-m", "spactor_tf.finetune_main"]
     command += [f"--set={name}={value}" for name, value in fields.items()]
     command += [f"--output_dir={folder}"]

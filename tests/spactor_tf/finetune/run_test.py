@@ -16,7 +16,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError, read_json
 from runkit.errors import InterruptedRun
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import from_dict
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune import run as finetune
 from spactor_tf.finetune.seeds import finetune_seeds, summarize
@@ -99,9 +99,7 @@ class RunTest(finetune_case.Base):
             },
             names,
         )
-        again = overrides.from_dict(
-            read_json(self.whole / "config.json"), FinetuneConfig
-        )
+        again = from_dict(read_json(self.whole / "config.json"), FinetuneConfig)
         self.assertEqual(again, self.config())
         page = (self.whole / "report.html").read_text(encoding="utf-8")
         self.assertIn("data:image/png;base64,", page)
