@@ -29,7 +29,7 @@ from export.saved_model.write import (
     write_version,
 )
 from runkit import InputError
-from spactor_tf.config.model import require
+from runkit.checks import require
 
 SCANN_OPS = (
     "Scann>ScannSearchBatched",

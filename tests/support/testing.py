@@ -9,8 +9,10 @@ from unittest import mock
 import numpy as np
 from absl import flags
 
-from spactor_tf.config import overrides, presets
+from runkit import flag_values
+from spactor_tf.config import presets
 from spactor_tf.config import pretrain as config_lib
+from spactor_tf.config.fields import override
 from spactor_tf.data import token_store
 from spactor_tf.data import vocabulary as vocabulary_lib
 from spactor_tf.training import metrics_log
@@ -46,9 +48,7 @@ def tiny_config(**fields: Any) -> config_lib.PretrainConfig:
     Args:
         **fields: {"section.field": value}, given as `**{...}`.
     """
-    config = overrides.override(
-        presets.get_preset("tiny"), {**_SMALL_FIELDS, **fields}
-    )
+    config = override(presets.get_preset("tiny"), {**_SMALL_FIELDS, **fields})
     config.validate()
     return config
 
@@ -114,7 +114,10 @@ def main_flags(module, **values):
     Several binaries are tested in one process, and define the same names.
     """
     own = flags.FlagValues()
-    module._define_flags(own)
+    if hasattr(module, "FLAG_TABLE"):
+        flag_values.define_flags(module.FLAG_TABLE, own)
+    else:
+        module._define_flags(own)
     own(["main"])
     for name, value in values.items():
         setattr(own, name, value)
