@@ -79,9 +79,11 @@ class Client:
         host, _, port = address.rpartition(":")
         if not host or "/" in address or not port.isdigit():
             raise InputError(
-                "is not an address", where="address", got=address,
+                "is not an address",
+                where="address",
+                got=address,
                 expected="host:port",
-            )  # fmt: skip
+            )
         kind = _GrpcTransport if transport == "grpc" else _RestTransport
         self._transport = kind(address, model_name, version)
         self._batch_size, self._deadline = batch_size, deadline_seconds

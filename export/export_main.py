@@ -23,8 +23,11 @@ from runkit.flag_values import check_flags
 FLAGS = flags.FLAGS
 _OPTIONS = (
     ("prefix", flags.DEFINE_string, "Put before every text of classify."),
-    ("input_length", flags.DEFINE_integer, "Tokens read of a text; default: "
-     "what the run was trained on."),
+    (
+        "input_length",
+        flags.DEFINE_integer,
+        "Tokens read of a text; default: what the run was trained on.",
+    ),
     ("max_output_length", flags.DEFINE_integer, "Tokens generated at most."),
     ("decoding", flags.DEFINE_string, "greedy, temperature or beam."),
     ("temperature", flags.DEFINE_float, "Divides the logits of temperature."),
@@ -32,7 +35,7 @@ _OPTIONS = (
     ("num_beams", flags.DEFINE_integer, "Hypotheses of beam."),
     ("length_penalty", flags.DEFINE_float, "Exponent of the length for beam."),
     ("unit_norm", flags.DEFINE_bool, "Embeddings have norm 1."),
-)  # fmt: skip
+)
 
 
 def _define_flags() -> None:
@@ -82,10 +85,12 @@ def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
     """A classifier has its classes from its training."""
     if given is not None and tuple(given) != tuple(classes):
         raise InputError(
-            "are not the classes of this classifier", where="--labels",
-            got=",".join(given), expected=",".join(classes),
+            "are not the classes of this classifier",
+            where="--labels",
+            got=",".join(given),
+            expected=",".join(classes),
             remedy="Leave the flag out",
-        )  # fmt: skip
+        )
 
 
 def main(argv: Sequence[str]) -> None:

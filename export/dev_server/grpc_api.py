@@ -102,9 +102,12 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         if not examples:
             raise ServiceError("INVALID_ARGUMENT", "Input is empty")
         version, name, outputs = self.service.predict(
-            spec.name, _version(spec), name, {"inputs": examples},
+            spec.name,
+            _version(spec),
+            name,
+            {"inputs": examples},
             context.time_remaining(),
-        )  # fmt: skip
+        )
         response = classification_pb2.ClassificationResponse()
         _fill_spec(response.model_spec, spec.name, version, name)
         for labels, scores in zip(

@@ -122,10 +122,11 @@ class ModelStore:
         found = versions(self._base_path)
         if not found:
             raise InputError(
-                "holds no version", where=str(self._base_path),
+                "holds no version",
+                where=str(self._base_path),
                 expected="directories with integer names, as export_main "
                 "writes them",
-            )  # fmt: skip
+            )
         self.refresh()
         if self._current is None:
             raise InputError(

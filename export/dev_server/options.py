@@ -44,14 +44,25 @@ class ServerOptions:
         for name in ("port", "rest_api_port"):
             value = getattr(self, name)
             require(
-                0 <= value < 2**16, "is not a port", name, value,
+                0 <= value < 2**16,
+                "is not a port",
+                name,
+                value,
                 expected="0 to 65535",
-            )  # fmt: skip
+            )
         require_positive(
-            self, "server", "max_batch_size", "max_waiting", "poll_seconds",
-            "max_message_bytes", "request_timeout_seconds", "workers",
-        )  # fmt: skip
+            self,
+            "server",
+            "max_batch_size",
+            "max_waiting",
+            "poll_seconds",
+            "max_message_bytes",
+            "request_timeout_seconds",
+            "workers",
+        )
         require(
-            self.batch_timeout_micros >= 0, "is negative",
-            "batch_timeout_micros", self.batch_timeout_micros,
-        )  # fmt: skip
+            self.batch_timeout_micros >= 0,
+            "is negative",
+            "batch_timeout_micros",
+            self.batch_timeout_micros,
+        )

@@ -140,6 +140,8 @@ class DevServer:
 
 def _port_in_use(name: str, port: int) -> InputError:
     return InputError(
-        "the port is in use, or not ours to take", where=f"--{name}",
-        got=port, remedy="Choose another, or 0 for a free one",
-    )  # fmt: skip
+        "the port is in use, or not ours to take",
+        where=f"--{name}",
+        got=port,
+        remedy="Choose another, or 0 for a free one",
+    )

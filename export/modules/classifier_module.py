@@ -32,8 +32,9 @@ class ClassifierModule(TextModule):
         if options.prefix:
             raise InputError(
                 "a classifier reads texts without a prefix",
-                where="options.prefix", got=options.prefix,
-            )  # fmt: skip
+                where="options.prefix",
+                got=options.prefix,
+            )
         backbone = classifier.pretrained.backbone
         kernel, bias = classifier.head_weights()
         self._kernel = tf.Variable(kernel, trainable=False, name="head_kernel")

@@ -36,13 +36,16 @@ class ServingOptions(SearchOptions):
         super().validate()
         require_positive(self, "options", "input_length")
         require(
-            len(self.labels) >= 2, "are fewer than two",
-            "options.labels", self.labels,
+            len(self.labels) >= 2,
+            "are fewer than two",
+            "options.labels",
+            self.labels,
             remedy="A margin needs a first and a second label",
-        )  # fmt: skip
+        )
         require(
             len(set(self.labels)) == len(self.labels)
             and all(label.strip() for label in self.labels),
             "holds an empty or a repeated label word",
-            "options.labels", self.labels,
-        )  # fmt: skip
+            "options.labels",
+            self.labels,
+        )

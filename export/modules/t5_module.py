@@ -40,9 +40,12 @@ class ServingModule(TextModule):
 
     def __init__(self, backbone: Any, vocabulary: Any, options: ServingOptions):
         super().__init__(
-            backbone, vocabulary, options,
-            labels=options.labels, variables=backbone.variables,
-        )  # fmt: skip
+            backbone,
+            vocabulary,
+            options,
+            labels=options.labels,
+            variables=backbone.variables,
+        )
         self._vocabulary_size = vocabulary.size
         self._targets = label_targets(vocabulary, options.labels)
         self._decoder = Untracked(CachedDecoder(backbone))

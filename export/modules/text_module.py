@@ -53,8 +53,10 @@ class TextModule(tf.Module):
     """
 
     signature_names: tuple[str, ...] = (
-        "embed", "classify", "classify_examples",
-    )  # fmt: skip
+        "embed",
+        "classify",
+        "classify_examples",
+    )
 
     def __init__(
         self,

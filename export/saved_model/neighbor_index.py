@@ -173,9 +173,11 @@ def export_neighbor_index(
         text_module = serving_module(model, options)
         require(
             text_module.hidden_dim == embeddings.shape[1],
-            "are not of this model", "embeddings", embeddings.shape,
+            "are not of this model",
+            "embeddings",
+            embeddings.shape,
             expected=f"[rows, {text_module.hidden_dim}]",
-        )  # fmt: skip
+        )
     searcher = _scann_searcher(embeddings, num_neighbors) if use_scann else None
     module = NeighborModule(
         embeddings, cluster_ids, num_neighbors, text_module, searcher
@@ -213,41 +215,54 @@ def _checked(
     cluster_ids = np.asarray(cluster_ids)
     require(
         embeddings.ndim == 2 and len(embeddings) > 0,
-        "are no filled matrix", "embeddings", embeddings.shape,
+        "are no filled matrix",
+        "embeddings",
+        embeddings.shape,
         expected="[rows, dim]",
-    )  # fmt: skip
+    )
     require(
         cluster_ids.shape == embeddings.shape[:1]
         and np.issubdtype(cluster_ids.dtype, np.integer),
-        "do not fit the embeddings", "cluster_ids",
+        "do not fit the embeddings",
+        "cluster_ids",
         (cluster_ids.shape, str(cluster_ids.dtype)),
         expected=f"{len(embeddings)} integers",
-    )  # fmt: skip
+    )
     require(
-        0 < num_neighbors <= len(embeddings), "is out of range",
-        "num_neighbors", num_neighbors, expected=f"1 to {len(embeddings)}",
-    )  # fmt: skip
+        0 < num_neighbors <= len(embeddings),
+        "is out of range",
+        "num_neighbors",
+        num_neighbors,
+        expected=f"1 to {len(embeddings)}",
+    )
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     require(
-        bool(np.isfinite(norms).all()), "are not finite", "embeddings",
+        bool(np.isfinite(norms).all()),
+        "are not finite",
+        "embeddings",
         "nan or infinity",
-    )  # fmt: skip
+    )
     return embeddings / np.maximum(norms, 1e-12), cluster_ids
 
 
 def _scann_searcher(embeddings: np.ndarray, num_neighbors: int) -> Any:
     rows = len(embeddings)
     require(
-        rows >= _LEAST_FOR_SCANN, "are too few for ScaNN", "embeddings", rows,
-        expected=f">= {_LEAST_FOR_SCANN}", remedy="Use the exact search",
-    )  # fmt: skip
+        rows >= _LEAST_FOR_SCANN,
+        "are too few for ScaNN",
+        "embeddings",
+        rows,
+        expected=f">= {_LEAST_FOR_SCANN}",
+        remedy="Use the exact search",
+    )
     try:
         from scann.scann_ops.py import scann_ops
     except ImportError:
         raise InputError(
-            "ScaNN is not installed", where="use_scann",
+            "ScaNN is not installed",
+            where="use_scann",
             remedy="pip install 'spactor-al[scann]'",
-        ) from None  # fmt: skip
+        ) from None
     leaves = round(rows**0.5)
     builder = scann_ops.builder(embeddings, num_neighbors, "dot_product")
     builder = builder.tree(leaves, min(leaves, _LEAVES_SEARCHED), rows)

@@ -49,9 +49,10 @@ def serving_apis() -> Any:
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
         raise InputError(
-            "tensorflow-serving-api is not installed", where="export",
+            "tensorflow-serving-api is not installed",
+            where="export",
             remedy="pip install 'spactor-al[serving]'",
-        ) from None  # fmt: skip
+        ) from None
     return prediction_log_pb2
 
 

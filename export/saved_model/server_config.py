@@ -109,9 +109,10 @@ def check_configs(folder: pathlib.Path) -> None:
     if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != most):
         raise InputError(
             "must ascend and end with max_batch_size",
-            where=f"{folder / BATCHING}: allowed_batch_sizes", got=sizes,
+            where=f"{folder / BATCHING}: allowed_batch_sizes",
+            got=sizes,
             expected=f"..., {most}",
-        )  # fmt: skip
+        )
 
 
 def _parse(path: pathlib.Path, message: Any) -> Any:

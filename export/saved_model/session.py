@@ -35,9 +35,10 @@ class SessionModel:
         self.path = pathlib.Path(path)
         if not (self.path / "saved_model.pb").is_file():
             raise InputError(
-                "is not a SavedModel", where=str(path),
+                "is not a SavedModel",
+                where=str(path),
                 expected="the directory of one version, with saved_model.pb",
-            )  # fmt: skip
+            )
         _load_custom_ops(self.path)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
@@ -79,16 +80,19 @@ class SessionModel:
         """
         if signature not in self.signatures:
             raise InputError(
-                "unknown signature", where="request", got=signature,
+                "unknown signature",
+                where="request",
+                got=signature,
                 remedy=closest(signature, self.signatures),
-            )  # fmt: skip
+            )
         known = self.signatures[signature].inputs
         for name in set(inputs) ^ set(known):
             raise InputError(
                 "unknown input" if name in inputs else "an input is missing",
-                where=f"signature {signature}", got=name,
+                where=f"signature {signature}",
+                got=name,
                 remedy=closest(name, known) if name in inputs else "",
-            )  # fmt: skip
+            )
         arrays = {
             name: _as_array(inputs[name], info, name)
             for name, info in known.items()
@@ -98,7 +102,7 @@ class SessionModel:
                 "inputs differ in their first dimension",
                 where=f"signature {signature}",
                 got={k: len(v) for k, v in arrays.items()},
-            )  # fmt: skip
+            )
         return arrays
 
     def run(
@@ -135,9 +139,10 @@ def _load_custom_ops(path: pathlib.Path) -> None:
         from scann.scann_ops.py import scann_ops  # noqa: F401
     except ImportError:
         raise InputError(
-            "needs ScaNN's ops", where=str(path),
+            "needs ScaNN's ops",
+            where=str(path),
             remedy="pip install 'spactor-al[scann]'",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
@@ -152,15 +157,19 @@ def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
             array = array.astype(dtype.as_numpy_dtype, casting="same_kind")
     except (TypeError, ValueError):
         raise InputError(
-            "has the wrong type", where=f"input {name}", got=value,
+            "has the wrong type",
+            where=f"input {name}",
+            got=value,
             expected=dtype.name,
-        ) from None  # fmt: skip
+        ) from None
     shape = tf.TensorShape(info.tensor_shape)
     if not shape.is_compatible_with(array.shape):
         raise InputError(
-            "has the wrong shape", where=f"input {name}", got=array.shape,
+            "has the wrong shape",
+            where=f"input {name}",
+            got=array.shape,
             expected=str(shape),
-        )  # fmt: skip
+        )
     return array
 
 

@@ -79,8 +79,10 @@ def verify_saved_model(path: str | os.PathLike) -> Verification:
         if size > MOST_BYTES_PER_PARAMETER * parameters:
             raise VerificationError(
                 "the variables take more than 4 bytes a parameter",
-                where=str(folder), got=size, expected=f"{4 * parameters}",
-            )  # fmt: skip
+                where=str(folder),
+                got=size,
+                expected=f"{4 * parameters}",
+            )
         server_config.check_configs(folder)
         count, difference = _replay(model, folder)
         return Verification(
@@ -128,9 +130,11 @@ def check_ops(ops: Iterable[str], custom: Iterable[str] = ()) -> list[str]:
     foreign = [op for op in extra if op not in allowed]
     if foreign:
         raise VerificationError(
-            "uses ops that TF Serving does not have", where="graph",
-            got=foreign, expected="TensorFlow's and " + ", ".join(TEXT_OPS),
-        )  # fmt: skip
+            "uses ops that TF Serving does not have",
+            where="graph",
+            got=foreign,
+            expected="TensorFlow's and " + ", ".join(TEXT_OPS),
+        )
     return extra
 
 
@@ -152,15 +156,18 @@ def _replay(model: SessionModel, folder: pathlib.Path) -> tuple[int, float]:
         count += in_file
         if name == records.WARM_UP and in_file > records.MOST_WARM_UP_RECORDS:
             raise VerificationError(
-                "holds too many requests", where=str(folder / name),
-                got=in_file, expected=f"<= {records.MOST_WARM_UP_RECORDS}",
-            )  # fmt: skip
+                "holds too many requests",
+                where=str(folder / name),
+                got=in_file,
+                expected=f"<= {records.MOST_WARM_UP_RECORDS}",
+            )
     missing = set(model.signatures) - seen - {"serving_default"}
     if missing:
         raise VerificationError(
-            "signatures without a stored request", where=str(folder),
+            "signatures without a stored request",
+            where=str(folder),
             got=sorted(missing),
-        )  # fmt: skip
+        )
     return count, largest
 
 
@@ -175,9 +182,11 @@ def largest_difference(
     largest = 0.0
     if set(expected) != set(found):
         raise VerificationError(
-            "answers with other outputs", where="replay",
-            got=sorted(found), expected=str(sorted(expected)),
-        )  # fmt: skip
+            "answers with other outputs",
+            where="replay",
+            got=sorted(found),
+            expected=str(sorted(expected)),
+        )
     for name, value in expected.items():
         other = found[name]
         number = np.issubdtype(value.dtype, np.floating)
@@ -188,10 +197,11 @@ def largest_difference(
         )
         if not same:
             raise VerificationError(
-                f"output {name} is not the eager model's", where="replay",
+                f"output {name} is not the eager model's",
+                where="replay",
                 got=other.ravel()[:4].tolist(),
                 expected=str(value.ravel()[:4].tolist()),
-            )  # fmt: skip
+            )
         if number and value.size:
             largest = max(largest, float(np.abs(value - other).max()))
     return largest

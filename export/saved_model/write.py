@@ -163,20 +163,25 @@ def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
     """Raises InputError where the version cannot be written."""
     if not 0 < version < 2**63:
         raise InputError(
-            "is not a version number", where="version", got=version,
+            "is not a version number",
+            where="version",
+            got=version,
             expected="0 < version < 2**63",
-        )  # fmt: skip
+        )
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise InputError(
-            "is not a model name", where="model_name", got=name,
+            "is not a model name",
+            where="model_name",
+            got=name,
             expected="letters, digits, _ - .",
-        )  # fmt: skip
+        )
     if (output_dir / str(version)).exists():
         raise InputError(
             "the version exists already",
-            where=str(output_dir), got=version,
+            where=str(output_dir),
+            got=version,
             remedy=f"Take --version={next_version(output_dir)}",
-        )  # fmt: skip
+        )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

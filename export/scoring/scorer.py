@@ -91,8 +91,9 @@ def score_pool(
         if not _is_whole(path, shard):
             scores = _score(predict, shard, batch_size)
             with atomic_write(path, "wb") as handle:
-                np.savez(handle, allow_pickle=False, digest=_digest(shard),
-                         **scores)  # fmt: skip
+                np.savez(
+                    handle, allow_pickle=False, digest=_digest(shard), **scores
+                )
         paths.append(path)
         rows += len(shard)
         progress.update(rows)
@@ -104,10 +105,12 @@ def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     path = folder / "scoring.json"
     if path.is_file() and read_json(path) != facts:
         raise InputError(
-            "holds scores of another model or shard size", where=str(folder),
-            got=read_json(path), expected=str(facts),
+            "holds scores of another model or shard size",
+            where=str(folder),
+            got=read_json(path),
+            expected=str(facts),
             remedy="Choose another output directory",
-        )  # fmt: skip
+        )
     write_json(path, facts)
 
 
@@ -137,9 +140,10 @@ def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
         return False  # Damaged: it is scored again.
     if digest != _digest(texts):
         raise InputError(
-            "was scored from other texts", where=str(path),
+            "was scored from other texts",
+            where=str(path),
             remedy="Choose another output directory",
-        )  # fmt: skip
+        )
     return whole
 
 

@@ -21,19 +21,26 @@ class ExportMainTest(absltest.TestCase):
     def run_main(self, *arguments):
         return subprocess.run(
             [sys.executable, "-m", "export.export_main", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        )
 
     def test_bad_input_ends_with_2(self):
         base = pathlib.Path(self.create_tempdir().full_path) / "out"
         for arguments, message in (
             ([], "--run_dir: is missing"),
-            (["--run_dir=x", f"--output_dir={base}", "--decoding=beem"],
-             "Did you mean 'beam'"),
-            (["--run_dir=x", f"--output_dir={base}", "--labels=one"],
-             "fewer than two"),
-        ):  # fmt: skip
+            (
+                ["--run_dir=x", f"--output_dir={base}", "--decoding=beem"],
+                "Did you mean 'beam'",
+            ),
+            (
+                ["--run_dir=x", f"--output_dir={base}", "--labels=one"],
+                "fewer than two",
+            ),
+        ):
             done = self.run_main(*arguments)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(message, done.stderr)

@@ -26,10 +26,11 @@ class BatcherTest(absltest.TestCase):
         answers = [batcher.submit({"x": np.array([i])}) for i in range(9)]
         wide = batcher.submit({"x": np.arange(7)})
         go.set()
-        self.assertEqual([int(a.result(10)["y"][0]) for a in answers],
-                         [2 * i for i in range(9)])  # fmt: skip
-        self.assertEqual(wide.result(10)["y"].tolist(),
-                         [0, 2, 4, 6, 8, 10, 12])  # fmt: skip
+        self.assertEqual(
+            [int(a.result(10)["y"][0]) for a in answers],
+            [2 * i for i in range(9)],
+        )
+        self.assertEqual(wide.result(10)["y"].tolist(), [0, 2, 4, 6, 8, 10, 12])
         batcher.close()
         self.assertEqual(sum(sizes), 16)
         self.assertLess(len(sizes), 10)

@@ -104,13 +104,19 @@ class GrpcTest(served.ServerCase):
             (shape(2), "INVALID_ARGUMENT"),
             (shape(-1), "INVALID_ARGUMENT"),
             (shape(2**62), "INVALID_ARGUMENT"),
-            (lambda r: r.inputs["text"].tensor_shape.dim.add(size=1),
-             "INVALID_ARGUMENT"),
-            (lambda r: setattr(r.inputs["text"], "dtype", 99),
-             "INVALID_ARGUMENT"),
-            (lambda r: setattr(r.inputs["text"], "dtype", 1),
-             "INVALID_ARGUMENT"),
-        ):  # fmt: skip
+            (
+                lambda r: r.inputs["text"].tensor_shape.dim.add(size=1),
+                "INVALID_ARGUMENT",
+            ),
+            (
+                lambda r: setattr(r.inputs["text"], "dtype", 99),
+                "INVALID_ARGUMENT",
+            ),
+            (
+                lambda r: setattr(r.inputs["text"], "dtype", 1),
+                "INVALID_ARGUMENT",
+            ),
+        ):
             self.assertEqual(changed(change), code)
         big = served.predict_request([b"x" * (17 * 2**20)])
         self.assertEqual(
@@ -127,9 +133,11 @@ class RestTest(served.ServerCase):
             ({"instances": [{"text": "ab"}]}, {"predictions": [[2, 2]]}),
             ({"instances": [{"b64": "AAEC"}]}, {"predictions": [[3, 3]]}),
             ({"inputs": ["a"]}, {"outputs": [[1, 1]]}),
-            ({"inputs": {"text": ["a"]}, "signature_name": "embed"},
-             {"outputs": [[1, 1]]}),
-        ):  # fmt: skip
+            (
+                {"inputs": {"text": ["a"]}, "signature_name": "embed"},
+                {"outputs": [[1, 1]]},
+            ),
+        ):
             self.assertEqual(self.rest(path, body), (200, expected), body)
         body = {"instances": ["ab"]}
         self.assertEqual(
@@ -141,8 +149,9 @@ class RestTest(served.ServerCase):
         self.assertEqual(code, 200)
         self.assertEqual(answer["model_version_status"][0]["version"], "1")
         code, answer = self.rest("/v1/models/toy/metadata")
-        self.assertIn("embed", answer["metadata"]["signature_def"]
-                      ["signature_def"])  # fmt: skip
+        self.assertIn(
+            "embed", answer["metadata"]["signature_def"]["signature_def"]
+        )
         self.rest("/v1/models/toy:predict", {"instances": ["ab"]})
         url = f"http://127.0.0.1:{self.server.rest_api_port}"
         with urllib.request.urlopen(
@@ -150,9 +159,10 @@ class RestTest(served.ServerCase):
         ) as response:
             text = response.read().decode()
         found = dict(
-            line.rsplit(" ", 1) for line in text.splitlines()
+            line.rsplit(" ", 1)
+            for line in text.splitlines()
             if not line.startswith("#")
-        )  # fmt: skip
+        )
         count = 'dev_server_requests_total{api="rest",code="OK"}'
         total = 'dev_server_request_seconds_count{api="rest"}'
         last = 'dev_server_request_seconds_bucket{api="rest",le="+Inf"}'
@@ -171,8 +181,11 @@ class RestTest(served.ServerCase):
         ("/v1/models/toy:predict", b"{", 400),
         ("/v1/models/toy:predict", b"[]", 400),
         ("/v1/models/toy:predict", b"[" * 100_000, 400),
-        ("/v1/models/toy:predict",
-         b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}", 400),
+        (
+            "/v1/models/toy:predict",
+            b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}",
+            400,
+        ),
         ("/v1/models/toy:predict", b"\xff\xfe", 400),
         ("/v1/models/toy:predict", {}, 400),
         ("/v1/models/toy:predict", {"instances": [], "inputs": []}, 400),
@@ -186,11 +199,17 @@ class RestTest(served.ServerCase):
         ("/v1/models/toy:predict", {"instances": [{"b64": "?"}]}, 400),
         ("/v1/models/toy:predict", {"inputs": {"txt": ["a"]}}, 400),
         ("/v1/models/toy:predict", {"inputs": None}, 400),
-        ("/v1/models/toy:predict",
-         {"instances": ["a"], "signature_name": "x"}, 400),
-        ("/v1/models/toy:predict",
-         {"instances": ["a"], "signature_name": 3}, 400),
-    )  # fmt: skip
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "signature_name": "x"},
+            400,
+        ),
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "signature_name": 3},
+            400,
+        ),
+    )
     def test_refusals(self, path, body, code):
         found, answer = self.rest(path, body)
         self.assertEqual(found, code, answer)

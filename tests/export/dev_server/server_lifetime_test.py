@@ -133,17 +133,28 @@ class StartTest(parameterized.TestCase):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [*command, f"--model_base_path={self.base}", "--port=70000"],
-            cwd=ROOT, env=environment, capture_output=True, text=True,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         self.assertEqual(done.returncode, 2)
         self.assertIn("not a port", done.stderr)
         server = subprocess.Popen(
-            [*command, f"--model_base_path={self.base}", "--model_name=toy",
-             "--port=0", "--rest_api_port=0"],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [
+                *command,
+                f"--model_base_path={self.base}",
+                "--model_name=toy",
+                "--port=0",
+                "--rest_api_port=0",
+            ],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         ready = json.loads(server.stdout.readline())
         self.assertIn("not TensorFlow Serving", ready["ready"])
         client = Client(f"127.0.0.1:{ready['port']}", "toy")

@@ -40,9 +40,11 @@ TEXTS = [
 @functools.cache
 def classifier(multilabel: bool = False) -> TextClassifier:
     model = TextClassifier(
-        serving_models.pretrained(), CLASSES,
-        length=LENGTH, multilabel=multilabel,
-    )  # fmt: skip
+        serving_models.pretrained(),
+        CLASSES,
+        length=LENGTH,
+        multilabel=multilabel,
+    )
     random = np.random.default_rng(3)
     width = model.pretrained.backbone.hidden_dim
     model.set_head(
@@ -150,9 +152,12 @@ class ClassifierModuleTest(parameterized.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         classifier().save(folder / "classifier")
         path = export_neighbor_index(
-            classifier().embed(TEXTS), np.arange(5) + 10, folder / "served",
-            num_neighbors=2, model=folder / "classifier",
-        )  # fmt: skip
+            classifier().embed(TEXTS),
+            np.arange(5) + 10,
+            folder / "served",
+            num_neighbors=2,
+            model=folder / "classifier",
+        )
         found = SessionModel(path).run(
             "neighbors", {"text": np.array(TEXTS[3:], object)}
         )

@@ -34,13 +34,20 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     program = folder / "serve_check"
     subprocess.run(
         [
-            compiler, "-std=c++17", "-O1", *tf.sysconfig.get_compile_flags(),
-            str(SOURCE), "-o", str(program), f"-L{wheel}",
-            "-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2",
+            compiler,
+            "-std=c++17",
+            "-O1",
+            *tf.sysconfig.get_compile_flags(),
+            str(SOURCE),
+            "-o",
+            str(program),
+            f"-L{wheel}",
+            "-l:libtensorflow_cc.so.2",
+            "-l:libtensorflow_framework.so.2",
             f"-Wl,-rpath,{wheel}",
         ],
         check=True,
-    )  # fmt: skip
+    )
     return program
 
 
@@ -84,9 +91,12 @@ class CppLoaderTest(absltest.TestCase):
         requests = "\n".join(as_line(s, inputs) for s, inputs, _ in stored)
         done = subprocess.run(
             [program, path, tokenizer_ops()],
-            input=requests, capture_output=True, text=True, check=False,
+            input=requests,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )  # fmt: skip
+        )
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
         lines = done.stdout.splitlines()
         seen = set()

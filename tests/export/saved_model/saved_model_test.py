@@ -79,29 +79,47 @@ class VersionTest(parameterized.TestCase):
         self.assertEqual(
             card["signatures"],
             {
-                "embed": {"method": "tensorflow/serving/predict",
-                          "inputs": text, "outputs": common},
-                "serving_default": {"method": "tensorflow/serving/predict",
-                                    "inputs": text, "outputs": common},
+                "embed": {
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": common,
+                },
+                "serving_default": {
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": common,
+                },
                 "classify": {
-                    "method": "tensorflow/serving/predict", "inputs": text,
-                    "outputs": {**common, "label": "string [None]",
-                                "class_id": "int32 [None]",
-                                "probabilities": "float32 [None, 3]",
-                                "margin": "float32 [None]"}},
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": {
+                        **common,
+                        "label": "string [None]",
+                        "class_id": "int32 [None]",
+                        "probabilities": "float32 [None, 3]",
+                        "margin": "float32 [None]",
+                    },
+                },
                 "generate": {
-                    "method": "tensorflow/serving/predict", "inputs": text,
-                    "outputs": {"text": "string [None]",
-                                "score": "float32 [None]",
-                                "finished": "bool [None]",
-                                "truncated": "bool [None]"}},
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": {
+                        "text": "string [None]",
+                        "score": "float32 [None]",
+                        "finished": "bool [None]",
+                        "truncated": "bool [None]",
+                    },
+                },
                 "classify_examples": {
                     "method": "tensorflow/serving/classify",
                     "inputs": {"inputs": "string [None]"},
-                    "outputs": {"classes": "string [None, 3]",
-                                "scores": "float32 [None, 3]"}},
+                    "outputs": {
+                        "classes": "string [None, 3]",
+                        "scores": "float32 [None, 3]",
+                    },
+                },
             },
-        )  # fmt: skip
+        )
 
     def test_card_and_verification(self):
         card = verify.read_card(exported())
@@ -127,9 +145,12 @@ class VersionTest(parameterized.TestCase):
             spec = log.predict_log.request.model_spec
             seen.add((spec.name, spec.signature_name))
         self.assertEqual(
-            seen, {("t5", s) for s in set(session().signatures)
-                   - {"serving_default"}},
-        )  # fmt: skip
+            seen,
+            {
+                ("t5", s)
+                for s in set(session().signatures) - {"serving_default"}
+            },
+        )
 
 
 class RefusedTest(parameterized.TestCase):
@@ -195,10 +216,13 @@ class RefusedTest(parameterized.TestCase):
             verify.verify_saved_model(path)
 
     @parameterized.parameters(
-        "saved_model.pb", "variables/variables.data-00000-of-00001",
-        "assets.extra/tf_serving_warmup_requests", "model_card.json",
-        "models.config", "batching.config",
-    )  # fmt: skip
+        "saved_model.pb",
+        "variables/variables.data-00000-of-00001",
+        "assets.extra/tf_serving_warmup_requests",
+        "model_card.json",
+        "models.config",
+        "batching.config",
+    )
     def test_damaged_or_missing_files(self, name):
         path = self.copy()
         file = path / name
@@ -229,10 +253,12 @@ class RefusedTest(parameterized.TestCase):
             server_config.check_configs(self.base)
 
     @parameterized.parameters(
-        ({"y": [1.0]}, {"y": [1.0, 2.0]}), ({"y": [1.0]}, {"z": [1.0]}),
-        ({"y": [1.0]}, {"y": [1.001]}), ({"y": [True]}, {"y": [False]}),
+        ({"y": [1.0]}, {"y": [1.0, 2.0]}),
+        ({"y": [1.0]}, {"z": [1.0]}),
+        ({"y": [1.0]}, {"y": [1.001]}),
+        ({"y": [True]}, {"y": [False]}),
         ({"y": [np.nan]}, {"y": [1.0]}),
-    )  # fmt: skip
+    )
     def test_differences_are_seen(self, expected, found):
         def arrays(values):
             return {k: np.array(v) for k, v in values.items()}

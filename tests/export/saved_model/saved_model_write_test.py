@@ -40,9 +40,13 @@ class WriteTest(parameterized.TestCase):
         self.assertFalse((self.base / ".tmp-13-aa").exists())
 
     @parameterized.parameters(
-        "tf.saved_model.save", "records.write_all", "server_config"
-        ".write_configs", "write_json", "verify_saved_model", "_facts",
-    )  # fmt: skip
+        "tf.saved_model.save",
+        "records.write_all",
+        "server_config.write_configs",
+        "write_json",
+        "verify_saved_model",
+        "_facts",
+    )
     def test_failing_export_leaves_nothing(self, step):
         error = verify.VerificationError("does not serve")
         with (
