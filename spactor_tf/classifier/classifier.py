@@ -50,8 +50,6 @@ class TextClassifier:
     ):
         import keras
 
-        from spactor_tf.model.t5 import build_encoder
-
         if len(classes) < 2 or len(set(classes)) < len(classes):
             raise InputError(
                 "needs two or more different classes",
@@ -60,7 +58,7 @@ class TextClassifier:
         self.pretrained, self.classes = pretrained, tuple(classes)
         self.length, self.multilabel = length, multilabel
         self.dropout = dropout
-        self._encoder = build_encoder(pretrained.backbone)
+        self._encoder = pretrained.encoder
         self._head = keras.layers.Dense(
             len(classes), kernel_initializer="zeros", name="head"
         )
@@ -143,11 +141,11 @@ class TextClassifier:
 
     def predict_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Returns `[texts, classes]` float32; rows sum to one, or do not."""
-        return self.score_tokens(self._read(texts))[0]
+        return self.score_tokens(self.pretrained.tokens(texts, self.length))[0]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Returns `[texts, hidden_dim]` float32, the pooled states."""
-        return self.score_tokens(self._read(texts))[1]
+        return self.score_tokens(self.pretrained.tokens(texts, self.length))[1]
 
     def score_tokens(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns (probabilities, embeddings) of `[m, length]` tokens."""
@@ -218,11 +216,6 @@ class TextClassifier:
         self._head.bias.assign(bias)
         self._initial = [variable.numpy() for variable in self._trained]
 
-    def _read(self, texts: Sequence[str]) -> np.ndarray:
-        if not len(texts):
-            return np.zeros((0, self.length), np.int32)
-        return self.pretrained.tokens(texts, self.length)
-
     def _check_labels(self, tokens: np.ndarray, labels: np.ndarray) -> None:
         labels = np.asarray(labels)
         count = len(self.classes)
@@ -261,20 +254,6 @@ class TextClassifier:
     def _standardized(self, pooled: Any) -> Any:
         return (pooled - self._center) * self._scale
 
-    def _pooled(self, tokens: Any, training: bool) -> Any:
-        import tensorflow as tf
-
-        from spactor_tf.model.t5 import mean_pool
-
-        mask = tf.cast(
-            tf.not_equal(tokens, self.pretrained.vocabulary.pad_id), tf.int32
-        )
-        states = self._encoder(
-            {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
-            training=training,
-        )
-        return mean_pool(states, mask)
-
     def _make_step(self) -> Any:
         import keras
         import tensorflow as tf
@@ -285,7 +264,7 @@ class TextClassifier:
         @tf.function(reduce_retracing=True)
         def step(tokens, labels, seed):
             with tf.GradientTape() as tape:
-                pooled = self._pooled(tokens, training=True)
+                pooled = self.pretrained.pool(tokens, training=True)
                 inputs = tf.nn.experimental.stateless_dropout(
                     self._standardized(pooled), self.dropout, seed
                 )
@@ -318,7 +297,7 @@ class TextClassifier:
 
         @tf.function
         def score(tokens):
-            pooled = self._pooled(tokens, training=False)
+            pooled = self.pretrained.pool(tokens)
             logits = self._head(self._standardized(pooled))
             return activation(logits), pooled
 

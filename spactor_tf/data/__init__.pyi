@@ -9,6 +9,9 @@ from .dataset import Pipeline as Pipeline
 from .dataset import StepPipeline as StepPipeline
 from .dataset import evaluation_pipeline as evaluation_pipeline
 from .dataset import train_pipeline as train_pipeline
+from .encoding import TokenRows as TokenRows
+from .encoding import encode_in_graph as encode_in_graph
+from .encoding import encode_texts as encode_texts
 from .sources import ReadingReport as ReadingReport
 from .sources import Source as Source
 from .token_store import TokenStore as TokenStore

@@ -20,7 +20,8 @@ import tensorflow as tf
 
 from runkit import InputError
 from spactor_tf.data.dataset import StepPipeline, shuffled
-from spactor_tf.data.vocabulary import PAD_ID, Vocabulary
+from spactor_tf.data.encoding import TokenRows, encode_texts
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.tasks import Example
 
 _STREAMS = 1 << 16  # Seeds of one run: the mixture's own, then its tasks'.
@@ -44,54 +45,6 @@ def bucket_length(length: int, limit: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """Token sequences of different lengths, one after another.
-
-    Attributes:
-        flat: [tokens] uint16 or int32.
-        starts: [rows + 1] int64.
-        truncated: how many rows were cut.
-    """
-
-    flat: np.ndarray
-    starts: np.ndarray
-    truncated: int = 0
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def lengths(self, index: np.ndarray) -> np.ndarray:
-        """Returns [n] int64."""
-        return self.starts[index + 1] - self.starts[index]
-
-    def padded(self, index: np.ndarray, length: int) -> np.ndarray:
-        """Returns rows `index` as [n, length] int32, padded with 0."""
-        tokens = np.full((len(index), length), PAD_ID, np.int32)
-        for target, row in zip(tokens, index, strict=True):
-            ids = self.flat[self.starts[row] : self.starts[row + 1]]
-            target[: len(ids)] = ids
-        return tokens
-
-
-def tokenize(vocabulary: Vocabulary, texts: Sequence[str], length: int) -> Rows:
-    """Returns the tokens of texts, each ended by EOS.
-
-    Args:
-        vocabulary: sentinels in a text are read as sentinels.
-        texts: any.
-        length: tokens at most, EOS included; the rest of a text is cut off.
-    """
-    rows = vocabulary.encode(texts) if texts else []
-    cut = [np.append(ids[: length - 1], vocabulary.eos_id) for ids in rows]
-    sizes = np.array([len(ids) for ids in cut], np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    kind = np.uint16 if vocabulary.size <= 1 << 16 else np.int32
-    flat = np.concatenate(cut) if cut else np.zeros(0)
-    truncated = sum(len(ids) >= length for ids in rows)
-    return Rows(flat.astype(kind), starts, truncated)
-
-
-@dataclasses.dataclass(frozen=True)
 class TokenizedTask:
     """The training examples of a task.
 
@@ -102,8 +55,8 @@ class TokenizedTask:
     """
 
     name: str
-    inputs: Rows
-    targets: Rows
+    inputs: TokenRows
+    targets: TokenRows
 
 
 def tokenized_task(
@@ -127,8 +80,8 @@ def tokenized_task(
         )  # fmt: skip
     return TokenizedTask(
         name,
-        tokenize(vocabulary, [e.inputs for e in examples], input_length),
-        tokenize(vocabulary, [e.targets for e in examples], target_length),
+        encode_texts(vocabulary, [e.inputs for e in examples], input_length),
+        encode_texts(vocabulary, [e.targets for e in examples], target_length),
     )
 
 
@@ -201,22 +154,23 @@ class Mixture(StepPipeline):
         }
 
     def _tokens(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        task, row = self.places(index)
-        input_length, target_length = self._lengths(int(index[0]))
+        # All replicas pad to the longest row of the step's whole batch.
+        first = int(index[0]) // self.batch_size * self.batch_size
+        task, row = self.places(first + np.arange(self.batch_size))
+        input_length, target_length = self._lengths(task, row)
         inputs = np.zeros((len(index), input_length), np.int32)
         targets = np.zeros((len(index), target_length), np.int32)
+        task, row = task[index - first], row[index - first]
         for number, part in enumerate(self.tasks):
             mine = task == number
-            inputs[mine] = part.inputs.padded(row[mine], input_length)
-            targets[mine] = part.targets.padded(row[mine], target_length)
+            inputs[mine] = part.inputs.padded(input_length, row[mine])
+            targets[mine] = part.targets.padded(target_length, row[mine])
         return inputs, targets
 
-    def _lengths(self, number: int) -> tuple[int, int]:
-        """Lengths of the step of example `number`, alike on all replicas."""
+    def _lengths(self, task: np.ndarray, row: np.ndarray) -> tuple[int, int]:
+        """Input and target length of a batch of these places."""
         if self.static:
             return self.input_length, self.target_length
-        first = number // self.batch_size * self.batch_size
-        task, row = self.places(first + np.arange(self.batch_size))
         longest = np.zeros(2, np.int64)
         for number, part in enumerate(self.tasks):
             mine = row[task == number]

@@ -21,8 +21,9 @@ import tensorflow as tf
 
 from runkit import InputError
 from spactor_tf.config.search_options import SearchOptions
+from spactor_tf.data.encoding import TokenRows, encode_texts
 from spactor_tf.data.vocabulary import PAD_ID, Vocabulary
-from spactor_tf.finetune.mixture import Rows, bucket_length, tokenize
+from spactor_tf.finetune.mixture import bucket_length
 from spactor_tf.inference import token_search as search
 from spactor_tf.inference.decoding import CachedDecoder, label_targets
 from spactor_tf.model import t5
@@ -185,9 +186,8 @@ class Predictor:
         size: int,
     ) -> None:
         """Calls `run(rows, tokens)`; tokens are [size, bucket] int32."""
-        inputs = tokenize(self._vocabulary, texts, self._input_length)
-        every = np.arange(len(texts))
-        order = every[np.argsort(inputs.lengths(every), kind="stable")]
+        inputs = encode_texts(self._vocabulary, texts, self._input_length)
+        order = np.argsort(inputs.lengths(), kind="stable")
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             run(rows, tf.constant(self._padded(inputs, rows, size)))
@@ -198,12 +198,14 @@ class Predictor:
         room = _MOST_LOGITS // (places * self._vocabulary.size)
         return max(1, min(self._batch_size, room))
 
-    def _padded(self, inputs: Rows, rows: np.ndarray, size: int) -> np.ndarray:
+    def _padded(
+        self, inputs: TokenRows, rows: np.ndarray, size: int
+    ) -> np.ndarray:
         longest = int(inputs.lengths(rows).max())
         length = bucket_length(longest, self._input_length)
         # Rows of padding fill the last batch up; their answers are dropped.
         tokens = np.full((size, length), PAD_ID, np.int32)
-        tokens[: len(rows)] = inputs.padded(rows, length)
+        tokens[: len(rows)] = inputs.padded(length, rows)
         return tokens
 
     def _targets(
@@ -217,14 +219,11 @@ class Predictor:
         shared = len(distinct) == 1
         sets = list(distinct) if shared else options
         flat = [text for own in sets for text in own]
-        rows = tokenize(self._vocabulary, flat, self._target_length)
-        every = np.arange(len(flat))
+        rows = encode_texts(self._vocabulary, flat, self._target_length)
         counts = np.array([len(own) for own in sets], np.int64)
-        width, length = int(counts.max()), int(rows.lengths(every).max())
+        width, length = int(counts.max()), int(rows.lengths().max())
         targets = np.full((len(sets), width, length), PAD_ID, np.int32)
-        targets[np.arange(width) < counts[:, np.newaxis]] = rows.padded(
-            every, length
-        )
+        targets[np.arange(width) < counts[:, np.newaxis]] = rows.padded(length)
         return (targets[0] if shared else targets), shared
 
     def _score_batch(self, tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

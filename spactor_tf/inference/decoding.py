@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
+from spactor_tf.data.encoding import encode_texts
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model import t5
 
 _MASKED = -1e9
@@ -194,23 +196,24 @@ def _call(
 
 
 def label_targets(
-    vocabulary: Any, labels: Sequence[str], where: str = "options.labels"
+    vocabulary: Vocabulary, labels: Sequence[str], where: str = "options.labels"
 ) -> np.ndarray:
     """Returns [labels, length] int32: tokens of each label, EOS, padding.
 
     Raises:
         InputError: a label word that has no tokens, or two with the same.
     """
-    rows = [
-        np.append(ids, vocabulary.eos_id) for ids in vocabulary.encode(labels)
+    rows = encode_texts(vocabulary, labels)
+    targets = rows.padded(int(rows.lengths().max()))
+    bare = [
+        label
+        for label, length in zip(labels, rows.lengths(), strict=True)
+        if length < 2
     ]
-    targets = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for target, ids in zip(targets, rows, strict=True):
-        target[: len(ids)] = ids
-    bare = [la for la, ids in zip(labels, rows, strict=True) if len(ids) < 2]
     if bare or len(np.unique(targets, axis=0)) < len(rows):
         raise InputError(
             "the vocabulary cannot tell the label words apart",
-            where=where, got=bare or list(labels),
-        )  # fmt: skip
+            where=where,
+            got=bare or list(labels),
+        )
     return targets

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.minibatches import in_batches
 from spactor_tf.config import overrides
 from spactor_tf.config.pretrain import PretrainConfig
+from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import keras
+    import keras_hub
+    import tensorflow as tf
 
 _TOKENIZER = "assets/tokenizer/vocabulary.spm"
 _OUR_CONFIG = "spactor_config.json"
@@ -36,11 +44,11 @@ class Pretrained:
         config: of the run that made it; None for a preset from elsewhere.
     """
 
-    backbone: Any
+    backbone: keras_hub.models.T5Backbone
     vocabulary: Vocabulary
     config: PretrainConfig | None
 
-    def language_model(self, length: int = 128) -> Any:
+    def language_model(self, length: int = 128) -> keras_hub.models.T5Seq2SeqLM:
         """Returns a `T5Seq2SeqLM` that reads and generates text.
 
         Args:
@@ -71,65 +79,102 @@ class Pretrained:
         from spactor_tf.inference.filling import GapFiller
 
         filler = GapFiller(self.backbone, self.vocabulary)
-        eos = self.vocabulary.eos_id
-        inputs = [np.append(i, eos) for i in self.vocabulary.encode(texts)]
-        return [
-            " ".join(self._target_text(filler.target(ids, max_span)))
-            for ids in inputs
-        ]
-
-    def _target_text(self, target: np.ndarray) -> list[str]:
-        """Sentinels and the texts between them."""
-        is_gap = np.isin(target, self.vocabulary.sentinel_ids)
-        parts = np.split(target[:-1], np.flatnonzero(is_gap[:-1])[1:])
-        return [
-            f"{self.vocabulary.decode(part[:1]).strip()} "
-            f"{self.vocabulary.decode(part[1:]).strip()}"
-            for part in parts
-            if len(part)
-        ]
+        inputs = encode_texts(self.vocabulary, texts)
+        answers = []
+        for number in range(len(inputs)):
+            target = filler.target(inputs.row(number), max_span)[:-1]
+            is_gap = np.isin(target, self.vocabulary.sentinel_ids)
+            spans = np.split(target, np.flatnonzero(is_gap)[1:])
+            # A sentinel and the text after it, each without outer spaces.
+            words = [
+                self.vocabulary.decode(part).strip()
+                for span in spans
+                if len(span)
+                for part in (span[:1], span[1:])
+            ]
+            answers.append(" ".join(words))
+        return answers
 
     def tokens(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
-        """Ids of each text, cut to `length` with EOS, padded.
+        """Returns `[texts, length]` int32 ids: cut, ended by EOS, padded.
 
         Args:
-            texts: any text.
-            length: tokens that are read of each.
-
-        Returns:
-            [texts, length] int32.
+            texts: any, also none.
+            length: most tokens read of each text, EOS included.
         """
-        eos, pad = self.vocabulary.eos_id, self.vocabulary.pad_id
-        tokens = np.full((len(texts), length), pad, np.int32)
-        for row, ids in zip(tokens, self.vocabulary.encode(texts), strict=True):
-            ids = np.append(ids[: length - 1], eos)
-            row[: len(ids)] = ids
-        return tokens
+        return encode_texts(self.vocabulary, texts, length).padded(length)
 
-    def embed(self, texts: Sequence[str], length: int = 128) -> np.ndarray:
-        """Mean of the encoder's states over the tokens of each text.
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
+        """The encoder alone; it shares the backbone's weights.
+
+        See `spactor_tf.model.t5.build_encoder`.
+        """
+        from spactor_tf.model.t5 import build_encoder
+
+        return build_encoder(self.backbone)
+
+    def pool(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Means of the encoder's states over the tokens of each row.
 
         Args:
-            texts: any text.
-            length: tokens that are read of each.
+            tokens: `[batch, length]` int32, padded.
+            training: whether dropout is on.
 
         Returns:
-            [texts, hidden_dim] float32.
+            `[batch, hidden_dim]` float32.
         """
-        from spactor_tf.model.t5 import build_encoder, mean_pool
+        import tensorflow as tf
 
-        tokens = self.tokens(texts, length)
-        mask = (tokens != self.vocabulary.pad_id).astype(np.int32)
-        states = build_encoder(self.backbone).predict(
+        from spactor_tf.model.t5 import mean_pool
+
+        mask = tf.cast(tf.not_equal(tokens, self.vocabulary.pad_id), tf.int32)
+        states = self.encoder(
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
-            verbose=0,
+            training=training,
         )
-        return np.asarray(mean_pool(states, mask))
+        return mean_pool(states, mask)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        length: int = 128,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Means of the encoder's states over the tokens of each text.
+
+        The weights are read as they are at the time of the call.
+
+        Args:
+            texts: any, also none.
+            length: most tokens read of each text, EOS included.
+            batch_size: texts per call of the encoder; the last call is filled
+                up with padding. None takes 32, or all texts if they are fewer.
+
+        Returns:
+            `[texts, hidden_dim]` float32.
+        """
+        if batch_size is None:
+            batch_size = min(32, max(1, len(texts)))
+        (vectors,) = in_batches(
+            lambda rows: [self._traced_pool(rows)],
+            self.tokens(texts, length),
+            batch_size,
+            filler=self.vocabulary.pad_id,
+        )
+        return vectors
+
+    @functools.cached_property
+    def _traced_pool(self) -> Callable[[np.ndarray], tf.Tensor]:
+        import tensorflow as tf
+
+        shape = tf.TensorSpec([None, None], tf.int32)
+        return tf.function(self.pool, input_signature=[shape], autograph=False)
 
 
 def save_pretrained(
     path: str | os.PathLike,
-    backbone: Any,
+    backbone: keras_hub.models.T5Backbone,
     vocabulary: Vocabulary,
     config: PretrainConfig | None = None,
 ) -> None:

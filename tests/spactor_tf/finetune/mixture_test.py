@@ -8,15 +8,15 @@ from absl.testing import absltest, parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spactor_tf.data.encoding import TokenRows
 from spactor_tf.finetune import mixture
-from tests.support import testing
 
 
 def rows(lengths, first=10):
     """Row i holds its own number, as often as its length says."""
     flat = [np.full(n, first + i) for i, n in enumerate(lengths)]
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    return mixture.Rows(np.concatenate(flat).astype(np.int32), starts)
+    return TokenRows(np.concatenate(flat).astype(np.int32), starts)
 
 
 def task(name, size, first=10):
@@ -46,28 +46,6 @@ class BucketTest(parameterized.TestCase):
         found = {n: mixture.bucket_length(n, 512) for n in range(8, 513)}
         self.assertLessEqual(len(set(found.values())), 13)
         self.assertLessEqual(max(b / n for n, b in found.items()), 1.5)
-
-
-class RowsTest(absltest.TestCase):
-    def test_tokenize_cuts_ends_and_counts(self):
-        vocabulary = testing.vocabulary()
-        texts = ["", "dada zuzu", "number " * 30]
-        found = mixture.tokenize(vocabulary, texts, 12)
-        whole = vocabulary.encode(texts)
-        self.assertLen(found, 3)
-        self.assertEqual(found.truncated, 1)
-        every = np.arange(3)
-        tokens = found.padded(every, 14)
-        for ids, row, size in zip(
-            whole, tokens, found.lengths(every), strict=True
-        ):
-            expected = [*ids[:11], vocabulary.eos_id]
-            self.assertEqual(size, len(expected))
-            np.testing.assert_array_equal(row[:size], expected)
-            np.testing.assert_array_equal(row[size:], 0)
-
-    def test_no_texts(self):
-        self.assertEmpty(mixture.tokenize(testing.vocabulary(), [], 12))
 
 
 class MixtureTest(parameterized.TestCase):
