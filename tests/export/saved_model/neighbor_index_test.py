@@ -99,7 +99,7 @@ class NeighborIndexTest(parameterized.TestCase):
             verify.check_ops(card["ops"])
 
     @parameterized.parameters(
-        (np.zeros(3), np.zeros(3, int), {}, "no filled matrix"),
+        (np.zeros(3), np.zeros(3, int), {}, "not a matrix with rows"),
         (np.ones((3, 2)), np.zeros(2, int), {}, "do not fit"),
         (np.ones((3, 2)), np.zeros(3), {}, "do not fit"),
         (np.ones((3, 2)), np.zeros(3, int), {"num_neighbors": 4}, "range"),
@@ -116,7 +116,7 @@ class NeighborIndexTest(parameterized.TestCase):
             export_neighbor_index(embeddings, clusters, self.base, **options)
 
     def test_embeddings_of_another_model(self):
-        with self.assertRaisesRegex(InputError, "not of this model"):
+        with self.assertRaisesRegex(InputError, "not from this model"):
             export_neighbor_index(
                 np.ones((30, 3)),
                 np.zeros(30, int),
