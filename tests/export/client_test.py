@@ -113,23 +113,24 @@ class TransportTest(parameterized.TestCase):
 
 class RetryTest(parameterized.TestCase):
     def client(self, outcomes, **options):
-        pauses = []
+        """Returns (client, its transport, the pauses that it makes)."""
+        transport, pauses = mock.Mock(), []
+        transport.call.side_effect = outcomes
         client = Client(
             "localhost:1",
+            transport=transport,
             retries=3,
             first_pause_seconds=1.0,
             sleep=pauses.append,
             **options,
         )
-        client._transport.close()
-        client._transport = mock.Mock()
-        client._transport.call.side_effect = outcomes
-        return client, pauses
+        return client, transport, pauses
 
     def test_passing_trouble(self):
         busy = RemoteError("UNAVAILABLE", "busy")
-        client, pauses = self.client([busy, busy, {"y": np.ones(1)}])
-        client.predict("embed", {"text": ["a"]})
+        client, _, pauses = self.client([busy, busy, {"y": np.ones(1)}])
+        answer = client.predict("embed", {"text": ["a"]})
+        np.testing.assert_array_equal(answer["y"], [1])
         self.assertLen(pauses, 2)
         self.assertBetween(pauses[0], 0.5, 1.0)
         self.assertBetween(pauses[1], 1.0, 2.0)
@@ -142,14 +143,16 @@ class RetryTest(parameterized.TestCase):
         ("DEADLINE_EXCEEDED", 1),
     )
     def test_lasting_trouble(self, code, calls):
-        client, _ = self.client(RemoteError(code, "no") for _ in range(9))
+        client, transport, _ = self.client(
+            RemoteError(code, "no") for _ in range(9)
+        )
         with self.assertRaisesRegex(RemoteError, code):
             client.predict("embed", {"text": ["a"]})
-        self.assertEqual(client._transport.call.call_count, calls)
+        self.assertEqual(transport.call.call_count, calls)
 
     def test_deadline(self):
         busy = RemoteError("UNAVAILABLE", "busy")
-        client, pauses = self.client([busy], deadline_seconds=0.0)
+        client, _, pauses = self.client([busy], deadline_seconds=0.0)
         with self.assertRaisesRegex(RemoteError, "out of time"):
             client.predict("embed", {"text": ["a"]})
         self.assertEmpty(pauses)
@@ -199,7 +202,7 @@ class ScorerTest(parameterized.TestCase):
         written = np.load(self.folder / "margins.npy", allow_pickle=False)
         self.assertEqual(written.tolist(), expected)
 
-    def test_goes_on_after_an_interruption(self):
+    def test_resumes_after_an_interruption(self):
         calls = []
 
         def failing(signature, inputs):

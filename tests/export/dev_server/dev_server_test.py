@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import re
 import urllib.error
 import urllib.request
 
@@ -144,7 +145,7 @@ class RestTest(served.ServerCase):
             self.rest("/v1/models/toy/versions/1:predict", body)[0], 200
         )
 
-    def test_status_metadata_metrics(self):
+    def test_status_and_metadata(self):
         code, answer = self.rest("/v1/models/toy")
         self.assertEqual(code, 200)
         self.assertEqual(answer["model_version_status"][0]["version"], "1")
@@ -152,22 +153,54 @@ class RestTest(served.ServerCase):
         self.assertIn(
             "embed", answer["metadata"]["signature_def"]["signature_def"]
         )
-        self.rest("/v1/models/toy:predict", {"instances": ["ab"]})
+
+    def metrics(self):
+        """Returns (content type, {sample: value}) of the metrics page."""
         url = f"http://127.0.0.1:{self.server.rest_api_port}"
         with urllib.request.urlopen(
             url + "/monitoring/prometheus/metrics"
         ) as response:
-            text = response.read().decode()
-        found = dict(
-            line.rsplit(" ", 1)
-            for line in text.splitlines()
-            if not line.startswith("#")
+            kind = response.headers["Content-Type"]
+            lines = response.read().decode().splitlines()
+        samples = [x.rsplit(" ", 1) for x in lines if not x.startswith("#")]
+        return kind, {name: float(value) for name, value in samples}
+
+    def test_metrics(self):
+        predict = "/v1/models/toy:predict"
+        self.rest(predict, {"instances": ["ab"]})
+        _, before = self.metrics()
+        self.rest(predict, {"instances": ["ab", "c"]})
+        self.rest(predict, {"instances": []})
+        kind, found = self.metrics()
+        self.assertStartsWith(kind, "text/plain; version=")
+        for sample, more in (
+            ('dev_server_requests_total{api="rest",code="OK"}', 1),
+            (
+                'dev_server_requests_total{api="rest",code="INVALID_ARGUMENT"}',
+                1,
+            ),
+            ('dev_server_request_seconds_count{api="rest"}', 2),
+            ('dev_server_request_seconds_bucket{api="rest",le="+Inf"}', 2),
+            ("dev_server_batches_total", 1),
+            ("dev_server_batched_rows_total", 2),
+        ):
+            self.assertEqual(found[sample] - before.get(sample, 0), more)
+        # Dashboards read these names; nothing else is on the page.
+        self.assertEqual(
+            {name.partition("{")[0] for name in found},
+            {
+                "dev_server_requests_total",
+                "dev_server_request_seconds_bucket",
+                "dev_server_request_seconds_sum",
+                "dev_server_request_seconds_count",
+                "dev_server_batches_total",
+                "dev_server_batched_rows_total",
+            },
         )
-        count = 'dev_server_requests_total{api="rest",code="OK"}'
-        total = 'dev_server_request_seconds_count{api="rest"}'
-        last = 'dev_server_request_seconds_bucket{api="rest",le="+Inf"}'
-        self.assertGreaterEqual(int(found[count]), 3)
-        self.assertEqual(found[total], found[last])
+        bounds = re.findall(r'bucket{api="rest",le="([^"]+)"}', "".join(found))
+        self.assertEqual(
+            " ".join(bounds), "0.001 0.003 0.01 0.03 0.1 0.3 1.0 3.0 10.0 +Inf"
+        )
 
     @parameterized.parameters(
         ("/v1/models/other:predict", {"instances": ["a"]}, 404),
@@ -218,7 +251,10 @@ class RestTest(served.ServerCase):
 
     def test_lone_surrogate_is_text(self):
         path, body = "/v1/models/toy:predict", b'{"instances": ["\\ud800"]}'
-        self.assertEqual(self.rest(path, body)[0], 200)
+        # It is read as "?", the replacement of what UTF-8 cannot hold.
+        self.assertEqual(
+            self.rest(path, body), (200, {"predictions": [[1, 1]]})
+        )
 
 
 if __name__ == "__main__":
