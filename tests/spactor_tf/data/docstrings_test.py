@@ -66,10 +66,10 @@ class DocstringsTest(source_folder.FolderTest):
         self.package("lib", 210)
         script = self.write(
             "script.py",
-            "from spactor_tf import docstrings\n"
+            "from spactor_tf.data import docstrings\n"
             f"print(len(list(docstrings.iter_docstrings('{self.folder}/lib'))))",
         )
-        root = str(pathlib.Path(docstrings.__file__).parents[1])
+        root = str(pathlib.Path(docstrings.__file__).parents[2])
         done = subprocess.run(
             [sys.executable, script], capture_output=True, text=True,
             check=False, env={**os.environ, "PYTHONPATH": root},
