@@ -12,7 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from runkit import InputError
 from runkit.errors import check_choice
 
 TRANSPORTS = ("grpc", "rest")
-# Answers that may differ when asked again; our signatures have no effects.
+# Failures that may pass. Trying again is safe: signatures have no side effects.
 _TRY_AGAIN = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"})
 _CODE_OF_HTTP = {
     400: "INVALID_ARGUMENT",
@@ -32,7 +32,7 @@ _CODE_OF_HTTP = {
 
 
 class RemoteError(RuntimeError):
-    """The server's answer, or the last of several failures.
+    """A request that the server refused, or that failed after all retries.
 
     Attributes:
         code: canonical gRPC name, such as "UNAVAILABLE".
@@ -43,20 +43,45 @@ class RemoteError(RuntimeError):
         self.code = code
 
 
+class Transport(Protocol):
+    """How a client reaches a server: one attempt per call, no retries."""
+
+    def call(
+        self, signature: str, inputs: Mapping[str, Any], timeout: float
+    ) -> dict[str, np.ndarray]:
+        """Returns {output name: array} of one request.
+
+        Args:
+            signature: its name.
+            inputs: {input name: list or array of rows}.
+            timeout: seconds.
+
+        Raises:
+            RemoteError: the server does not answer, or refuses.
+        """
+
+    def served_version(self, timeout: float) -> int:
+        """Returns the version that answers now; fails as `call` does."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+
 class Client:
-    """Calls the signatures of one model; may be shared by threads over gRPC.
+    """Calls the signatures of one model; over gRPC, threads may share it.
 
     Args:
         address: "host:port", without a scheme.
-        model_name: under which it is served.
-        transport: "grpc" or "rest".
-        version: None is the newest.
-        batch_size: rows of one request; more are split.
-        deadline_seconds: for one `predict`, all its requests and retries.
+        model_name: name under which the model is served.
+        transport: "grpc", "rest" or an object that sends the requests.
+        version: None means the newest.
+        batch_size: most rows of one request; longer inputs are split.
+        deadline_seconds: for one `predict` with all its requests and retries.
         retries: further attempts for each request.
-        first_pause_seconds: before the first retry; doubles, and a random
-            half of it is left out so that many clients do not come at once.
-        sleep: replaced in tests.
+        first_pause_seconds: before the first retry; each pause is twice as
+            long as the one before, and shortened by a random part of up to a
+            half, so that many clients do not retry at once.
+        sleep: waits; replaced in tests.
 
     Raises:
         InputError: an address without a port, or an unknown transport.
@@ -67,7 +92,7 @@ class Client:
         address: str,
         model_name: str = "t5",
         *,
-        transport: str = "grpc",
+        transport: str | Transport = "grpc",
         version: int | None = None,
         batch_size: int = 64,
         deadline_seconds: float = 60.0,
@@ -75,15 +100,20 @@ class Client:
         first_pause_seconds: float = 0.1,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        check_choice(transport, TRANSPORTS, where="transport")
+        if isinstance(transport, str):
+            check_choice(transport, TRANSPORTS, where="transport")
         host, _, port = address.rpartition(":")
         if not host or "/" in address or not port.isdigit():
             raise InputError(
-                "is not an address", where="address", got=address,
+                "is not an address",
+                where="address",
+                got=address,
                 expected="host:port",
-            )  # fmt: skip
-        kind = _GrpcTransport if transport == "grpc" else _RestTransport
-        self._transport = kind(address, model_name, version)
+            )
+        if isinstance(transport, str):
+            kind = _GrpcTransport if transport == "grpc" else _RestTransport
+            transport = kind(address, model_name, version)
+        self._transport: Transport = transport
         self._batch_size, self._deadline = batch_size, deadline_seconds
         self._retries, self._pause = retries, first_pause_seconds
         self._sleep = sleep
@@ -101,7 +131,7 @@ class Client:
             {output name: array}; texts are bytes in object arrays.
 
         Raises:
-            RemoteError: refused, or still failing after all retries.
+            RemoteError: the server refuses, or all attempts failed.
         """
         rows = len(next(iter(inputs.values())))
         end = time.monotonic() + self._deadline
@@ -181,8 +211,7 @@ class _GrpcTransport:
         self._specify(request.model_spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            proto = tf.make_tensor_proto(*_typed(value))
-            request.inputs[name].CopyFrom(proto)
+            request.inputs[name].CopyFrom(_tensor_proto(value))
         response = self._ask(self._stub.Predict, request, timeout)
         return {k: tf.make_ndarray(v) for k, v in response.outputs.items()}
 
@@ -208,7 +237,7 @@ class _RestTransport:
         self._connection: http.client.HTTPConnection | None = None
 
     def _ask(
-        self, method: str, path: str, body: Any, timeout: float
+        self, method: str, path: str, body: str | None, timeout: float
     ) -> dict[str, Any]:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(*self._address)
@@ -229,7 +258,8 @@ class _RestTransport:
         try:
             answer = json.loads(data)
         except ValueError:
-            raise RemoteError("INTERNAL", f"no JSON: {data[:80]!r}") from None
+            message = f"the answer is not JSON: {data[:80]!r}"
+            raise RemoteError("INTERNAL", message) from None
         if code != 200:
             name = _CODE_OF_HTTP.get(code, "INTERNAL")
             raise RemoteError(name, str(answer.get("error", "")))
@@ -243,14 +273,21 @@ class _RestTransport:
         answer = self._ask("POST", f"{self._path}:predict", body, timeout)
         outputs = answer["outputs"]
         if not isinstance(outputs, dict):
-            # A lone output comes without its name; ask which it is.
-            outputs = {self._only_output(signature, timeout): outputs}
-        return {name: _from_json(value) for name, value in outputs.items()}
-
-    def _only_output(self, signature: str, timeout: float) -> str:
-        answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
-        known = answer["metadata"]["signature_def"]["signature_def"]
-        return next(iter(known[signature]["outputs"]))
+            # A lone output comes without its name, which the metadata tell.
+            answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
+            known = answer["metadata"]["signature_def"]["signature_def"]
+            (name,) = known[signature]["outputs"]
+            outputs = {name: outputs}
+        arrays = {}
+        for name, value in outputs.items():
+            array = np.array(value)
+            if array.dtype.kind == "U":
+                texts = [item.encode() for item in array.ravel().tolist()]
+                array = np.array(texts, object).reshape(array.shape)
+            elif array.dtype.kind == "f":
+                array = array.astype(np.float32)
+            arrays[name] = array
+        return arrays
 
     def served_version(self, timeout: float) -> int:
         answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
@@ -262,18 +299,18 @@ class _RestTransport:
             self._connection = None
 
 
-def _typed(value: Any) -> tuple[Any, Any]:
-    """Returns (value, dtype) for `make_tensor_proto`, None to infer it."""
+def _tensor_proto(value: Any) -> Any:
+    """Returns the TensorProto of a list or array of rows."""
     import tensorflow as tf
 
     if isinstance(value, np.ndarray):
-        return value, tf.string if value.dtype.kind in "OSU" else None
-    # An empty list says nothing of its type; it is one of texts.
-    if not value or isinstance(value[0], str | bytes):
-        return np.array([tf.compat.as_bytes(v) for v in value], object), (
-            tf.string
-        )
-    return value, None
+        is_text = value.dtype.kind in "OSU"
+    else:
+        # The type of an empty list cannot be inferred; texts are usual.
+        is_text = not value or isinstance(value[0], str | bytes)
+        if is_text:
+            value = np.array([tf.compat.as_bytes(v) for v in value], object)
+    return tf.make_tensor_proto(value, tf.string if is_text else None)
 
 
 def _to_json(value: Any) -> Any:
@@ -284,11 +321,3 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode("ascii")}
     return value
-
-
-def _from_json(value: Any) -> np.ndarray:
-    array = np.array(value)
-    if array.dtype.kind == "U":
-        texts = [item.encode() for item in array.ravel().tolist()]
-        return np.array(texts, object).reshape(array.shape)
-    return array.astype(np.float32) if array.dtype.kind == "f" else array

@@ -1,4 +1,4 @@
-"""Serves exported versions for development, with TF Serving's interfaces.
+r"""Serves exported versions for development, with TF Serving's interfaces.
 
 Example:
     python -m export.dev_server_main --model_base_path=served/t5
@@ -10,7 +10,6 @@ It is not TF Serving: no TLS, one model, one process.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import threading
@@ -19,34 +18,83 @@ from collections.abc import Sequence
 from absl import flags
 
 from export.dev_server.options import ServerOptions
-from runkit import InputError, run_binary
+from runkit import run_binary
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
-_FLAGS = (
-    ("model_name", flags.DEFINE_string, "Name in requests."),
-    ("host", flags.DEFINE_string, "Interface; only the loopback by default."),
-    ("port", flags.DEFINE_integer, "For gRPC; 0 takes a free one."),
-    ("rest_api_port", flags.DEFINE_integer, "For REST; 0 takes a free one."),
-    ("enable_batching", flags.DEFINE_bool, "Join concurrent requests."),
-    ("max_batch_size", flags.DEFINE_integer, "Rows of a joined call."),
-    ("batch_timeout_micros", flags.DEFINE_integer, "Wait for more rows."),
-    ("max_message_bytes", flags.DEFINE_integer, "Of a request."),
-    ("request_timeout_seconds", flags.DEFINE_float, "For an answer."),
-    ("poll_seconds", flags.DEFINE_float, "Between looks for new versions."),
+# Fields of `ServerOptions`; their ranges are checked there.
+_OPTION_FLAGS = (
+    Flag(
+        "model_name",
+        "Name of the model in requests.",
+        default=ServerOptions.model_name,
+    ),
+    Flag(
+        "host",
+        "Interface to listen on; 0.0.0.0 means all.",
+        default=ServerOptions.host,
+    ),
+    Flag("port", "gRPC port; 0 takes a free one.", int, ServerOptions.port),
+    Flag(
+        "rest_api_port",
+        "REST port; 0 takes a free one.",
+        int,
+        ServerOptions.rest_api_port,
+    ),
+    Flag(
+        "enable_batching",
+        "Run concurrent requests as one batch.",
+        bool,
+        ServerOptions.enable_batching,
+    ),
+    Flag(
+        "max_batch_size",
+        "Largest number of rows in a batch.",
+        int,
+        ServerOptions.max_batch_size,
+    ),
+    Flag(
+        "batch_timeout_micros",
+        "Microseconds that a request waits for others to join its batch.",
+        int,
+        ServerOptions.batch_timeout_micros,
+    ),
+    Flag(
+        "max_message_bytes",
+        "Largest request, in bytes.",
+        int,
+        ServerOptions.max_message_bytes,
+    ),
+    Flag(
+        "request_timeout_seconds",
+        "Seconds to wait for the model's answer.",
+        float,
+        ServerOptions.request_timeout_seconds,
+    ),
+    Flag(
+        "poll_seconds",
+        "Seconds between two looks for a newer version.",
+        float,
+        ServerOptions.poll_seconds,
+    ),
+)
+FLAG_TABLE = (
+    Flag(
+        "model_base_path",
+        "Directory with one folder per version, named by its number.",
+        required=True,
+    ),
+    *_OPTION_FLAGS,
 )
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads flags, serves until SIGTERM or SIGINT, then drains."""
     del argv
-    if not FLAGS.model_base_path:
-        raise InputError("is missing", where="--model_base_path")
-    given = {
-        name: getattr(FLAGS, name)
-        for name, _, _ in _FLAGS
-        if getattr(FLAGS, name) is not None
-    }
-    options = dataclasses.replace(ServerOptions(), **given)
+    check_table(FLAG_TABLE, FLAGS)
+    options = ServerOptions(
+        **{flag.name: getattr(FLAGS, flag.name) for flag in _OPTION_FLAGS}
+    )
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
     from export.dev_server.rest_api import NOTICE
@@ -71,13 +119,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "model_base_path" not in FLAGS:
-        flags.DEFINE_string(
-            "model_base_path", None, "Holds the versions. Required."
-        )
-        for name, define, text in _FLAGS:
-            define(name, None, text)
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

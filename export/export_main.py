@@ -1,15 +1,14 @@
-"""Exports a finished run or a classifier as a SavedModel for TF Serving.
+r"""Exports a finished run or a classifier as a SavedModel for TF Serving.
 
 Example:
     python -m export.export_main --run_dir=runs/imdb --output_dir=served/t5 \
       --version=1 --labels=negative,positive
 
-The version is verified before it becomes visible: see `export.saved_model`.
+The version is verified before it becomes visible.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,35 +17,86 @@ from absl import flags
 from export.modules.options import DEFAULT_LABELS, ServingOptions
 from export.saved_model.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
-from runkit.flag_values import check_flags
+from runkit.flag_values import Flag, check_table
+from spactor_tf.config.search_options import DECODINGS
 
 FLAGS = flags.FLAGS
-_OPTIONS = (
-    ("prefix", flags.DEFINE_string, "Put before every text of classify."),
-    ("input_length", flags.DEFINE_integer, "Tokens read of a text; default: "
-     "what the run was trained on."),
-    ("max_output_length", flags.DEFINE_integer, "Tokens generated at most."),
-    ("decoding", flags.DEFINE_string, "greedy, temperature or beam."),
-    ("temperature", flags.DEFINE_float, "Divides the logits of temperature."),
-    ("seed", flags.DEFINE_integer, "Of the samples of temperature."),
-    ("num_beams", flags.DEFINE_integer, "Hypotheses of beam."),
-    ("length_penalty", flags.DEFINE_float, "Exponent of the length for beam."),
-    ("unit_norm", flags.DEFINE_bool, "Embeddings have norm 1."),
-)  # fmt: skip
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string(
-        "run_dir", None, "Finished run, preset or classifier. Required."
-    )
-    flags.DEFINE_string("output_dir", None, "Base path to serve. Required.")
-    flags.DEFINE_integer("version", None, "Default: one after the newest.")
-    flags.DEFINE_string("model_name", "t5", "Name under which it is served.")
-    flags.DEFINE_list(
-        "labels", None, "Label words of classify, separated by commas."
-    )
-    for name, define, text in _OPTIONS:
-        define(name, None, text)
+# Fields of `ServingOptions`; their ranges are checked there.
+OPTION_FLAGS = (
+    Flag(
+        "labels",
+        "Label words of classify, separated by commas; by default those of "
+        "the run, or else " + ", ".join(DEFAULT_LABELS) + ".",
+        list,
+    ),
+    Flag(
+        "prefix",
+        "Put before every text of classify.",
+        default=ServingOptions.prefix,
+    ),
+    Flag(
+        "input_length",
+        "Most tokens read of a text; by default what the run was trained on.",
+        int,
+    ),
+    Flag(
+        "max_output_length",
+        "Most tokens generated for a text.",
+        int,
+        ServingOptions.max_output_length,
+    ),
+    Flag(
+        "decoding",
+        "How generate searches.",
+        default=ServingOptions.decoding,
+        choices=DECODINGS,
+    ),
+    Flag(
+        "temperature",
+        "Divides the logits in temperature sampling.",
+        float,
+        ServingOptions.temperature,
+    ),
+    Flag(
+        "seed",
+        "Random seed for temperature sampling.",
+        int,
+        ServingOptions.seed,
+    ),
+    Flag(
+        "num_beams",
+        "Hypotheses kept in beam search.",
+        int,
+        ServingOptions.num_beams,
+    ),
+    Flag(
+        "length_penalty",
+        "Exponent of the length in beam search.",
+        float,
+        ServingOptions.length_penalty,
+    ),
+    Flag(
+        "unit_norm",
+        "Scale embeddings to norm 1.",
+        bool,
+        ServingOptions.unit_norm,
+    ),
+)
+FLAG_TABLE = (
+    Flag("run_dir", "Finished run, preset or classifier.", required=True),
+    Flag(
+        "output_dir",
+        "Base path to serve; the version becomes a folder in it.",
+        required=True,
+    ),
+    Flag(
+        "version",
+        "Number of the version; by default one more than the newest.",
+        int,
+    ),
+    Flag("model_name", "Name under which it is served.", default="t5"),
+    *OPTION_FLAGS,
+)
 
 
 def serving_options(
@@ -57,41 +107,47 @@ def serving_options(
     """Returns the options of the flags.
 
     Args:
-        values: absl flags.
+        values: the flags as attributes.
         input_length: what the model was trained on, if that is known.
         labels: label words that it was fine-tuned on, if that is known.
+
+    Raises:
+        InputError: options out of range.
     """
-    given = {
-        name: getattr(values, name)
-        for name, _, _ in _OPTIONS
-        if getattr(values, name) is not None
-    }
-    if values.labels is not None:
-        given["labels"] = tuple(values.labels)
-    elif labels is not None:
-        given["labels"] = labels
-    options = ServingOptions()
-    if input_length is not None:
-        options = dataclasses.replace(options, input_length=input_length)
-    options = dataclasses.replace(options, **given)
+    fields = {flag.name: getattr(values, flag.name) for flag in OPTION_FLAGS}
+    for name, known in (("input_length", input_length), ("labels", labels)):
+        if fields[name] is None:
+            fields[name] = known
+        if fields[name] is None:
+            del fields[name]
+    if "labels" in fields:
+        fields["labels"] = tuple(fields["labels"])
+    options = ServingOptions(**fields)
     options.validate()
     return options
 
 
 def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
-    """A classifier has its classes from its training."""
+    """Raises InputError for labels other than a classifier's classes.
+
+    Args:
+        given: label words of the flag; None if it is not given.
+        classes: of the classifier.
+    """
     if given is not None and tuple(given) != tuple(classes):
         raise InputError(
-            "are not the classes of this classifier", where="--labels",
-            got=",".join(given), expected=",".join(classes),
-            remedy="Leave the flag out",
-        )  # fmt: skip
+            "are not the classes of this classifier",
+            where="--labels",
+            got=",".join(given),
+            expected=",".join(classes),
+            remedy="Omit the flag",
+        )
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints what was verified."""
     del argv
-    check_flags(FLAGS, required=("run_dir", "output_dir"))
+    check_table(FLAG_TABLE, FLAGS)
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from export.saved_model.write import (
@@ -103,9 +159,10 @@ def main(argv: Sequence[str]) -> None:
 
     model = load_model(FLAGS.run_dir)
     facts = run_facts(FLAGS.run_dir)
-    is_classifier = isinstance(model, TextClassifier)
+    has_labels = FLAGS.labels or facts.labels
     if isinstance(model, TextClassifier):
         refuse_labels(FLAGS.labels, model.classes)
+        has_labels = True
     options = serving_options(
         FLAGS, facts.input_length or default_input_length(model), facts.labels
     )
@@ -120,16 +177,14 @@ def main(argv: Sequence[str]) -> None:
     card = read_json(path / "model_card.json")
     print(f"version:    {path}")
     print(f"signatures: {', '.join(sorted(card['signatures']))}")
-    if not (FLAGS.labels or facts.labels or is_classifier):
+    if not has_labels:
         words = ", ".join(DEFAULT_LABELS)
-        print(f"classify ranks the default label words {words}: set --labels")
+        print(f"classify ranks the default labels {words}; see --labels")
 
 
 def run() -> None:
     """Entry point of the console script."""
-    if "run_dir" not in FLAGS:
-        _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ r"""Exports the nearest examples of a pool as a SavedModel.
         --embeddings=scores/embeddings.npy --clustering=clusters \
         --output_dir=served/neighbors
 
-The embeddings are those that the model of --run_dir makes (`export.score_main`
-writes them), the clustering is one of `al_tf.select_main` over the same rows.
-A server of the result answers a text with its nearest examples and with the
-cluster that it would fall in.
+The embeddings come from the model of --run_dir (`export.score_main` writes
+them), the clustering from `al_tf.select_main` over the same rows. A server of
+the result answers a text with its nearest examples and the cluster that the
+text would fall in.
 """
 
 from __future__ import annotations
@@ -17,27 +17,56 @@ from collections.abc import Sequence
 from absl import flags
 
 from runkit import run_binary
-from runkit.flag_values import check_flags, definers
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
-
-
-def _define_flags(values: flags.FlagValues = FLAGS) -> None:
-    text, number, _, switch = definers(values)
-    text("run_dir", None, "Run, preset or classifier that embeds texts.")
-    text("embeddings", None, ".npy, Parquet or a folder of shards. Required.")
-    text("clustering", None, "Clustering of these embeddings. Required.")
-    text("output_dir", None, "Base path to serve. Required.")
-    text("model_name", "neighbors", "Name under which it is served.")
-    number("version", None, "Default: one after the newest.")
-    number("num_neighbors", 10, "Returned for each query.")
-    switch("use_scann", False, "For a TF Serving with ScaNN's ops.")
+FLAG_TABLE = (
+    Flag(
+        "run_dir",
+        "Run, preset or classifier that embeds texts; without it, queries are "
+        "embeddings.",
+    ),
+    Flag(
+        "embeddings",
+        "Embeddings of the pool: .npy, Parquet or a folder of shards.",
+        required=True,
+    ),
+    Flag(
+        "clustering",
+        "Directory of the clustering of these embeddings.",
+        required=True,
+    ),
+    Flag(
+        "output_dir",
+        "Base path to serve; the version becomes a folder in it.",
+        required=True,
+    ),
+    Flag("model_name", "Name under which it is served.", default="neighbors"),
+    Flag(
+        "version",
+        "Number of the version; by default one more than the newest.",
+        int,
+    ),
+    Flag(
+        "num_neighbors",
+        "Number of neighbors returned for each query.",
+        int,
+        10,
+        positive=True,
+    ),
+    Flag(
+        "use_scann",
+        "Search approximately, for a TF Serving with ScaNN's ops.",
+        bool,
+        False,
+    ),
+)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Reads flags, exports, says where."""
+    """Reads flags, exports, prints where."""
     del argv
-    check_flags(FLAGS, required=("embeddings", "clustering", "output_dir"))
+    check_table(FLAG_TABLE, FLAGS)
     from al_tf.clustering.store import load_clustering
     from al_tf.inputs.embeddings import open_embeddings
 
@@ -60,15 +89,13 @@ def main(argv: Sequence[str]) -> None:
         use_scann=FLAGS.use_scann,
         model_name=FLAGS.model_name,
     )
-    print(f"version:    {path}")
+    print(f"version:   {path}")
     print(f"neighbors: {FLAGS.num_neighbors} of {rows:,} examples")
 
 
 def run() -> None:
     """Entry point of the console script."""
-    if "clustering" not in FLAGS:
-        _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scores a pool for Cluster-Margin with an exported model, here or remote.
+r"""Scores a pool for Cluster-Margin with a local or served model.
 
 Example:
     python -m export.score_main --model_dir=served/t5/1 \
@@ -7,7 +7,7 @@ Example:
     python -m al_tf.select_main --embeddings=scores/embeddings.npy \
       --margins=scores/margins.npy --batch_size=100 --output=ids.csv
 
-The same command goes on with an interrupted scoring.
+The same command resumes an interrupted scoring.
 """
 
 from __future__ import annotations
@@ -17,36 +17,47 @@ from typing import Any
 
 from absl import flags
 
+from export.client import TRANSPORTS, Client, RemoteError
 from export.scoring.pool_texts import pool_texts
+from export.scoring.scorer import Predict, score_pool
 from runkit import InputError, run_binary
-from runkit.flag_values import check_flags
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag("model_dir", "Directory of one exported version."),
+    Flag("server", "Address host:port to ask instead of --model_dir."),
+    Flag(
+        "transport",
+        "How to reach the server.",
+        default="grpc",
+        choices=TRANSPORTS,
+    ),
+    Flag("model_name", "Name of the model on the server.", default="t5"),
+    Flag(
+        "dataset",
+        "Pool: jsonl:PATH:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
+        required=True,
+    ),
+    Flag("output_dir", "Directory to write the scores to.", required=True),
+    Flag("shard_size", "Texts per file.", int, 4096, positive=True),
+    Flag("batch_size", "Texts per request.", int, 64, positive=True),
+)
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string("model_dir", None, "One exported version.")
-    flags.DEFINE_string("server", None, "host:port instead of --model_dir.")
-    flags.DEFINE_string("transport", "grpc", "grpc or rest.")
-    flags.DEFINE_string("model_name", "t5", "Name under which it is served.")
-    flags.DEFINE_string(
-        "dataset", None, "jsonl:PATH:FIELD or tfds:NAME[:SPLIT][:FEATURE]."
-    )
-    flags.DEFINE_string("output_dir", None, "Folder of the scores. Required.")
-    flags.DEFINE_integer("shard_size", 4096, "Texts between two writes.")
-    flags.DEFINE_integer("batch_size", 64, "Texts in one call.")
-
-
-def open_model(values: Any) -> tuple[Any, str]:
+def open_model(values: Any) -> tuple[Predict, str]:
     """Returns (predict, which model it is) of the flags.
 
+    Args:
+        values: the flags as attributes.
+
     Raises:
-        InputError: not exactly one of a directory and a server, or none that
-            answers.
+        InputError: not exactly one of a directory and a server, a directory
+            that is not an exported version, or a server that does not answer.
     """
     if bool(values.model_dir) == bool(values.server):
         raise InputError(
-            "exactly one of them is needed", where="--model_dir, --server"
+            "exactly one of the two is needed", where="--model_dir, --server"
         )
     if values.model_dir:
         from export.saved_model.session import SessionModel
@@ -56,27 +67,23 @@ def open_model(values: Any) -> tuple[Any, str]:
         card = read_card(model.path)
         name = f"{card['model_name']}/{card['version']}"
         return model.run, f"{name} {card.get('vocabulary_sha256', '')[:16]}"
-    from export.client import Client, RemoteError
-
     address, name = values.server, values.model_name
     options = {"transport": values.transport, "batch_size": values.batch_size}
     try:
         version = Client(address, name, **options).served_version()
     except RemoteError as error:
         raise InputError(str(error), where="--server", got=address) from None
-    # A newer version that comes meanwhile must not mix with this one.
+    # Scores of a version that arrives later must not mix with this one's.
     client = Client(address, name, version=version, **options)
     return client.predict, f"{address} {name}/{version}"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Reads flags, scores, says where the scores are."""
+    """Reads flags, scores, prints where the scores are."""
     del argv
-    check_flags(FLAGS, required=("dataset", "output_dir"))
+    check_table(FLAG_TABLE, FLAGS)
     texts = pool_texts(FLAGS.dataset)
     predict, model = open_model(FLAGS)
-    from export.scoring.scorer import score_pool
-
     scores = score_pool(
         predict,
         texts,
@@ -90,9 +97,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "server" not in FLAGS:
-        _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,19 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from runkit import InputError, run_binary
+from runkit import run_binary
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag("model_dir", "Directory of one exported version.", required=True),
+)
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads flags, verifies, prints what was checked as JSON."""
     del argv
-    if not FLAGS.model_dir:
-        raise InputError("is missing", where="--model_dir")
+    check_table(FLAG_TABLE, FLAGS)
     from export.saved_model.verify import verify_saved_model
 
     checked = verify_saved_model(FLAGS.model_dir)
@@ -30,9 +33,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "model_dir" not in FLAGS:
-        flags.DEFINE_string("model_dir", None, "One version. Required.")
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

@@ -22,19 +22,25 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import record
-from benchmarks.serving import speed as serving_speed
+from benchmarks.serving import speed
 
 
 def start_server(base: pathlib.Path, batching: bool) -> tuple[Any, int]:
     """Returns (process, gRPC port) of a ready server."""
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "export.dev_server_main",
-            f"--model_base_path={base}", "--port=0", "--rest_api_port=0",
+            sys.executable,
+            "-m",
+            "export.dev_server_main",
+            f"--model_base_path={base}",
+            "--port=0",
+            "--rest_api_port=0",
             f"--enable_batching={str(batching).lower()}",
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stdout is not None
     return process, json.loads(process.stdout.readline())["port"]
 
@@ -55,7 +61,7 @@ def one_client(port: int, end: float) -> list[float]:
     client, seconds, number = Client(f"127.0.0.1:{port}"), [], 0
     while time.monotonic() < end:
         began = time.monotonic()
-        text = serving_speed.TEXTS[number % 64]
+        text = speed.TEXTS[number % 64]
         client.predict("embed", {"text": [text]})
         seconds.append(time.monotonic() - began)
         number += 1
@@ -91,14 +97,16 @@ def measure(
             every = np.concatenate([latencies for latencies, _ in runs]) * 1e3
             counts = [len(latencies) for latencies, _ in runs]
             cpu = [1e3 * s / len(latencies) for latencies, s in runs]
-            rows.append({
-                "server": name,
-                "clients": clients,
-                "requests/s": statistics.median(counts) / seconds,
-                "p50 ms": float(np.percentile(every, 50)),
-                "p99 ms": float(np.percentile(every, 99)),
-                "server CPU ms/request": statistics.median(cpu),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "server": name,
+                    "clients": clients,
+                    "requests/s": statistics.median(counts) / seconds,
+                    "p50 ms": float(np.percentile(every, 50)),
+                    "p99 ms": float(np.percentile(every, 99)),
+                    "server CPU ms/request": statistics.median(cpu),
+                }
+            )
     return rows
 
 
@@ -109,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        serving_speed.prepare(folder)
+        speed.prepare(folder)
         servers = {
             label: start_server(folder / "served", batching)
             for label, batching in (("batching", True), ("no batching", False))
@@ -120,10 +128,14 @@ def main() -> None:
             for process, _ in servers.values():
                 process.terminate()
                 process.wait()
-    record("serving_load", rows, notes=[
-        f"Development server, not TF Serving; {serving_speed.SIZES}, one text "
-        "a request, gRPC, clients and server on the same machine."
-    ])  # fmt: skip
+    record(
+        "serving_load",
+        rows,
+        notes=[
+            f"Development server, not TF Serving; {speed.SIZES}, one text per "
+            "request, gRPC, clients and server on the same machine."
+        ],
+    )
 
 
 if __name__ == "__main__":

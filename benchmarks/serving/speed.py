@@ -26,9 +26,12 @@ TEXTS = [
 ]
 LENGTH, GENERATED = 128, 64
 SIZES = {
-    "vocabulary_size": 4096, "num_layers": 4, "num_heads": 4,
-    "hidden_dim": 256, "intermediate_dim": 1024,
-}  # fmt: skip
+    "vocabulary_size": 4096,
+    "num_layers": 4,
+    "num_heads": 4,
+    "hidden_dim": 256,
+    "intermediate_dim": 1024,
+}
 
 
 def prepare(folder: pathlib.Path) -> None:
@@ -47,16 +50,20 @@ def prepare(folder: pathlib.Path) -> None:
     config = ModelConfig(**SIZES)
     backbone = t5.build_backbone(config)
     t5.reinitialize(
-        backbone.variables, 0,
-        head_dim=config.head_dim, hidden_dim=config.hidden_dim,
-    )  # fmt: skip
+        backbone.variables,
+        0,
+        head_dim=config.head_dim,
+        hidden_dim=config.hidden_dim,
+    )
     save_pretrained(folder / "preset", backbone, vocabulary)
     export_saved_model(
-        Pretrained(backbone, vocabulary, None), folder / "served", 1,
+        Pretrained(backbone, vocabulary, None),
+        folder / "served",
+        1,
         options=ServingOptions(
             input_length=LENGTH, max_output_length=GENERATED
         ),
-    )  # fmt: skip
+    )
     tokens, mask = _tokens(vocabulary)
     np.savez(folder / "inputs.npz", tokens=tokens, mask=mask)
     np.savez(folder / "encoder.npz", **_encoder_weights(backbone))
@@ -79,8 +86,12 @@ def _encoder_weights(backbone: Any) -> dict[str, np.ndarray]:
     for index, layer in enumerate(backbone.encoder_transformer_layers):
         prefix = f"encoder.block.{index}.layer"
         attention = layer.self_attention
-        for ours, name in (("query", "q"), ("key", "k"), ("value", "v"),
-                           ("output", "o")):  # fmt: skip
+        for ours, name in (
+            ("query", "q"),
+            ("key", "k"),
+            ("value", "v"),
+            ("output", "o"),
+        ):
             kernel = getattr(attention, f"{ours}_projector").kernel
             found[f"{prefix}.0.SelfAttention.{name}.weight"] = kernel
         found[f"{prefix}.0.layer_norm.weight"] = (
@@ -97,10 +108,14 @@ def _encoder_weights(backbone: Any) -> dict[str, np.ndarray]:
     arrays = {name: np.array(v) for name, v in found.items()}
     return {
         # A dense kernel is stored the other way round there.
-        n: a.T if ".weight" in n and "norm" not in n and "bias" not in n
-        and "shared" not in n else a
+        n: a.T
+        if ".weight" in n
+        and "norm" not in n
+        and "bias" not in n
+        and "shared" not in n
+        else a
         for n, a in arrays.items()
-    }  # fmt: skip
+    }
 
 
 def served(folder: str, signature: str) -> Callable[[], dict[str, float]]:
@@ -160,13 +175,15 @@ def hugging_face_embed(folder: str) -> Callable[[], dict[str, float]]:
 
     model = T5EncoderModel(
         T5Config(
-            vocab_size=SIZES["vocabulary_size"], d_model=SIZES["hidden_dim"],
+            vocab_size=SIZES["vocabulary_size"],
+            d_model=SIZES["hidden_dim"],
             d_ff=SIZES["intermediate_dim"],
             d_kv=SIZES["hidden_dim"] // SIZES["num_heads"],
-            num_heads=SIZES["num_heads"], num_layers=SIZES["num_layers"],
+            num_heads=SIZES["num_heads"],
+            num_layers=SIZES["num_layers"],
             dropout_rate=0.0,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     weights = np.load(pathlib.Path(folder) / "encoder.npz")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -197,35 +214,49 @@ def main() -> None:
         prepare(pathlib.Path(name))
         if options.only != "embed":
             whole = Arm(
-                "whole model per token", f"{module}:whole_model_per_token",
+                "whole model per token",
+                f"{module}:whole_model_per_token",
                 folder,
-            )  # fmt: skip
+            )
             cached = Arm(
-                "served, cached", f"{module}:served",
+                "served, cached",
+                f"{module}:served",
                 {**folder, "signature": "generate"},
-            )  # fmt: skip
+            )
             timings = compare([cached, whole], options.rounds)
             peer = timings[whole.name]
             rows = [row(t, peer) for t in timings.values()]
-            record("serving_generate", rows, timings=timings, notes=[
-                f"8 texts, {GENERATED} tokens, random weights, {SIZES}; text "
-                "to text for ours, token ids for the other arm."
-            ])  # fmt: skip
+            record(
+                "serving_generate",
+                rows,
+                timings=timings,
+                notes=[
+                    f"8 texts, {GENERATED} tokens, random weights, {SIZES}; "
+                    "ours reads and writes text, the other arm token ids."
+                ],
+            )
         if options.only != "generate":
             ours = Arm(
                 "served", f"{module}:served", {**folder, "signature": "embed"}
             )
             torch = Arm(
-                "Hugging Face", f"{module}:hugging_face_embed", folder,
+                "Hugging Face",
+                f"{module}:hugging_face_embed",
+                folder,
                 peer=True,
-            )  # fmt: skip
+            )
             timings = compare([ours, torch], options.rounds)
             peer = timings[torch.name]
             rows = [row(t, peer) for t in timings.values()]
-            record("serving_embed", rows, timings=timings, notes=[
-                f"Batch 64, the same random weights, {SIZES}; ours includes "
-                "tokenizing, the other arm starts from token ids."
-            ])  # fmt: skip
+            record(
+                "serving_embed",
+                rows,
+                timings=timings,
+                notes=[
+                    f"Batch 64, the same random weights, {SIZES}; ours "
+                    "tokenizes, the other arm starts from token ids."
+                ],
+            )
 
 
 if __name__ == "__main__":

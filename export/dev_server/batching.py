@@ -1,4 +1,4 @@
-"""Joins concurrent requests into one call of the model."""
+"""Runs concurrent requests as one batch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from concurrent.futures import Future
 import numpy as np
 
 Tensors = dict[str, np.ndarray]
+# A request: its inputs, and where the answer goes.
+_Request = tuple[Tensors, "Future[Tensors]"]
 
 
 class QueueFull(RuntimeError):
-    """More requests wait than the queue holds."""
+    """The queue has no room for another request."""
 
 
 class Batcher:
-    """One thread that runs what has come in, joined along the first axis.
+    """A thread that runs queued requests, joined along the first axis.
 
     Args:
         run: {name: [rows, ...]} -> {name: [rows, ...]}, rows independent.
-        max_batch_size: rows of one call, unless a single request has more.
+        max_batch_size: most rows of a batch, unless one request has more.
         timeout_seconds: how long the first request of a batch waits for more.
-        max_waiting: requests that may wait.
-        observe: told the rows of each call.
+        max_waiting: most requests in the queue.
+        observe: called with the number of rows of each batch.
     """
 
     def __init__(
@@ -38,17 +40,18 @@ class Batcher:
     ):
         self._run, self._observe = run, observe
         self._most, self._timeout = max_batch_size, timeout_seconds
-        self._queue: queue.Queue = queue.Queue(max_waiting)
+        # None ends the thread.
+        self._queue: queue.Queue[_Request | None] = queue.Queue(max_waiting)
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
-    def submit(self, inputs: Tensors) -> Future:
-        """Queues a request; a canceled one is not run.
+    def submit(self, inputs: Tensors) -> Future[Tensors]:
+        """Queues a request; if its future is canceled in time, it is not run.
 
         Raises:
-            QueueFull: too many wait already.
+            QueueFull: too many requests wait already.
         """
-        future: Future = Future()
+        future: Future[Tensors] = Future()
         try:
             self._queue.put_nowait((inputs, future))
         except queue.Full:
@@ -56,12 +59,12 @@ class Batcher:
         return future
 
     def close(self) -> None:
-        """Runs what waits, then ends the thread."""
+        """Runs what is queued, then ends the thread."""
         self._queue.put(None)
         self._thread.join()
 
     def _loop(self) -> None:
-        left_over = None
+        left_over: _Request | None = None
         while True:
             item = left_over or self._queue.get()
             if item is None:
@@ -73,7 +76,9 @@ class Batcher:
             if ended:
                 return
 
-    def _collect(self, first: tuple) -> tuple[list, tuple | None, bool]:
+    def _collect(
+        self, first: _Request
+    ) -> tuple[list[_Request], _Request | None, bool]:
         """Returns (batch, a request that did not fit, whether to end)."""
         batch, rows = [first], _rows(first)
         end = time.monotonic() + self._timeout
@@ -90,7 +95,7 @@ class Batcher:
             rows += _rows(item)
         return batch, None, False
 
-    def _answer(self, batch: list) -> None:
+    def _answer(self, batch: list[_Request]) -> None:
         names = batch[0][0]
         joined = {
             name: np.concatenate([inputs[name] for inputs, _ in batch])
@@ -103,7 +108,7 @@ class Batcher:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
-            # One bad request must not fail its neighbors.
+            # One bad request must not fail the others.
             for item in batch:
                 self._answer([item])
             return
@@ -114,5 +119,5 @@ class Batcher:
             start = stop
 
 
-def _rows(item: tuple) -> int:
+def _rows(item: _Request) -> int:
     return len(next(iter(item[0].values())))

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -20,14 +21,13 @@ from tensorflow_serving.apis import (
 from export.dev_server.service import (
     DevService,
     ServiceError,
-    Timed,
     tensor_value,
+    timed,
 )
+from export.saved_model.versions import CLASSIFY_METHOD, DEFAULT_SIGNATURE
 
-_CLASSIFY = "tensorflow/serving/classify"
 
-
-def add_services(server: Any, service: DevService) -> None:
+def add_services(server: grpc.Server, service: DevService) -> None:
     """Adds PredictionService and ModelService to a gRPC server."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _Prediction(service), server
@@ -38,13 +38,19 @@ def add_services(server: Any, service: DevService) -> None:
 
 
 def _answering(method: Callable) -> Callable:
-    """Turns a ServiceError into its gRPC status, and counts the request."""
+    """Checks the model's name, counts, turns a ServiceError into its status.
+
+    The method is called with the request and the seconds left to answer it.
+    """
 
     @functools.wraps(method)
-    def answer(self: Any, request: Any, context: Any) -> Any:
+    def answer(
+        self: _Prediction | _Model, request: Any, context: grpc.ServicerContext
+    ) -> Any:
         try:
-            with Timed(self.service.metrics, "grpc"):
-                return method(self, request, context)
+            with timed(self.service.metrics, "grpc"):
+                self.service.check_name(request.model_spec.name)
+                return method(self, request, context.time_remaining())
         except ServiceError as error:
             code = getattr(grpc.StatusCode, error.code)
             return context.abort(code, error.message)
@@ -52,10 +58,11 @@ def _answering(method: Callable) -> Callable:
     return answer
 
 
-def _version(spec: Any) -> int | None:
+def _version(spec: model_pb2.ModelSpec) -> int | None:
     if spec.version_label:
         raise ServiceError(
-            "INVALID_ARGUMENT", "the development server knows no version labels"
+            "INVALID_ARGUMENT",
+            "the development server does not support version labels",
         )
     return spec.version.value if spec.HasField("version") else None
 
@@ -65,35 +72,42 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.service = service
 
     @_answering
-    def Predict(self, request: Any, context: Any) -> Any:
+    def Predict(
+        self, request: predict_pb2.PredictRequest, timeout: float | None
+    ) -> predict_pb2.PredictResponse:
         spec = request.model_spec
         version, signature, outputs = self.service.predict(
-            spec.name,
             _version(spec),
             spec.signature_name,
             {key: tensor_value(t) for key, t in request.inputs.items()},
-            context.time_remaining(),
+            timeout,
             request.output_filter,
         )
         response = predict_pb2.PredictResponse()
         _fill_spec(response.model_spec, spec.name, version, signature)
         for name, value in outputs.items():
-            proto = tf.make_tensor_proto(value, _dtype(value))
+            # The type of an empty object array cannot be inferred; all of the
+            # session's object arrays hold texts.
+            dtype = tf.string if value.dtype == object else None
+            proto = tf.make_tensor_proto(value, dtype)
             response.outputs[name].CopyFrom(proto)
         return response
 
     @_answering
-    def Classify(self, request: Any, context: Any) -> Any:
+    def Classify(
+        self,
+        request: classification_pb2.ClassificationRequest,
+        timeout: float | None,
+    ) -> classification_pb2.ClassificationResponse:
         spec = request.model_spec
-        self.service.check_name(spec.name)
-        name = spec.signature_name or "serving_default"
+        name = spec.signature_name or DEFAULT_SIGNATURE
         _, signatures = self.service.signatures(_version(spec))
         method = signatures[name].method_name if name in signatures else ""
-        if name in signatures and method != _CLASSIFY:
+        if name in signatures and method != CLASSIFY_METHOD:
             raise ServiceError(
                 "INVALID_ARGUMENT",
                 f"Expected classification signature method_name to be "
-                f"{_CLASSIFY}. Was: {method}",
+                f"{CLASSIFY_METHOD}. Was: {method}",
             )
         examples = [
             example.SerializeToString()
@@ -102,9 +116,8 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         if not examples:
             raise ServiceError("INVALID_ARGUMENT", "Input is empty")
         version, name, outputs = self.service.predict(
-            spec.name, _version(spec), name, {"inputs": examples},
-            context.time_remaining(),
-        )  # fmt: skip
+            _version(spec), name, {"inputs": examples}, timeout
+        )
         response = classification_pb2.ClassificationResponse()
         _fill_spec(response.model_spec, spec.name, version, name)
         for labels, scores in zip(
@@ -116,9 +129,13 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     @_answering
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:
+    def GetModelMetadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        timeout: float | None,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        del timeout
         spec = request.model_spec
-        self.service.check_name(spec.name)
         version, signatures = self.service.signatures(_version(spec))
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         _fill_spec(response.model_spec, spec.name, version, "")
@@ -134,8 +151,12 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
         self.service = service
 
     @_answering
-    def GetModelStatus(self, request: Any, context: Any) -> Any:
-        self.service.check_name(request.model_spec.name)
+    def GetModelStatus(
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        timeout: float | None,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        del request, timeout
         response = get_model_status_pb2.GetModelStatusResponse()
         states = get_model_status_pb2.ModelVersionStatus.State
         for version, (state, error) in self.service.store.states().items():
@@ -147,11 +168,8 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
-def _fill_spec(spec: Any, name: str, version: int, signature: str) -> None:
+def _fill_spec(
+    spec: model_pb2.ModelSpec, name: str, version: int, signature: str
+) -> None:
     spec.name, spec.signature_name = name, signature
     spec.version.value = version
-
-
-def _dtype(value: Any) -> Any:
-    # An empty object array says nothing of its type; ours are texts.
-    return tf.string if value.dtype == object else None

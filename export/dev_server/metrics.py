@@ -1,70 +1,77 @@
-"""Counters in Prometheus' text format."""
+"""Prometheus metrics of one server.
+
+dev_server_requests_total{api, code}    requests by outcome
+dev_server_request_seconds{api}         histogram of their latency
+dev_server_batches_total                calls of the model
+dev_server_batched_rows_total           rows of these calls
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, defaultdict
+import prometheus_client
 
-_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # Seconds.
+# The samples that are exposed: without the creation times that the library
+# adds to each of them.
+_SAMPLES = (
+    "dev_server_requests_total",
+    "dev_server_request_seconds_bucket",
+    "dev_server_request_seconds_sum",
+    "dev_server_request_seconds_count",
+    "dev_server_batches_total",
+    "dev_server_batched_rows_total",
+)
 
 
 class Metrics:
     """Requests by outcome, their latency, and the sizes of batches."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._requests: Counter = Counter()
-        self._latency: dict[str, list[int]] = defaultdict(
-            lambda: [0] * (len(_SECONDS) + 1)
+        # Not the library's default registry: two servers of one process would
+        # add to the same counters.
+        registry = prometheus_client.CollectorRegistry()
+        self._requests = prometheus_client.Counter(
+            "dev_server_requests",
+            "Requests by interface and canonical status code.",
+            ("api", "code"),
+            registry=registry,
         )
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._batches, self._rows = 0, 0
+        self._seconds = prometheus_client.Histogram(
+            "dev_server_request_seconds",
+            "Seconds from the arrival of a request to its answer.",
+            ("api",),
+            registry=registry,
+            buckets=_BOUNDS,
+        )
+        self._batches = prometheus_client.Counter(
+            "dev_server_batches",
+            "Batched calls of the model.",
+            registry=registry,
+        )
+        self._rows = prometheus_client.Counter(
+            "dev_server_batched_rows",
+            "Rows of all batched calls.",
+            registry=registry,
+        )
+        self._exposed = registry.restricted_registry(_SAMPLES)
 
     def request(self, api: str, code: str, seconds: float) -> None:
         """Counts one request.
 
         Args:
             api: "grpc" or "rest".
-            code: canonical name, "OK" for a good one.
+            code: canonical name of the status, "OK" for success.
             seconds: from arrival to answer.
         """
-        with self._lock:
-            self._requests[api, code] += 1
-            self._seconds[api] += seconds
-            bucket = sum(seconds > bound for bound in _SECONDS)
-            self._latency[api][bucket] += 1
+        self._requests.labels(api, code).inc()
+        self._seconds.labels(api).observe(seconds)
 
     def batch(self, rows: int) -> None:
-        """Counts one joined call of the model."""
-        with self._lock:
-            self._batches += 1
-            self._rows += rows
+        """Counts one batched call of the model."""
+        self._batches.inc()
+        self._rows.inc(rows)
 
     def text(self) -> str:
-        """Returns all metrics in Prometheus' text format."""
-        with self._lock:
-            lines = ["# TYPE dev_server_requests_total counter"]
-            for (api, code), count in sorted(self._requests.items()):
-                labels = f'api="{api}",code="{code}"'
-                lines.append(f"dev_server_requests_total{{{labels}}} {count}")
-            lines.append("# TYPE dev_server_request_seconds histogram")
-            for api in sorted(self._latency):
-                lines += self._histogram(api)
-            lines += [
-                "# TYPE dev_server_batches_total counter",
-                f"dev_server_batches_total {self._batches}",
-                "# TYPE dev_server_batched_rows_total counter",
-                f"dev_server_batched_rows_total {self._rows}",
-            ]
-        return "\n".join(lines) + "\n"
-
-    def _histogram(self, api: str) -> list[str]:
-        name, total, lines = "dev_server_request_seconds", 0, []
-        bounds = [*map(str, _SECONDS), "+Inf"]
-        for bound, count in zip(bounds, self._latency[api], strict=True):
-            total += count
-            labels = f'api="{api}",le="{bound}"'
-            lines.append(f"{name}_bucket{{{labels}}} {total}")
-        lines.append(f'{name}_sum{{api="{api}"}} {self._seconds[api]:.6f}')
-        lines.append(f'{name}_count{{api="{api}"}} {total}')
-        return lines
+        """Returns all metrics in Prometheus' text format (`CONTENT_TYPE`)."""
+        return prometheus_client.generate_latest(self._exposed).decode()

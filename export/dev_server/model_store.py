@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from export.dev_server.batching import Batcher
+from export.dev_server.batching import Batcher, Tensors
 from export.saved_model import records
 from export.saved_model.session import SessionModel
-from export.saved_model.versions import versions
+from export.saved_model.versions import WARM_UP, list_versions
 from runkit import InputError
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
+
+
+class NotServed(LookupError):
+    """The version asked for is not the one that is served."""
 
 
 class Servable:
@@ -26,56 +29,56 @@ class Servable:
     Args:
         path: directory of the version.
         make_batcher: wraps the function of a signature; None runs each
-            request by itself.
+            request alone.
 
     Raises:
-        InputError: the loader refuses it, or a warm-up request fails.
+        InputError: the loader refuses the version, or a warm-up request fails.
     """
 
     def __init__(
         self,
         path: pathlib.Path,
-        make_batcher: Callable[[Callable], Batcher] | None = None,
+        make_batcher: Callable[[Callable[[Tensors], Tensors]], Batcher]
+        | None = None,
     ):
         self.version = int(path.name)
         self.model = SessionModel(path)
         self.users = 0
         self._batchers: dict[str, Batcher] = {}
         try:
-            self._warm_up(path / records.WARM_UP)
+            if (path / WARM_UP).is_file():
+                for signature, inputs, _ in records.read_records(
+                    path / WARM_UP
+                ):
+                    self.model.run(signature, inputs)
         except Exception:
             self.model.close()
             raise
-        for name in self.model.signatures if make_batcher else ():
-
-            def run(inputs: dict, name: str = name) -> dict:
-                return self.model.run(name, inputs)
-
-            assert make_batcher is not None
-            self._batchers[name] = make_batcher(run)
-
-    def _warm_up(self, path: pathlib.Path) -> None:
-        if path.is_file():
-            for signature, inputs, _ in records.read_records(path):
-                self.model.run(signature, inputs)
+        if make_batcher is not None:
+            for name in self.model.signatures:
+                run = functools.partial(self.model.run_checked, name)
+                self._batchers[name] = make_batcher(run)
 
     def predict(
-        self, signature: str, inputs: Any, timeout: float | None = None
-    ) -> dict[str, np.ndarray]:
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        timeout: float | None = None,
+    ) -> Tensors:
         """Answers one request.
 
         Args:
             signature: its name.
             inputs: {input name: array or list}.
-            timeout: seconds to wait in the queue; None is for ever.
+            timeout: seconds to wait in the queue; None waits forever.
 
         Raises:
             InputError: the request does not fit the signature.
             QueueFull, TimeoutError: from the queue.
         """
-        if signature not in self._batchers:
-            return self.model.run(signature, inputs)
         arrays = self.model.check_inputs(signature, inputs)
+        if signature not in self._batchers:
+            return self.model.run_checked(signature, arrays)
         future = self._batchers[signature].submit(arrays)
         try:
             return future.result(timeout)
@@ -84,7 +87,7 @@ class Servable:
             raise
 
     def close(self) -> None:
-        """Answers what waits, then frees the model."""
+        """Answers what is queued, then frees the model."""
         for batcher in self._batchers.values():
             batcher.close()
         self.model.close()
@@ -96,7 +99,7 @@ class ModelStore:
     Args:
         base_path: holds the versions as directories with integer names.
         load: path of a version -> Servable.
-        poll_seconds: between looks for a newer version.
+        poll_seconds: seconds between two looks for a newer version.
     """
 
     def __init__(
@@ -111,21 +114,22 @@ class ModelStore:
         self._current: Servable | None = None
         self._states: dict[int, tuple[str, str]] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread = threading.Thread(target=self.watch, daemon=True)
 
     def start(self) -> None:
-        """Loads the newest version and begins to look for newer ones.
+        """Loads the newest version and starts to watch for newer ones.
 
         Raises:
             InputError: there is no version, or the newest cannot be served.
         """
-        found = versions(self._base_path)
+        found = list_versions(self._base_path)
         if not found:
             raise InputError(
-                "holds no version", where=str(self._base_path),
-                expected="directories with integer names, as export_main "
-                "writes them",
-            )  # fmt: skip
+                "holds no version",
+                where=str(self._base_path),
+                expected="directories with integer names, as written by "
+                "export_main",
+            )
         self.refresh()
         if self._current is None:
             raise InputError(
@@ -134,19 +138,21 @@ class ModelStore:
         self._thread.start()
 
     def refresh(self) -> None:
-        """Loads the newest version if it is new; one that fails once, stays.
+        """Loads the newest version unless that was tried before.
 
         Not to be called by two threads at once.
         """
-        newest = max(versions(self._base_path), default=None)
+        newest = max(list_versions(self._base_path), default=None)
         if newest is None or newest in self._states:
             return
         self._set_state(newest, LOADING)
         try:
             fresh = self._load(self._base_path / str(newest))
-        except Exception as error:  # Whatever it is, the old one serves on.
+        except Exception as error:  # Whatever it is, the old version stays.
             self._set_state(newest, END, str(error))
-            print(f"version {newest} not served: {error}", file=sys.stderr)
+            print(
+                f"version {newest} cannot be served: {error}", file=sys.stderr
+            )
             return
         with self._changed:
             old, self._current = self._current, fresh
@@ -172,15 +178,18 @@ class ModelStore:
 
     @contextlib.contextmanager
     def lease(self, version: int | None = None) -> Iterator[Servable]:
-        """Yields the served version, kept loaded meanwhile.
+        """Yields the served version, which stays loaded until the end.
+
+        Args:
+            version: None means the newest.
 
         Raises:
-            LookupError: it is not the version asked for.
+            NotServed: it is not the version asked for.
         """
         with self._changed:
             servable = self._current
             if servable is None or version not in (None, servable.version):
-                raise LookupError(version)
+                raise NotServed(version)
             servable.users += 1
         try:
             yield servable
@@ -189,12 +198,13 @@ class ModelStore:
                 servable.users -= 1
                 self._changed.notify_all()
 
-    def _poll(self) -> None:
+    def watch(self) -> None:
+        """Loads newer versions until `stop`; runs in the store's thread."""
         while not self._stop.wait(self._poll_seconds):
             self.refresh()
 
     def stop(self) -> None:
-        """Stops looking, waits for running requests, frees the model."""
+        """Stops watching, waits for running requests, frees the model."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

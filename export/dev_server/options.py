@@ -12,18 +12,18 @@ class ServerOptions:
     """Where and how the development server listens.
 
     Attributes:
-        model_name: of the one model.
+        model_name: name of the one model in requests.
         host: interface to listen on.
         port: for gRPC; 0 takes a free one.
         rest_api_port: for REST and metrics; 0 takes a free one.
-        enable_batching: join concurrent requests.
-        max_batch_size: rows of a joined call.
-        batch_timeout_micros: how long a request waits for others.
-        max_waiting: requests in a signature's queue.
-        max_message_bytes: of a request.
-        request_timeout_seconds: for the model's answer.
-        poll_seconds: between looks for a newer version.
-        workers: gRPC requests answered at once.
+        enable_batching: run concurrent requests as one batch.
+        max_batch_size: most rows of a batch, unless one request has more.
+        batch_timeout_micros: microseconds that a request waits for others.
+        max_waiting: most requests in the queue of a signature.
+        max_message_bytes: largest request, in bytes.
+        request_timeout_seconds: seconds to wait for the model's answer.
+        poll_seconds: seconds between two looks for a newer version.
+        workers: most gRPC requests answered at once.
     """
 
     model_name: str = "t5"
@@ -44,14 +44,25 @@ class ServerOptions:
         for name in ("port", "rest_api_port"):
             value = getattr(self, name)
             require(
-                0 <= value < 2**16, "is not a port", name, value,
+                0 <= value < 2**16,
+                "is not a port",
+                name,
+                value,
                 expected="0 to 65535",
-            )  # fmt: skip
+            )
         require_positive(
-            self, "server", "max_batch_size", "max_waiting", "poll_seconds",
-            "max_message_bytes", "request_timeout_seconds", "workers",
-        )  # fmt: skip
+            self,
+            "server",
+            "max_batch_size",
+            "max_waiting",
+            "poll_seconds",
+            "max_message_bytes",
+            "request_timeout_seconds",
+            "workers",
+        )
         require(
-            self.batch_timeout_micros >= 0, "is negative",
-            "batch_timeout_micros", self.batch_timeout_micros,
-        )  # fmt: skip
+            self.batch_timeout_micros >= 0,
+            "is negative",
+            "batch_timeout_micros",
+            self.batch_timeout_micros,
+        )

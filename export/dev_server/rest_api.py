@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import json_format
+from tensorflow.core.protobuf import meta_graph_pb2
 
-from export.dev_server.service import DevService, ServiceError, Timed
+from export.dev_server.metrics import CONTENT_TYPE
+from export.dev_server.service import DevService, ServiceError, timed
 
 _PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,19}))?"
@@ -26,16 +28,18 @@ _HTTP = {
     "INTERNAL": 500,
     "DEADLINE_EXCEEDED": 504,
 }
-_SOCKET_SECONDS = 30.0  # A silent client gives its thread back.
+_SOCKET_SECONDS = 30.0  # Then a silent client loses its thread.
 NOTICE = "development server of spactor-al: not TensorFlow Serving"
 
 
-def make_handler(service: DevService, max_bytes: int) -> type:
+def make_handler(
+    service: DevService, max_bytes: int
+) -> type[http.server.BaseHTTPRequestHandler]:
     """Returns the request handler of a `ThreadingHTTPServer`.
 
     Args:
-        service: answers.
-        max_bytes: of a request's body.
+        service: answers the requests.
+        max_bytes: largest body of a request.
     """
     return type(
         "Handler", (_Handler,), {"service": service, "max_bytes": max_bytes}
@@ -53,21 +57,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass  # The metrics count; a line a request would bury the rest.
+        pass  # The metrics count; a line per request would bury the rest.
 
     def do_GET(self) -> None:
         if self.path == _METRICS:
-            self._send(200, self.service.metrics.text().encode(), "text/plain")
-            return
-        self._answer(self._get)
+            text = self.service.metrics.text()
+            self._send(200, text.encode(), CONTENT_TYPE)
+        else:
+            self._answer()
 
     def do_POST(self) -> None:
-        self._answer(self._post)
+        self._answer()
 
-    def _answer(self, method: Any) -> None:
+    def _answer(self) -> None:
+        value: dict[str, Any]
         try:
-            with Timed(self.service.metrics, "rest"):
-                code, value = 200, method()
+            with timed(self.service.metrics, "rest"):
+                code, value = 200, self._call()
         except ServiceError as error:
             code, value = _HTTP[error.code], {"error": error.message}
         except RecursionError:
@@ -75,7 +81,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             raise  # The client has gone.
         except Exception as error:
-            print(f"defect while answering: {error!r}", file=sys.stderr)
+            print(f"internal error: {error!r}", file=sys.stderr)
             code, value = 500, {"error": "internal error"}
         # After an error, what is left of the body would be read as a request.
         self.close_connection |= code != 200
@@ -91,7 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _target(self) -> tuple[str, int | None, str]:
+    def _call(self) -> dict[str, Any]:
         match = _PATH.fullmatch(self.path)
         if not match:
             raise ServiceError(
@@ -100,33 +106,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             )
         self.service.check_name(match["name"])
         version = int(match["version"]) if match["version"] else None
-        return match["name"], version, match["verb"] or ""
-
-    def _get(self) -> Any:
-        name, version, verb = self._target()
-        if verb == "/metadata":
-            return _metadata(name, *self.service.signatures(version))
-        if verb:
-            raise ServiceError("INVALID_ARGUMENT", "predict is a POST request")
-        return _status(self.service.store.states(), version)
-
-    def _post(self) -> Any:
-        name, version, verb = self._target()
-        if verb != ":predict":
+        call = self.command, match["verb"]
+        if call == ("POST", ":predict"):
+            return self._predict(version)
+        if call == ("GET", "/metadata"):
+            return _metadata(match["name"], *self.service.signatures(version))
+        if call == ("GET", None):
+            return _status(self.service.store.states(), version)
+        if self.command == "POST":
             raise ServiceError("INVALID_ARGUMENT", "POST answers :predict only")
+        raise ServiceError("INVALID_ARGUMENT", "predict is a POST request")
+
+    def _predict(self, version: int | None) -> dict[str, Any]:
         body = self._body()
         signature = body.get("signature_name", "")
-        rows = "instances" in body
-        if rows == ("inputs" in body) or not isinstance(signature, str):
+        by_row = "instances" in body
+        if by_row == ("inputs" in body) or not isinstance(signature, str):
             raise ServiceError(
                 "INVALID_ARGUMENT",
-                "the body needs either `instances` or `inputs`, and a string "
-                "as `signature_name`, if any",
+                "the body needs either `instances` or `inputs`; a "
+                "`signature_name` must be a string",
             )
-        value = _decode(body["instances" if rows else "inputs"])
-        inputs = _columns(value) if rows else value
-        _, _, outputs = self.service.predict(name, version, signature, inputs)
-        return _rows(outputs) if rows else _named(outputs)
+        value = _decode(body["instances" if by_row else "inputs"])
+        inputs = _columns(value) if by_row else value
+        _, _, outputs = self.service.predict(version, signature, inputs)
+        return _answer_body(outputs, by_row)
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
@@ -151,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _decode(value: Any) -> Any:
-    """Reads {"b64": ...} as bytes, everywhere.
+    """Replaces {"b64": ...} by its bytes, at any depth.
 
     Raises:
         ServiceError: it is not base64.
@@ -171,7 +175,9 @@ def _decode(value: Any) -> Any:
 def _columns(instances: Any) -> Any:
     """Turns rows into columns; rows of plain values stay a list."""
     if not isinstance(instances, list) or not instances:
-        raise ServiceError("INVALID_ARGUMENT", "`instances` is no filled list")
+        raise ServiceError(
+            "INVALID_ARGUMENT", "`instances` must be a list, not empty"
+        )
     if not isinstance(instances[0], dict):
         return instances
     names = set(instances[0])
@@ -180,19 +186,20 @@ def _columns(instances: Any) -> Any:
     return {name: [row[name] for row in instances] for name in names}
 
 
-def _rows(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+def _answer_body(
+    outputs: dict[str, np.ndarray], by_row: bool
+) -> dict[str, Any]:
+    """Returns the answer as rows or columns; a lone output has no name."""
     columns = {name: _plain(value) for name, value in outputs.items()}
     if len(columns) == 1:
-        return {"predictions": next(iter(columns.values()))}
-    names = list(columns)
+        (only,) = columns.values()
+        return {"predictions" if by_row else "outputs": only}
+    if not by_row:
+        return {"outputs": columns}
     rows = zip(*columns.values(), strict=True)
-    return {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
-
-
-def _named(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
-    columns = {name: _plain(value) for name, value in outputs.items()}
-    only = next(iter(columns.values()))
-    return {"outputs": only if len(columns) == 1 else columns}
+    return {
+        "predictions": [dict(zip(columns, row, strict=True)) for row in rows]
+    }
 
 
 def _plain(value: np.ndarray) -> list:
@@ -202,7 +209,9 @@ def _plain(value: np.ndarray) -> list:
     return np.array(texts, object).reshape(value.shape).tolist()
 
 
-def _status(states: dict, version: int | None) -> dict[str, Any]:
+def _status(
+    states: dict[int, tuple[str, str]], version: int | None
+) -> dict[str, Any]:
     if version is not None and version not in states:
         raise ServiceError("NOT_FOUND", f"no version {version}")
     return {
@@ -221,7 +230,11 @@ def _status(states: dict, version: int | None) -> dict[str, Any]:
     }
 
 
-def _metadata(name: str, version: int, signatures: dict) -> dict[str, Any]:
+def _metadata(
+    name: str,
+    version: int,
+    signatures: dict[str, meta_graph_pb2.SignatureDef],
+) -> dict[str, Any]:
     plain = {
         key: json_format.MessageToDict(
             signature, preserving_proto_field_name=True

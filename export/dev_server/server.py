@@ -1,8 +1,8 @@
 """A development server with TF Serving's gRPC and REST interfaces.
 
-For laptops and tests: it loads versions as TF Serving does and speaks its
-protocols, and it is not TF Serving. It has one model, no TLS and no users to
-keep apart; it listens on the loopback interface unless told otherwise.
+It loads versions as TF Serving does and speaks its protocols, for laptops and
+tests. It is not TF Serving: one model, no TLS, no authentication. By default
+it listens on the loopback interface only.
 """
 
 from __future__ import annotations
@@ -28,21 +28,28 @@ from runkit import InputError
 
 
 class _HttpServer(http.server.ThreadingHTTPServer):
-    # Between requests a thread waits for its client; shutdown must not.
+    # A thread waits for its client between requests; shutdown must not wait
+    # for the thread.
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Says nothing about clients that went away."""
 
 
 class DevServer:
-    """The running server: `start()`, `stop()`; `port` and `rest_api_port`.
+    """A server that runs from `start()` to `stop()`.
 
     Args:
         model_base_path: holds versions with integer names.
-        options: where and how.
+        options: where and how the server listens.
+
+    Attributes:
+        metrics: of this server alone.
+        store: the served versions.
+        port: for gRPC, from `start()` on.
+        rest_api_port: for REST, from `start()` on.
     """
 
     def __init__(
@@ -73,10 +80,10 @@ class DevServer:
         return Servable(path, make if options.enable_batching else None)
 
     def start(self) -> None:
-        """Takes the ports, loads the newest version, answers.
+        """Takes the ports, loads the newest version, then answers requests.
 
         Raises:
-            InputError: a port in use, or no version that can be served.
+            InputError: a port is in use, or no version can be served.
         """
         self._grpc, self.port = self._open_grpc()
         try:
@@ -94,13 +101,13 @@ class DevServer:
         self._grpc.start()
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
 
-    def _open_grpc(self) -> tuple[Any, int]:
+    def _open_grpc(self) -> tuple[grpc.Server, int]:
         options = self._options
         size = options.max_message_bytes
         server = grpc.server(
             futures.ThreadPoolExecutor(options.workers),
             options=[
-                # Else two servers could share a port without a word.
+                # Otherwise two servers could silently share a port.
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", size),
             ],
@@ -129,7 +136,7 @@ class DevServer:
         """Refuses new requests, answers the running ones, frees the model.
 
         Args:
-            grace_seconds: for running gRPC requests.
+            grace_seconds: time that running gRPC requests have to end.
         """
         stopped = self._grpc.stop(grace_seconds)
         self._http.shutdown()
@@ -140,6 +147,8 @@ class DevServer:
 
 def _port_in_use(name: str, port: int) -> InputError:
     return InputError(
-        "the port is in use, or not ours to take", where=f"--{name}",
-        got=port, remedy="Choose another, or 0 for a free one",
-    )  # fmt: skip
+        "the port is in use or not permitted",
+        where=f"--{name}",
+        got=port,
+        remedy="Choose another, or 0 for a free one",
+    )

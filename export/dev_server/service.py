@@ -5,19 +5,22 @@ Codes are gRPC's canonical names; both transports map them.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.dev_server.batching import QueueFull
 from export.dev_server.metrics import Metrics
-from export.dev_server.model_store import ModelStore
+from export.dev_server.model_store import ModelStore, NotServed
+from export.saved_model.versions import DEFAULT_SIGNATURE
 from runkit import InputError
 
-DEFAULT_SIGNATURE = "serving_default"
 MOST_ELEMENTS = 1 << 22  # Of one input tensor.
 
 
@@ -37,11 +40,13 @@ class ServiceError(Exception):
 class DevService:
     """Answers requests for one model.
 
+    A transport calls `check_name` once per request, before anything else.
+
     Args:
         name: of the model.
         store: its versions.
         metrics: counts every request.
-        timeout_seconds: a request waits for the model at most so long.
+        timeout_seconds: the longest time that a request waits for the model.
     """
 
     def __init__(
@@ -63,7 +68,6 @@ class DevService:
 
     def predict(
         self,
-        name: str,
         version: int | None,
         signature: str,
         inputs: Any,
@@ -73,13 +77,12 @@ class DevService:
         """Answers one request.
 
         Args:
-            name: of the model.
-            version: None is the newest.
-            signature: "" is the default one.
-            inputs: {input name: array or list}; anything else stands for the
-                value of the only input.
-            timeout: the client's, seconds.
-            outputs: names wanted; none is all.
+            version: None means the newest.
+            signature: "" means the default one.
+            inputs: {input name: array or list}; anything else is taken as the
+                value of the signature's only input.
+            timeout: seconds that the client waits; None means no limit.
+            outputs: names of the outputs to return; empty means all.
 
         Returns:
             (version, signature, {output name: array}).
@@ -87,20 +90,19 @@ class DevService:
         Raises:
             ServiceError: with the code that TF Serving gives.
         """
-        self.check_name(name)
         signature = signature or DEFAULT_SIGNATURE
         limit = min(self.timeout_seconds, timeout or self.timeout_seconds)
         try:
             with self.store.lease(version) as servable:
                 if not isinstance(inputs, Mapping):
-                    inputs = _only_input(servable.model, signature, inputs)
+                    known = servable.model.signatures.get(signature)
+                    names = [] if known is None else list(known.inputs)
+                    # Without a name, the model's own check says what is wrong.
+                    inputs = {names[0]: inputs} if len(names) == 1 else {}
                 answer = servable.predict(signature, inputs, limit)
                 return servable.version, signature, _filter(answer, outputs)
-        except LookupError:
-            raise ServiceError(
-                "NOT_FOUND",
-                f"Servable not found for request: Specific({name}, {version})",
-            ) from None
+        except NotServed as error:
+            raise self._not_found(error) from None
         except InputError as error:
             raise ServiceError("INVALID_ARGUMENT", str(error)) from None
         except QueueFull as error:
@@ -111,7 +113,9 @@ class DevService:
             text = (error.message or "")[:500]
             raise ServiceError("INVALID_ARGUMENT", text) from None
 
-    def signatures(self, version: int | None = None) -> tuple[int, dict]:
+    def signatures(
+        self, version: int | None = None
+    ) -> tuple[int, dict[str, meta_graph_pb2.SignatureDef]]:
         """Returns (version, {name: SignatureDef}).
 
         Raises:
@@ -120,42 +124,33 @@ class DevService:
         try:
             with self.store.lease(version) as servable:
                 return servable.version, servable.model.signatures
-        except LookupError:
-            raise ServiceError(
-                "NOT_FOUND",
-                f"Servable not found for request: "
-                f"Specific({self.name}, {version})",
-            ) from None
+        except NotServed as error:
+            raise self._not_found(error) from None
+
+    def _not_found(self, error: NotServed) -> ServiceError:
+        return ServiceError(
+            "NOT_FOUND",
+            f"Servable not found for request: Specific({self.name}, {error})",
+        )
 
 
-class Timed:
-    """Counts a request and its code: `with Timed(metrics, "grpc") as t:`."""
-
-    def __init__(self, metrics: Metrics, api: str):
-        self._metrics, self._api = metrics, api
-        self.code = "OK"
-
-    def __enter__(self) -> Timed:
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ServiceError):
-            self.code = error.code
-        elif isinstance(error, OSError):
-            self.code = "CANCELED"  # The client went away.
-        elif error is not None:
-            self.code = "INTERNAL"
-        seconds = time.monotonic() - self._began
-        self._metrics.request(self._api, self.code, seconds)
-
-
-def _only_input(model: Any, signature: str, value: Any) -> dict[str, Any]:
-    known = model.signatures.get(signature)
-    if known is None or len(known.inputs) != 1:
-        # The signature's own check says what is wrong.
-        model.check_inputs(signature, {})
-    return {next(iter(known.inputs)): value}
+@contextlib.contextmanager
+def timed(metrics: Metrics, api: str) -> Iterator[None]:
+    """Counts the request that its body answers, by outcome and latency."""
+    began, code = time.monotonic(), "OK"
+    try:
+        yield
+    except ServiceError as error:
+        code = error.code
+        raise
+    except OSError:  # The client went away.
+        code = "CANCELED"
+        raise
+    except BaseException:
+        code = "INTERNAL"
+        raise
+    finally:
+        metrics.request(api, code, time.monotonic() - began)
 
 
 def _filter(
@@ -170,12 +165,13 @@ def _filter(
     return {name: answer[name] for name in names}
 
 
-def tensor_value(proto: Any) -> np.ndarray:
+def tensor_value(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """Returns the array of a TensorProto from outside.
 
     Raises:
         ServiceError: it is malformed, or its shape promises more elements
-            than it holds (which would be filled up, whatever their number).
+            than it holds. `make_ndarray` would fill those up, however many
+            they are.
     """
     try:
         sizes = [dim.size for dim in proto.tensor_shape.dim]

@@ -5,35 +5,39 @@ The signatures are those of `export.modules.text_module`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from export.modules.options import ServingOptions
-from export.modules.text_module import TEXT, TextModule, without_filler
+from export.modules.text_module import (
+    TEXT,
+    TextModule,
+    first_minus_second,
+    without_filler,
+)
 from runkit import InputError
+from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.model import t5
 
 
 class ClassifierModule(TextModule):
-    """A `spactor_tf.classifier.classifier.TextClassifier` with its tokenizer.
+    """A trained text classifier with its tokenizer.
 
     Args:
-        classifier: trained.
-        options: fixed for this export; texts are cut where the classifier
-            cuts them. Its label words play no part.
+        classifier: its classes are the labels.
+        options: fixed for this export; its label words are not used.
 
     Raises:
-        InputError: options out of range, or a prefix, which the classifier
-            was not trained with.
+        InputError: options out of range, or a prefix, which no classifier is
+            trained with.
     """
 
-    def __init__(self, classifier: Any, options: ServingOptions):
+    def __init__(self, classifier: TextClassifier, options: ServingOptions):
         if options.prefix:
             raise InputError(
                 "a classifier reads texts without a prefix",
-                where="options.prefix", got=options.prefix,
-            )  # fmt: skip
+                where="options.prefix",
+                got=options.prefix,
+            )
         backbone = classifier.pretrained.backbone
         kernel, bias = classifier.head_weights()
         self._kernel = tf.Variable(kernel, trainable=False, name="head_kernel")
@@ -50,18 +54,18 @@ class ClassifierModule(TextModule):
 
     @tf.function(input_signature=[TEXT], autograph=False)
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers with the likeliest class.
+        """Returns the most likely class of each text.
 
         Returns:
             label [batch] string, class_id [batch] int32, probabilities
             [batch, labels] float32, margin [batch] float32 (first minus second
-            probability; with several labels a text, |2 p - 1| of the class
-            that is nearest to 1/2; small is uncertain), embedding
+            probability; for a multi-label classifier |2 p - 1| of the class
+            nearest to 1/2; small means uncertain), embedding
             [batch, hidden_dim] float32, truncated [batch] bool.
         """
         batch = tf.shape(text)[0]
-        tokens, mask, truncated = self._tokens(text)
-        pooled = t5.mean_pool(self._encode(tokens, mask), mask)
+        tokens, mask, truncated = self.tokenize(text)
+        pooled = t5.mean_pool(self.encode(tokens, mask), mask)
         logits = tf.matmul(pooled, self._kernel) + self._bias
         if self._multilabel:
             probabilities = tf.sigmoid(logits)
@@ -69,14 +73,14 @@ class ClassifierModule(TextModule):
             margin = tf.reduce_min(distances, axis=-1)
         else:
             probabilities = tf.nn.softmax(logits)
-            margin = self._first_minus_second(probabilities)
+            margin = first_minus_second(probabilities)
         best = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         outputs = {
             "label": tf.gather(tf.constant(self.labels), best),
             "class_id": best,
             "probabilities": probabilities,
             "margin": margin,
-            "embedding": self._scaled(pooled),
+            "embedding": self.scale(pooled),
             "truncated": truncated,
         }
         return without_filler(outputs, batch)

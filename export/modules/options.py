@@ -7,23 +7,23 @@ import dataclasses
 from runkit.checks import require, require_positive
 from spactor_tf.config.search_options import SearchOptions
 
-# Used where neither the caller nor the run names label words: the signature
-# then exists, and its answers mean as much as the model knows of these words.
+# Used if neither the caller nor the run names label words, so that `classify`
+# always exists. How much its answers mean depends on the model's training.
 DEFAULT_LABELS = ("negative", "positive")
 
 
 @dataclasses.dataclass(frozen=True)
 class ServingOptions(SearchOptions):
-    """Fixed at export; a server cannot change them.
+    """Options that are fixed at export; a server cannot change them.
 
-    How `generate` searches is inherited from `SearchOptions`.
+    The search of `generate` is described by the fields of `SearchOptions`.
 
     Attributes:
         labels: label words of `classify`, ranked by their log-likelihood.
         prefix: put before every text of `classify` ("sst2 sentence: ").
-        input_length: tokens read of a text, EOS included; the rest is cut off
-            and the output `truncated` says so.
-        unit_norm: embeddings have Euclidean norm 1.
+        input_length: most tokens read of a text, EOS included; the rest is cut
+            off and the output `truncated` says so.
+        unit_norm: whether embeddings are scaled to Euclidean norm 1.
     """
 
     labels: tuple[str, ...] = DEFAULT_LABELS
@@ -32,17 +32,20 @@ class ServingOptions(SearchOptions):
     unit_norm: bool = False
 
     def validate(self) -> None:
-        """Raises InputError for options that cannot be served."""
+        """Raises InputError for options out of range."""
         super().validate()
         require_positive(self, "options", "input_length")
         require(
-            len(self.labels) >= 2, "are fewer than two",
-            "options.labels", self.labels,
-            remedy="A margin needs a first and a second label",
-        )  # fmt: skip
+            len(self.labels) >= 2,
+            "are fewer than two",
+            "options.labels",
+            self.labels,
+            remedy="A margin needs two labels",
+        )
         require(
             len(set(self.labels)) == len(self.labels)
             and all(label.strip() for label in self.labels),
-            "holds an empty or a repeated label word",
-            "options.labels", self.labels,
-        )  # fmt: skip
+            "contains an empty or repeated label word",
+            "options.labels",
+            self.labels,
+        )

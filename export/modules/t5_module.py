@@ -1,6 +1,7 @@
 """A text-to-text model as TF Serving sees it: text in, tensors out.
 
-Beside what `export.modules.text_module` has, `classify` ranks label words, and
+The signatures are those of `export.modules.text_module`, where `classify` ranks
+label words, and
 
     text [batch] string
       generate -> text, score, finished, truncated
@@ -8,7 +9,7 @@ Beside what `export.modules.text_module` has, `classify` ranks label words, and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -17,18 +18,23 @@ from export.modules.text_module import (
     TEXT,
     TextModule,
     Untracked,
+    first_minus_second,
     without_filler,
 )
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference import token_search as search
 from spactor_tf.inference.decoding import CachedDecoder, label_targets
+
+if TYPE_CHECKING:
+    import keras_hub
 
 
 class ServingModule(TextModule):
     """A T5 model with its tokenizer.
 
     Args:
-        backbone: `keras_hub.models.T5Backbone`.
-        vocabulary: its `spactor_tf.Vocabulary`.
+        backbone: the T5.
+        vocabulary: of the T5.
         options: fixed for this export.
 
     Raises:
@@ -38,11 +44,19 @@ class ServingModule(TextModule):
 
     signature_names = ("embed", "classify", "generate", "classify_examples")
 
-    def __init__(self, backbone: Any, vocabulary: Any, options: ServingOptions):
+    def __init__(
+        self,
+        backbone: keras_hub.models.T5Backbone,
+        vocabulary: Vocabulary,
+        options: ServingOptions,
+    ):
         super().__init__(
-            backbone, vocabulary, options,
-            labels=options.labels, variables=backbone.variables,
-        )  # fmt: skip
+            backbone,
+            vocabulary,
+            options,
+            labels=options.labels,
+            variables=backbone.variables,
+        )
         self._vocabulary_size = vocabulary.size
         self._targets = label_targets(vocabulary, options.labels)
         self._decoder = Untracked(CachedDecoder(backbone))
@@ -51,22 +65,22 @@ class ServingModule(TextModule):
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Ranks the label words by log p(label word | prefix + text).
 
-        Probabilities are the softmax of the plain sums over a label word's
-        tokens and EOS, not divided by their number: those sums are
-        log-likelihoods, so this is the posterior over labels under equal
-        priors restricted to the given words.
+        The score of a label word is the sum of the log-probabilities of its
+        tokens and EOS, not their mean. That sum is a log-likelihood, so the
+        softmax of the scores is the posterior over the given words under equal
+        priors.
 
         Returns:
             label [batch] string, class_id [batch] int32, probabilities
             [batch, labels] float32, margin [batch] float32 (first minus
-            second probability; small is uncertain), embedding
+            second probability; small means uncertain), embedding
             [batch, hidden_dim] float32 (of the prefixed text), truncated
             [batch] bool.
         """
         batch = tf.shape(text)[0]
         prefixed = tf.strings.join([self.options.prefix, text])
-        tokens, mask, truncated = self._tokens(prefixed)
-        states = self._encode(tokens, mask)
+        tokens, mask, truncated = self.tokenize(prefixed)
+        states = self.encode(tokens, mask)
         targets = tf.constant(self._targets)
         scores = self._decoder.value.score_targets(targets, states, mask)
         probabilities = tf.nn.softmax(scores)
@@ -75,25 +89,25 @@ class ServingModule(TextModule):
             "label": tf.gather(tf.constant(self.labels), best),
             "class_id": best,
             "probabilities": probabilities,
-            "margin": self._first_minus_second(probabilities),
-            "embedding": self._pool(states, mask),
+            "margin": first_minus_second(probabilities),
+            "embedding": self.pool(states, mask),
             "truncated": truncated,
         }
         return without_filler(outputs, batch)
 
     @tf.function(input_signature=[TEXT], autograph=False)
     def generate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Generates text after text; decoding is fixed in the options.
+        """Generates a text for each text, as the options say.
 
         Returns:
             text [batch] string, score [batch] float32 (log-likelihood of the
             generated tokens, EOS included), finished [batch] bool (EOS came
-            within the length), truncated [batch] bool (the input was).
+            within the length), truncated [batch] bool (the input was cut).
         """
         batch = tf.shape(text)[0]
-        tokens, mask, truncated = self._tokens(text)
+        tokens, mask, truncated = self.tokenize(text)
         # Of the tokens, not of the bytes: the row added to an empty batch has
-        # tokens only.
+        # no bytes.
         weights = tf.range(1, tf.shape(tokens)[1] + 1, dtype=tf.int64)
         text_hash = tf.reduce_sum(
             tf.cast(tokens, tf.int64) * weights * 0x9E3779B1, axis=1
@@ -103,17 +117,16 @@ class ServingModule(TextModule):
             self.options,
             self._vocabulary_size,
             text_hash,
-            self._encode(tokens, mask),
+            self.encode(tokens, mask),
             mask,
         )
+        is_text = (output != 0) & (output != self._eos_id)
         outputs = {
-            "text": self._detokenize(output),
+            "text": self._tokenizer.detokenize(
+                tf.ragged.boolean_mask(output, is_text)
+            ),
             "score": score,
             "finished": tf.reduce_any(output == self._eos_id, axis=1),
             "truncated": truncated,
         }
         return without_filler(outputs, batch)
-
-    def _detokenize(self, tokens: tf.Tensor) -> tf.Tensor:
-        kept = (tokens != 0) & (tokens != self._eos_id)
-        return self._tokenizer.detokenize(tf.ragged.boolean_mask(tokens, kept))

@@ -1,4 +1,4 @@
-"""What every served text model shares: tokenizer, encoder, pooling, `embed`.
+"""What all served text models share: tokenizer, encoder, pooling, `embed`.
 
     text [batch] string
       embed     -> embedding, truncated
@@ -6,47 +6,61 @@
       classify_examples: tf.Examples with a `text` feature, for the Classify RPC
 
 The module tracks plain `tf.Variable`s. A tracked Keras layer would be saved
-with second copies of its variables, and of the two sets the servers restore
-the one that no signature reads ("Could not find variable").
+with a second copy of its variables, and servers would restore the copy that no
+signature reads ("Could not find variable").
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import tensorflow as tf
 import tensorflow_text
 
 from export.modules.options import ServingOptions
 from spactor_tf.data.encoding import encode_in_graph
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model import t5
+
+if TYPE_CHECKING:
+    import keras
+    import keras_hub
 
 TEXT = tf.TensorSpec([None], tf.string, name="text")
 _EXAMPLES = tf.TensorSpec([None], tf.string, name="inputs")
 
 
-class Untracked:
+_Hidden = TypeVar("_Hidden")
+
+
+class Untracked(Generic[_Hidden]):
     """Hides a Keras object from a module's tracking."""
 
-    def __init__(self, value: Any):
+    def __init__(self, value: _Hidden):
         self.value = value
 
 
 class TextModule(tf.Module):
-    """A T5 encoder with its tokenizer; `classify` is the subclass's.
+    """A T5 encoder with its tokenizer; subclasses implement `classify`.
 
-    Rows do not influence each other: an answer is the same whatever else is
-    in the batch, up to rounding.
+    Rows do not influence each other: an answer does not depend on the rest of
+    the batch, except for rounding.
 
     Args:
-        backbone: `keras_hub.models.T5Backbone`.
-        vocabulary: its `spactor_tf.Vocabulary`. Sentinels in a text are read
-            as sentinels, as T5's own inputs have them.
+        backbone: the T5.
+        vocabulary: of the T5. Sentinels in a text are read as sentinels, as in
+            T5's own inputs.
         options: fixed for this export.
         labels: names of the classes, in the order of the probabilities.
         variables: Keras variables that the signatures read.
+
+    Attributes:
+        options: as given.
+        labels: as given.
+        hidden_dim: width of the embeddings.
+        weights: variables that the signatures read.
 
     Raises:
         InputError: options out of range, or a vocabulary that is not the
@@ -54,17 +68,19 @@ class TextModule(tf.Module):
     """
 
     signature_names: tuple[str, ...] = (
-        "embed", "classify", "classify_examples",
-    )  # fmt: skip
+        "embed",
+        "classify",
+        "classify_examples",
+    )
 
     def __init__(
         self,
-        backbone: Any,
-        vocabulary: Any,
+        backbone: keras_hub.models.T5Backbone,
+        vocabulary: Vocabulary,
         options: ServingOptions,
         *,
         labels: Sequence[str],
-        variables: Sequence[Any],
+        variables: Sequence[keras.Variable],
     ):
         super().__init__(name="serving")
         options.validate()
@@ -81,14 +97,14 @@ class TextModule(tf.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that the signatures read."""
+        """How many numbers the signatures read."""
         return sum(int(tf.size(variable)) for variable in self.weights)
 
     def signatures(self) -> dict[str, Any]:
         """Returns {signature name: concrete function}."""
         with warnings.catch_warnings():
-            # KerasHub's attention takes the mask as an argument; Keras warns
-            # that it does not take the one attached to the embedding.
+            # KerasHub's attention reads the mask from an argument; Keras warns
+            # that it ignores the one attached to the embedding.
             warnings.filterwarnings("ignore", ".*mask attached.*")
             return {
                 name: getattr(self, name).get_concrete_function()
@@ -97,20 +113,20 @@ class TextModule(tf.Module):
 
     @tf.function(input_signature=[TEXT], autograph=False)
     def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Mean of the encoder's states over the tokens of each text.
+        """Means of the encoder's states over the tokens of each text.
 
         Returns:
             embedding [batch, hidden_dim] float32, truncated [batch] bool.
         """
         batch = tf.shape(text)[0]
-        tokens, mask, truncated = self._tokens(text)
-        embedding = self._pool(self._encode(tokens, mask), mask)
+        tokens, mask, truncated = self.tokenize(text)
+        embedding = self.pool(self.encode(tokens, mask), mask)
         return without_filler(
             {"embedding": embedding, "truncated": truncated}, batch
         )
 
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers with a class; see the subclass."""
+        """Returns the most likely class and more; see the subclasses."""
         raise NotImplementedError
 
     @tf.function(input_signature=[_EXAMPLES], autograph=False)
@@ -132,12 +148,12 @@ class TextModule(tf.Module):
         )
         return {"classes": classes, "scores": scores}
 
-    def _tokens(
+    def tokenize(
         self, text: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Token ids and mask [rows, length] int32, truncated [rows] bool.
+        """Token ids and mask [rows, length] int32; truncated [rows] bool.
 
-        An empty batch becomes one row that `without_filler` takes off again:
+        An empty batch becomes one row, which `without_filler` removes:
         reshapes inside the attention cannot infer a size from no elements.
         """
         text = tf.concat(
@@ -145,28 +161,32 @@ class TextModule(tf.Module):
         )
         return encode_in_graph(self._tokenizer, text, self.options.input_length)
 
-    def _encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Encoder states [rows, length, hidden_dim] float32."""
         return self._encoder.value(
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             training=False,
         )
 
-    def _pool(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return self._scaled(t5.mean_pool(states, mask))
+    def pool(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Embeddings [rows, hidden_dim] float32: means over the tokens."""
+        return self.scale(t5.mean_pool(states, mask))
 
-    def _scaled(self, embedding: tf.Tensor) -> tf.Tensor:
+    def scale(self, embedding: tf.Tensor) -> tf.Tensor:
+        """The embeddings, with norm 1 if the options ask for that."""
         if self.options.unit_norm:
             return tf.math.l2_normalize(embedding, axis=-1)
         return embedding
 
-    @staticmethod
-    def _first_minus_second(probabilities: tf.Tensor) -> tf.Tensor:
-        first_two = tf.math.top_k(probabilities, 2).values
-        return first_two[:, 0] - first_two[:, 1]
+
+def first_minus_second(probabilities: tf.Tensor) -> tf.Tensor:
+    """Returns the margin [batch] of probabilities [batch, labels]."""
+    first_two = tf.math.top_k(probabilities, 2).values
+    return first_two[:, 0] - first_two[:, 1]
 
 
 def without_filler(
     outputs: dict[str, tf.Tensor], batch: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Takes off the row that `_tokens` added to an empty batch."""
+    """Removes the row that `tokenize` added to an empty batch."""
     return {name: value[:batch] for name, value in outputs.items()}

@@ -1,13 +1,13 @@
-"""Serves the nearest examples of a pool: which cluster would this fall in?
+"""Serves the nearest examples of a pool: which cluster would a text fall in?
 
-    neighbors             text [batch] string             (with a model)
+    neighbors               text [batch] string           (with a model)
     neighbors_of_embedding  embedding [batch, dim] float32
       -> example_ids [batch, k] int64, distances [batch, k] float32,
          cluster_id [batch] int64 (of the nearest example)
 
 The search is exact and uses TensorFlow's own ops only, so that stock TF
-Serving runs it. With `use_scann` it is approximate and faster, uses ScaNN's
-ops and needs a TF Serving that was built with them; the model card says so.
+Serving runs it. With `use_scann` it is approximate and faster; it then needs a
+TF Serving that was built with ScaNN's ops, as the model card says.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ from export.saved_model.write import (
 )
 from runkit import InputError
 from runkit.checks import require
+from spactor_tf.classifier.classifier import TextClassifier
+from spactor_tf.inference.pretrained import Pretrained
 
-SCANN_OPS = (
-    "Scann>ScannSearchBatched",
-    "Scann>TensorsToScann",
-)
-# Of about sqrt(rows) leaves; and candidates whose distance is made exact.
-_LEAVES_SEARCHED, _REORDERED = 20, 100
+SCANN_OPS = ("Scann>ScannSearchBatched", "Scann>TensorsToScann")
+_LEAVES_SEARCHED = 20  # Of about sqrt(rows) leaves.
+_REORDERED = 100  # Candidates whose exact distance is computed.
 _LEAST_FOR_SCANN = 1000
 
 
@@ -44,11 +43,12 @@ class NeighborModule(tf.Module):
     """Cosine neighbors among fixed embeddings.
 
     Args:
-        embeddings: [rows, dim], row i is example i.
+        embeddings: [rows, dim] float32 of norm 1, row i is example i.
         cluster_ids: [rows] integers.
         num_neighbors: k.
         text_module: embeds texts; None serves embeddings only.
-        searcher: of ScaNN over the normalized embeddings; None is exact.
+        searcher: ScaNN's `ScannSearcher` over the embeddings; None searches
+            exactly.
     """
 
     def __init__(
@@ -74,6 +74,20 @@ class NeighborModule(tf.Module):
         else:
             self._scann = searcher.serialize_to_module()
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of all variables that the signatures read."""
+        hidden = self._text_module.weights if self._text_module else []
+        # By identity: the text module may track a part of its weights.
+        distinct = {id(v): v for v in [*self.variables, *hidden]}.values()
+        return sum(
+            # Strings hold ScaNN's own settings and partitions.
+            int(tf.reduce_sum(tf.strings.length(variable)))
+            if variable.dtype == tf.string
+            else variable.dtype.size * int(tf.size(variable))
+            for variable in distinct
+        )
+
     def signatures(self) -> dict[str, Any]:
         """Returns {signature name: concrete function}."""
         spec = tf.TensorSpec([None, self._dim], tf.float32, name="embedding")
@@ -89,7 +103,7 @@ class NeighborModule(tf.Module):
         return {k: v.get_concrete_function() for k, v in found.items()}
 
     def neighbors(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Neighbors of each text's embedding."""
+        """Returns the neighbors of each text's embedding."""
         assert self._text_module is not None
         embedding = self._text_module.embed(text)["embedding"]
         return self.neighbors_of_embedding(embedding)
@@ -97,34 +111,33 @@ class NeighborModule(tf.Module):
     def neighbors_of_embedding(
         self, embedding: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Neighbors by cosine distance, 1 - cosine, ascending."""
+        """Returns the neighbors by cosine distance, 1 - cosine, ascending."""
         queries = tf.math.l2_normalize(embedding, axis=-1)
-        search = self._exact if self._scann is None else self._approximate
-        similarity, ids = search(queries)
+        if self._scann is None:
+            products = tf.matmul(queries, self._index, transpose_b=True)
+            similarity, ids = tf.math.top_k(products, self._num_neighbors)
+        else:
+            similarity, ids = self._approximate(queries)
         return {
             "example_ids": tf.cast(ids, tf.int64),
             "distances": 1.0 - similarity,
             "cluster_id": tf.gather(self._clusters, ids[:, 0]),
         }
 
-    def _exact(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        products = tf.matmul(queries, self._index, transpose_b=True)
-        return tf.math.top_k(products, self._num_neighbors)
-
     def _approximate(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         from scann.scann_ops.py import scann_ops
 
-        # The handle must be made inside the function, or it is not saved.
+        # A handle created outside the function would not be saved.
         assert self._scann is not None
         searcher = scann_ops.ScannSearcher(self._scann.recreate_handle())
-        # ScaNN cannot search for nothing: a row is added and taken off.
+        # ScaNN refuses an empty batch: a row is added and removed again.
         batch = tf.shape(queries)[0]
         extra = tf.zeros([tf.cast(batch == 0, tf.int32), self._dim])
         ids, similarity = searcher.search_batched(
             tf.concat([queries, extra], 0),
             final_num_neighbors=self._num_neighbors,
         )
-        shape = [-1, self._num_neighbors]  # ScaNN's op does not tell it.
+        shape = [-1, self._num_neighbors]  # ScaNN's op does not state it.
         similarity = tf.reshape(similarity, shape)[:batch]
         return similarity, tf.reshape(ids, shape)[:batch]
 
@@ -136,7 +149,7 @@ def export_neighbor_index(
     version: int | None = None,
     *,
     num_neighbors: int = 10,
-    model: Any = None,
+    model: Pretrained | TextClassifier | str | os.PathLike | None = None,
     options: ServingOptions | None = None,
     use_scann: bool = False,
     model_name: str = "neighbors",
@@ -145,15 +158,15 @@ def export_neighbor_index(
 
     Args:
         embeddings: [rows, dim] float, row i is example i.
-        cluster_ids: [rows] int, of `al_tf.cluster_embeddings`.
+        cluster_ids: [rows] int, from `al_tf.cluster_embeddings`.
         output_dir: base path of the served model.
-        version: above 0; None is one more than the newest.
-        num_neighbors: returned for each query.
-        model: what `export_saved_model` takes, the one that made the
-            embeddings; with it, texts can be asked for.
+        version: above 0; None means one more than the newest.
+        num_neighbors: neighbors returned for each query.
+        model: what `export_saved_model` takes, the model that made the
+            embeddings; with it, queries can be texts.
         options: of the text model.
         use_scann: approximate search for a TF Serving with ScaNN's ops.
-        model_name: under which it is served.
+        model_name: name under which it is served.
 
     Returns:
         The directory of the version.
@@ -173,9 +186,11 @@ def export_neighbor_index(
         text_module = serving_module(model, options)
         require(
             text_module.hidden_dim == embeddings.shape[1],
-            "are not of this model", "embeddings", embeddings.shape,
+            "are not from this model",
+            "embeddings",
+            embeddings.shape,
             expected=f"[rows, {text_module.hidden_dim}]",
-        )  # fmt: skip
+        )
     searcher = _scann_searcher(embeddings, num_neighbors) if use_scann else None
     module = NeighborModule(
         embeddings, cluster_ids, num_neighbors, text_module, searcher
@@ -191,7 +206,7 @@ def export_neighbor_index(
         "num_examples": len(embeddings),
         "num_neighbors": num_neighbors,
         # In units of four bytes, whatever the types.
-        "parameters": sum(map(_num_bytes, _all_variables(module))) // 4,
+        "parameters": module.num_bytes // 4,
     }
 
     def inputs_for(signature: str, texts: list) -> dict[str, tf.Tensor]:
@@ -213,56 +228,56 @@ def _checked(
     cluster_ids = np.asarray(cluster_ids)
     require(
         embeddings.ndim == 2 and len(embeddings) > 0,
-        "are no filled matrix", "embeddings", embeddings.shape,
+        "are not a matrix with rows",
+        "embeddings",
+        embeddings.shape,
         expected="[rows, dim]",
-    )  # fmt: skip
+    )
     require(
         cluster_ids.shape == embeddings.shape[:1]
         and np.issubdtype(cluster_ids.dtype, np.integer),
-        "do not fit the embeddings", "cluster_ids",
+        "do not fit the embeddings",
+        "cluster_ids",
         (cluster_ids.shape, str(cluster_ids.dtype)),
         expected=f"{len(embeddings)} integers",
-    )  # fmt: skip
+    )
     require(
-        0 < num_neighbors <= len(embeddings), "is out of range",
-        "num_neighbors", num_neighbors, expected=f"1 to {len(embeddings)}",
-    )  # fmt: skip
+        0 < num_neighbors <= len(embeddings),
+        "is out of range",
+        "num_neighbors",
+        num_neighbors,
+        expected=f"1 to {len(embeddings)}",
+    )
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     require(
-        bool(np.isfinite(norms).all()), "are not finite", "embeddings",
+        bool(np.isfinite(norms).all()),
+        "are not finite",
+        "embeddings",
         "nan or infinity",
-    )  # fmt: skip
+    )
     return embeddings / np.maximum(norms, 1e-12), cluster_ids
 
 
 def _scann_searcher(embeddings: np.ndarray, num_neighbors: int) -> Any:
     rows = len(embeddings)
     require(
-        rows >= _LEAST_FOR_SCANN, "are too few for ScaNN", "embeddings", rows,
-        expected=f">= {_LEAST_FOR_SCANN}", remedy="Use the exact search",
-    )  # fmt: skip
+        rows >= _LEAST_FOR_SCANN,
+        "are too few for ScaNN",
+        "embeddings",
+        rows,
+        expected=f">= {_LEAST_FOR_SCANN}",
+        remedy="Use the exact search",
+    )
     try:
         from scann.scann_ops.py import scann_ops
     except ImportError:
         raise InputError(
-            "ScaNN is not installed", where="use_scann",
+            "ScaNN is not installed",
+            where="use_scann",
             remedy="pip install 'spactor-al[scann]'",
-        ) from None  # fmt: skip
+        ) from None
     leaves = round(rows**0.5)
     builder = scann_ops.builder(embeddings, num_neighbors, "dot_product")
     builder = builder.tree(leaves, min(leaves, _LEAVES_SEARCHED), rows)
     builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
     return builder.reorder(max(_REORDERED, 10 * num_neighbors)).build()
-
-
-def _all_variables(module: tf.Module) -> list[Any]:
-    text_module = module._text_module
-    hidden = [] if text_module is None else text_module.weights
-    seen = {id(v): v for v in [*module.variables, *hidden]}
-    return list(seen.values())
-
-
-def _num_bytes(variable: Any) -> int:
-    if variable.dtype == tf.string:  # ScaNN's own settings and partitions.
-        return int(tf.reduce_sum(tf.strings.length(variable)))
-    return variable.dtype.size * int(tf.size(variable))

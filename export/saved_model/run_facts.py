@@ -1,4 +1,4 @@
-"""What a finished run says of itself: metrics, label words, input length."""
+"""What a finished run says about itself: metrics, labels, input length."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class RunFacts:
 
     Attributes:
         metrics: measured on the exported weights.
-        labels: label words of a fine-tuned task; None where there are none.
-        input_length: tokens of a fine-tuned task's inputs; None elsewhere.
+        labels: label words of a fine-tuned task; None if there are none.
+        input_length: most tokens of a fine-tuned task's inputs; None for other
+            runs.
     """
 
     metrics: dict[str, Any]
@@ -33,7 +34,7 @@ def run_facts(run_dir: str) -> RunFacts:
         run_dir: the run; a bare preset has no facts.
 
     Raises:
-        InputError: a broken file.
+        InputError: a file is damaged.
     """
     folder = pathlib.Path(run_dir)
     if (folder / files.HEAD).is_file():
@@ -41,33 +42,30 @@ def run_facts(run_dir: str) -> RunFacts:
     results = _optional(folder / "results.json")
     if "tasks" in results:
         return _fine_tuned(folder, results)
-    return RunFacts(_last_line(folder / "metrics.jsonl"))
+    path = folder / "metrics.jsonl"
+    lines = (
+        path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    )
+    try:
+        return RunFacts(json.loads(lines[-1]) if lines else {})
+    except ValueError:
+        raise InputError("ends with a broken line", where=str(path)) from None
 
 
 def _fine_tuned(folder: pathlib.Path, results: dict[str, Any]) -> RunFacts:
-    """The metrics are those of the best weights, which `preset/` holds."""
+    """Facts of the best weights, which `preset/` holds."""
     from spactor_tf.tasks import get_task
 
     labels = None
     if len(results["tasks"]) == 1:
         labels = get_task(next(iter(results["tasks"]))).label_words or None
-    length = _optional(folder / "config.json").get("data", {})
+    data = _optional(folder / "config.json").get("data", {})
     return RunFacts(
         {"step": results.get("best_step"), **results["tasks"]},
         labels,
-        length.get("input_length"),
+        data.get("input_length"),
     )
 
 
 def _optional(path: pathlib.Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
-
-
-def _last_line(path: pathlib.Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        return json.loads(lines[-1]) if lines else {}
-    except ValueError:
-        raise InputError("ends with a broken line", where=str(path)) from None

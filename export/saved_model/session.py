@@ -1,21 +1,23 @@
 """SavedModels through the session loader, as TF Serving loads them.
 
-A Python reload (`tf.saved_model.load`) restores objects; servers restore a
-graph and its variables. Only the second tells whether a model serves, so
-everything here that runs an exported model goes through this class.
+A reload in Python (`tf.saved_model.load`) restores objects; servers restore a
+graph and its variables. Only the latter shows whether a model can be served,
+so all code of this package that runs an exported model uses this class.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401, registers the tokenizer's ops
+from tensorflow.core.protobuf import meta_graph_pb2
 
+from export.saved_model.versions import MODEL_CARD
 from runkit import InputError, closest
 
 _TAGS = ["serve"]
@@ -27,17 +29,23 @@ class SessionModel:
     Args:
         path: directory of one version.
 
+    Attributes:
+        path: the same.
+        signatures: {name: SignatureDef}.
+
     Raises:
-        InputError: it is not a SavedModel, or the loader refuses it.
+        InputError: the directory is not a SavedModel, or the loader refuses
+            it.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         if not (self.path / "saved_model.pb").is_file():
             raise InputError(
-                "is not a SavedModel", where=str(path),
+                "is not a SavedModel",
+                where=str(path),
                 expected="the directory of one version, with saved_model.pb",
-            )  # fmt: skip
+            )
         _load_custom_ops(self.path)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
@@ -45,24 +53,23 @@ class SessionModel:
                 self._meta = tf.compat.v1.saved_model.loader.load(
                     self._session, _TAGS, str(path)
                 )
-            self.signatures = {
+            self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
                 name: signature
                 for name, signature in self._meta.signature_def.items()
                 if not name.startswith("__")
             }
-            self._calls = {k: self._call(k) for k in self.signatures}
+            self._calls = {
+                name: self._session.make_callable(
+                    [known.outputs[key].name for key in sorted(known.outputs)],
+                    [known.inputs[key].name for key in sorted(known.inputs)],
+                )
+                for name, known in self.signatures.items()
+            }
         except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
             self.close()
             raise InputError(
                 f"cannot be served: {str(error)[:300]}", where=str(path)
             ) from None
-
-    def _call(self, name: str) -> Callable[..., list[np.ndarray]]:
-        signature = self.signatures[name]
-        return self._session.make_callable(
-            [signature.outputs[key].name for key in sorted(signature.outputs)],
-            [signature.inputs[key].name for key in sorted(signature.inputs)],
-        )
 
     def ops(self) -> list[str]:
         """Names of all op types that the graph and its functions use."""
@@ -73,22 +80,30 @@ class SessionModel:
     ) -> dict[str, np.ndarray]:
         """Returns the inputs as arrays of the signature's types.
 
+        Args:
+            signature: its name.
+            inputs: {input name: array or list}.
+
         Raises:
-            InputError: an unknown signature or input name (the nearest is
-                named), a wrong type or shape, or inputs of different lengths.
+            InputError: an unknown signature or input name (the message gives
+                the nearest known one), a wrong type or shape, or inputs of
+                different lengths.
         """
         if signature not in self.signatures:
             raise InputError(
-                "unknown signature", where="request", got=signature,
+                "unknown signature",
+                where="request",
+                got=signature,
                 remedy=closest(signature, self.signatures),
-            )  # fmt: skip
+            )
         known = self.signatures[signature].inputs
         for name in set(inputs) ^ set(known):
             raise InputError(
                 "unknown input" if name in inputs else "an input is missing",
-                where=f"signature {signature}", got=name,
+                where=f"signature {signature}",
+                got=name,
                 remedy=closest(name, known) if name in inputs else "",
-            )  # fmt: skip
+            )
         arrays = {
             name: _as_array(inputs[name], info, name)
             for name, info in known.items()
@@ -98,7 +113,7 @@ class SessionModel:
                 "inputs differ in their first dimension",
                 where=f"signature {signature}",
                 got={k: len(v) for k, v in arrays.items()},
-            )  # fmt: skip
+            )
         return arrays
 
     def run(
@@ -116,7 +131,12 @@ class SessionModel:
         Raises:
             InputError: from `check_inputs`.
         """
-        arrays = self.check_inputs(signature, inputs)
+        return self.run_checked(signature, self.check_inputs(signature, inputs))
+
+    def run_checked(
+        self, signature: str, arrays: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature on arrays from `check_inputs`; see `run`."""
         outputs = self._calls[signature](*[arrays[k] for k in sorted(arrays)])
         names = sorted(self.signatures[signature].outputs)
         return dict(zip(names, outputs, strict=True))
@@ -128,46 +148,52 @@ class SessionModel:
 
 def _load_custom_ops(path: pathlib.Path) -> None:
     """Registers ScaNN's ops if the model card says that they are used."""
-    card = path / "model_card.json"
+    card = path / MODEL_CARD
     if not card.is_file() or b"Scann>" not in card.read_bytes():
         return
     try:
         from scann.scann_ops.py import scann_ops  # noqa: F401
     except ImportError:
         raise InputError(
-            "needs ScaNN's ops", where=str(path),
+            "needs ScaNN's ops",
+            where=str(path),
             remedy="pip install 'spactor-al[scann]'",
-        ) from None  # fmt: skip
+        ) from None
 
 
-def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
-    """Converts one input; refuses what TensorFlow would not feed."""
+def _as_array(
+    value: Any, info: meta_graph_pb2.TensorInfo, name: str
+) -> np.ndarray:
+    """Converts one input; refuses what TensorFlow could not be fed."""
     dtype = tf.as_dtype(info.dtype)
     try:
         array = np.asarray(value, object if dtype == tf.string else None)
         if dtype == tf.string:
-            flat = [_as_bytes(item) for item in array.ravel()]
+            # Lone surrogates come from JSON escapes; no UTF-8 can hold them.
+            flat = [
+                item.encode("utf-8", "replace")
+                if isinstance(item, str)
+                else item
+                for item in array.ravel()
+            ]
+            if not all(isinstance(item, bytes) for item in flat):
+                raise TypeError("neither text nor bytes")
             array = np.array(flat, object).reshape(array.shape)
         else:
             array = array.astype(dtype.as_numpy_dtype, casting="same_kind")
     except (TypeError, ValueError):
         raise InputError(
-            "has the wrong type", where=f"input {name}", got=value,
+            "has the wrong type",
+            where=f"input {name}",
+            got=value,
             expected=dtype.name,
-        ) from None  # fmt: skip
+        ) from None
     shape = tf.TensorShape(info.tensor_shape)
     if not shape.is_compatible_with(array.shape):
         raise InputError(
-            "has the wrong shape", where=f"input {name}", got=array.shape,
+            "has the wrong shape",
+            where=f"input {name}",
+            got=array.shape,
             expected=str(shape),
-        )  # fmt: skip
+        )
     return array
-
-
-def _as_bytes(item: Any) -> bytes:
-    if isinstance(item, str):
-        # Lone surrogates come from JSON escapes; no UTF-8 can hold them.
-        return item.encode("utf-8", "replace")
-    if not isinstance(item, bytes):
-        raise TypeError(type(item))
-    return item

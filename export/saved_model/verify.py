@@ -1,4 +1,4 @@
-"""Whether an exported version really serves, by what a server would do."""
+"""Checks an exported version by doing what a server would do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ import tensorflow as tf
 
 from export.saved_model import records, server_config
 from export.saved_model.session import SessionModel
+from export.saved_model.versions import (
+    DEFAULT_SIGNATURE,
+    MODEL_CARD,
+    VERIFICATION,
+    WARM_UP,
+)
 from runkit import InputError
 
-MODEL_CARD = "model_card.json"
 TOLERANCE = 1e-5  # Absolute, and relative for log-likelihoods.
+MOST_WARM_UP_RECORDS = 1000  # TF Serving refuses more.
 MOST_BYTES_PER_PARAMETER = 4 * 1.05
-# Stock TF Serving links TensorFlow's ops and those of TF Text; of the latter
-# these are the ones a model of ours may use.
+# Stock TF Serving links TensorFlow's ops and those of TF Text. Of the latter an
+# exported model may use these.
 TEXT_OPS = frozenset(
     {
         "SentencepieceOp",
@@ -28,13 +34,13 @@ TEXT_OPS = frozenset(
         "SentencepieceDetokenizeOp",
     }
 )
-# In TensorFlow's own package and yet not in a server: Python callbacks, and
-# what needs the XLA compiler.
+# In TensorFlow's package but not in a server: Python callbacks, and what needs
+# the XLA compiler.
 _REFUSED = ("EagerPyFunc", "PyFunc", "Xla")
 
 
 class VerificationError(InputError):
-    """A SavedModel that would not serve as its model card says."""
+    """A SavedModel that a server could not serve as its model card says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +49,11 @@ class Verification:
 
     Attributes:
         signatures: names, sorted.
-        requests: stored requests whose answers were equal.
-        largest_difference: largest difference of a number from the eager one.
+        requests: stored requests whose answers were reproduced.
+        largest_difference: largest absolute difference of an output number
+            from the eager model's.
         variables_bytes: size of the variables on disk.
-        parameters: of the model.
+        parameters: number of the model's parameters.
         extra_ops: ops that are not TensorFlow's own.
     """
 
@@ -67,20 +74,23 @@ def verify_saved_model(path: str | os.PathLike) -> Verification:
     Raises:
         InputError: not such a directory, or damaged files.
         VerificationError: an op that servers do not have, weights stored
-            more than once, or an answer unlike the eager model's.
+            more than once, or an answer that differs from the eager model's.
     """
     folder = pathlib.Path(path)
     model = SessionModel(folder)
     try:
         card = read_card(folder)
         extra = check_ops(model.ops(), card.get("custom_ops", ()))
-        size = _variables_bytes(folder)
+        files = (folder / "variables").glob("variables.data*")
+        size = sum(file.stat().st_size for file in files)
         parameters = card["parameters"]
         if size > MOST_BYTES_PER_PARAMETER * parameters:
             raise VerificationError(
-                "the variables take more than 4 bytes a parameter",
-                where=str(folder), got=size, expected=f"{4 * parameters}",
-            )  # fmt: skip
+                "the variables take more than 4 bytes per parameter",
+                where=str(folder),
+                got=size,
+                expected=f"{4 * parameters}",
+            )
         server_config.check_configs(folder)
         count, difference = _replay(model, folder)
         return Verification(
@@ -94,7 +104,7 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     """Reads model_card.json.
 
     Raises:
-        InputError: it is missing, or is not one.
+        InputError: it is missing or not a model card.
     """
     try:
         card = json.loads((folder / MODEL_CARD).read_text(encoding="utf-8"))
@@ -105,7 +115,7 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(
         card.get("parameters"), int
     ):
-        raise InputError("is no model card", where=str(folder / MODEL_CARD))
+        raise InputError("is not a model card", where=str(folder / MODEL_CARD))
     return card
 
 
@@ -114,8 +124,8 @@ def check_ops(ops: Iterable[str], custom: Iterable[str] = ()) -> list[str]:
 
     Args:
         ops: op types of a graph.
-        custom: further allowed ops, of an artifact labeled for a special
-            build of the server.
+        custom: further allowed ops, which the model card states for a
+            special build of the server.
 
     Raises:
         VerificationError: an op that the server does not have.
@@ -128,21 +138,18 @@ def check_ops(ops: Iterable[str], custom: Iterable[str] = ()) -> list[str]:
     foreign = [op for op in extra if op not in allowed]
     if foreign:
         raise VerificationError(
-            "uses ops that TF Serving does not have", where="graph",
-            got=foreign, expected="TensorFlow's and " + ", ".join(TEXT_OPS),
-        )  # fmt: skip
+            "uses ops that TF Serving does not have",
+            where="graph",
+            got=foreign,
+            expected="TensorFlow's and " + ", ".join(TEXT_OPS),
+        )
     return extra
-
-
-def _variables_bytes(folder: pathlib.Path) -> int:
-    files = (folder / "variables").glob("variables.data*")
-    return sum(file.stat().st_size for file in files)
 
 
 def _replay(model: SessionModel, folder: pathlib.Path) -> tuple[int, float]:
     """Replays warm-up and verification requests of every signature."""
     count, largest, seen = 0, 0.0, set()
-    for name in (records.WARM_UP, records.VERIFICATION):
+    for name in (WARM_UP, VERIFICATION):
         in_file = 0
         for signature, inputs, expected in records.read_records(folder / name):
             found = model.run(signature, inputs)
@@ -150,24 +157,32 @@ def _replay(model: SessionModel, folder: pathlib.Path) -> tuple[int, float]:
             seen.add(signature)
             in_file += 1
         count += in_file
-        if name == records.WARM_UP and in_file > records.MOST_WARM_UP_RECORDS:
+        if name == WARM_UP and in_file > MOST_WARM_UP_RECORDS:
             raise VerificationError(
-                "holds too many requests", where=str(folder / name),
-                got=in_file, expected=f"<= {records.MOST_WARM_UP_RECORDS}",
-            )  # fmt: skip
-    missing = set(model.signatures) - seen - {"serving_default"}
+                "holds too many requests",
+                where=str(folder / name),
+                got=in_file,
+                expected=f"<= {MOST_WARM_UP_RECORDS}",
+            )
+    missing = set(model.signatures) - seen - {DEFAULT_SIGNATURE}
     if missing:
         raise VerificationError(
-            "signatures without a stored request", where=str(folder),
+            "signatures without a stored request",
+            where=str(folder),
             got=sorted(missing),
-        )  # fmt: skip
+        )
     return count, largest
 
 
 def largest_difference(
     expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
 ) -> float:
-    """Returns the largest difference of a number; texts must be identical.
+    """Returns the largest absolute difference between two answers.
+
+    Args:
+        expected: {output name: array}.
+        found: the same outputs; numbers may differ by `TOLERANCE`, anything
+            else must be identical.
 
     Raises:
         VerificationError: other names, shapes, types or values.
@@ -175,9 +190,11 @@ def largest_difference(
     largest = 0.0
     if set(expected) != set(found):
         raise VerificationError(
-            "answers with other outputs", where="replay",
-            got=sorted(found), expected=str(sorted(expected)),
-        )  # fmt: skip
+            "returns other outputs",
+            where="replay",
+            got=sorted(found),
+            expected=str(sorted(expected)),
+        )
     for name, value in expected.items():
         other = found[name]
         number = np.issubdtype(value.dtype, np.floating)
@@ -188,10 +205,11 @@ def largest_difference(
         )
         if not same:
             raise VerificationError(
-                f"output {name} is not the eager model's", where="replay",
+                f"output {name} differs from the eager model's",
+                where="replay",
                 got=other.ravel()[:4].tolist(),
                 expected=str(value.ravel()[:4].tolist()),
-            )  # fmt: skip
+            )
         if number and value.size:
             largest = max(largest, float(np.abs(value - other).max()))
     return largest

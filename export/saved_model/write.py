@@ -1,4 +1,4 @@
-"""Writes a version that TF Serving loads, verified before it is visible."""
+"""Writes a version for TF Serving; it becomes visible once it is verified."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ from export.modules.classifier_module import ClassifierModule
 from export.modules.options import ServingOptions
 from export.modules.t5_module import ServingModule
 from export.modules.text_module import TextModule
-from export.saved_model import records, server_config
-from export.saved_model.verify import MODEL_CARD, verify_saved_model
-from export.saved_model.versions import next_version
+from export.saved_model import protos, server_config
+from export.saved_model.stored_requests import (
+    InputsFor,
+    inputs_for,
+    write_stored_requests,
+)
+from export.saved_model.verify import verify_saved_model
+from export.saved_model.versions import (
+    CLASSIFY_METHOD,
+    CLASSIFY_SIGNATURE,
+    DEFAULT_SIGNATURE,
+    MODEL_CARD,
+    next_version,
+)
 from runkit import InputError, __version__, atomic_directory, write_json
 from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.classifier.files import HEAD, load_classifier
 from spactor_tf.config.fields import to_dict
 from spactor_tf.inference.pretrained import Pretrained, load_pretrained
 
-_CLASSIFY_METHOD = "tensorflow/serving/classify"
-DEFAULT_SIGNATURE = "embed"
-
 
 def export_saved_model(
-    model: Any,
+    model: Pretrained | TextClassifier | str | os.PathLike,
     output_dir: str | os.PathLike,
     version: int | None = None,
     *,
@@ -41,31 +49,32 @@ def export_saved_model(
 ) -> pathlib.Path:
     """Exports a T5 model as `output_dir/version`, verified.
 
-    The version is written beside, verified there and renamed, so that a
-    server polling `output_dir` never sees a part of it.
+    The version is written under a temporary name, verified there and renamed,
+    so that a server polling `output_dir` never sees an unfinished one.
 
     Args:
         model: from `spactor_tf.load_pretrained`, a trained
             `spactor_tf.classifier.TextClassifier`, or the path of a run, a
             preset or a classifier.
         output_dir: base path of the served model.
-        version: above 0; None is one more than the newest.
-        options: None takes the defaults.
-        model_name: under which it is served.
+        version: above 0; None means one more than the newest.
+        options: None means the defaults, with the model's own lengths.
+        model_name: name under which it is served.
         metrics: written into the model card.
 
     Returns:
         The directory of the version.
 
     Raises:
-        InputError: not a run, bad options, an existing version, a directory
-            that cannot be written.
-        VerificationError: the export would not serve; nothing is left.
+        InputError: not a run, bad options, an existing version, or a
+            directory that cannot be written.
+        VerificationError: the export could not be served; nothing is left of
+            it.
     """
     output_dir = pathlib.Path(output_dir)
     version = next_version(output_dir) if version is None else version
     check_target(output_dir, version, model_name)
-    records.serving_apis()
+    protos.prediction_log_pb2()  # Says what to install before the work.
     if isinstance(model, str | os.PathLike):
         model = load_model(model)
     module = serving_module(model, options)
@@ -87,7 +96,12 @@ def load_model(path: str | os.PathLike) -> Pretrained | TextClassifier:
 def serving_module(
     model: Pretrained | TextClassifier, options: ServingOptions | None = None
 ) -> TextModule:
-    """Returns the module that serves a model; lengths default to its own."""
+    """Returns the module that serves a model.
+
+    Args:
+        model: what to serve.
+        options: None means the defaults, with the model's own input length.
+    """
     if options is None:
         options = ServingOptions()
         length = default_input_length(model)
@@ -99,7 +113,7 @@ def serving_module(
 
 
 def default_input_length(model: Pretrained | TextClassifier) -> int | None:
-    """Returns the tokens that a model was trained to read, if it says so."""
+    """Returns the input length that a model was trained with, if known."""
     if isinstance(model, TextClassifier):
         return model.length
     return model.config.corruption.input_length if model.config else None
@@ -111,18 +125,26 @@ def write_version(
     output_dir: pathlib.Path,
     version: int,
     card: dict[str, Any],
-    inputs_for: records.InputsFor = records.inputs_for,
+    inputs_for: InputsFor = inputs_for,
 ) -> pathlib.Path:
     """Saves, completes, verifies and renames one version.
 
     Args:
         module: tracks all state that the signatures use.
-        signatures: {name: concrete function}; the first, or `embed`, is also
-            the default.
+        signatures: {name: concrete function}; `embed`, or else the first, is
+            also the default.
         output_dir: base path, writable.
-        version: not there yet.
-        card: content of model_card.json; completed here.
-        inputs_for: makes the stored requests of a signature.
+        version: one that does not exist yet.
+        card: content of model_card.json; what the graph tells is added.
+        inputs_for: makes the inputs of a signature's stored requests.
+
+    Returns:
+        The directory of the version.
+
+    Raises:
+        InputError: the directory cannot be written.
+        VerificationError: the export could not be served; nothing is left of
+            it.
     """
     path = output_dir / str(version)
     for leftover in output_dir.glob(f".tmp-{version}-*"):
@@ -131,9 +153,9 @@ def write_version(
         with atomic_directory(path) as folder:
             _save(module, signatures, folder)
             model_name = card["model_name"]
-            records.write_all(folder, model_name, signatures, inputs_for)
+            write_stored_requests(folder, model_name, signatures, inputs_for)
             server_config.write_configs(folder, model_name)
-            card = {**card, **_facts(folder, version)}
+            card = {**card, "version": version, **graph_facts(folder)}
             write_json(folder / MODEL_CARD, card)
             verify_saved_model(folder)
     except OSError as error:
@@ -147,15 +169,15 @@ def write_version(
 def _save(
     module: tf.Module, signatures: Mapping[str, Any], folder: pathlib.Path
 ) -> None:
-    default = signatures.get(DEFAULT_SIGNATURE, next(iter(signatures.values())))
+    default = signatures.get("embed", next(iter(signatures.values())))
     tf.saved_model.save(
-        module, str(folder), {**signatures, "serving_default": default}
+        module, str(folder), {**signatures, DEFAULT_SIGNATURE: default}
     )
-    if "classify_examples" in signatures:
-        # `tf.saved_model.save` calls every signature a Predict one.
+    if CLASSIFY_SIGNATURE in signatures:
+        # `tf.saved_model.save` marks every signature as one for Predict.
         updater = tf.compat.v1.saved_model.signature_def_utils
         updater = updater.MethodNameUpdater(str(folder))
-        updater.replace_method_name("classify_examples", _CLASSIFY_METHOD)
+        updater.replace_method_name(CLASSIFY_SIGNATURE, CLASSIFY_METHOD)
         updater.save()
 
 
@@ -163,25 +185,30 @@ def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
     """Raises InputError where the version cannot be written."""
     if not 0 < version < 2**63:
         raise InputError(
-            "is not a version number", where="version", got=version,
+            "is not a version number",
+            where="version",
+            got=version,
             expected="0 < version < 2**63",
-        )  # fmt: skip
+        )
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise InputError(
-            "is not a model name", where="model_name", got=name,
+            "is not a model name",
+            where="model_name",
+            got=name,
             expected="letters, digits, _ - .",
-        )  # fmt: skip
+        )
     if (output_dir / str(version)).exists():
         raise InputError(
             "the version exists already",
-            where=str(output_dir), got=version,
-            remedy=f"Take --version={next_version(output_dir)}",
-        )  # fmt: skip
+            where=str(output_dir),
+            got=version,
+            remedy=f"Use --version={next_version(output_dir)}",
+        )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot be made ({error.strerror})", where=str(output_dir)
+            f"cannot be created ({error.strerror})", where=str(output_dir)
         ) from None
     if not os.access(output_dir, os.W_OK):
         raise InputError("is not writable", where=str(output_dir))
@@ -210,13 +237,12 @@ def _model_card(
     }
 
 
-def _facts(folder: pathlib.Path, version: int) -> dict[str, Any]:
-    """What the saved graph says of itself."""
+def graph_facts(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns what the model card says about the saved graph."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     meta = saved.meta_graphs[0]
     return {
-        "version": version,
         "package_version": __version__,
         "tensorflow_version": meta.meta_info_def.tensorflow_version,
         "ops": [op.name for op in meta.meta_info_def.stripped_op_list.op],

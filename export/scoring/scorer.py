@@ -1,10 +1,10 @@
 """Scores a pool with an exported model, shard by shard.
 
-The model may be here (`SessionModel`) or behind a server (`Client`): both
-answer the signature `classify`. A shard that is on disk is not scored again,
-so an interrupted run goes on where it stopped.
+The model may be local (`SessionModel`) or on a server (`Client`): both answer
+the signature `classify`. A shard that is on disk is not scored again, so an
+interrupted run resumes where it stopped.
 
-    OUTPUT/scoring.json       what scored it, shard size
+    OUTPUT/scoring.json       which model scored it, shard size
     OUTPUT/shards/00000.npz   embeddings, margins, SHA-256 of the texts
     OUTPUT/embeddings.npy, margins.npy, example_ids.npy    when all are done
 """
@@ -17,7 +17,7 @@ import itertools
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,18 +32,18 @@ from runkit import (
 from runkit.checks import require
 
 SIGNATURE = "classify"
-# A signature's inputs -> its outputs, as SessionModel.run and Client.predict.
+# (signature, inputs) -> outputs: `SessionModel.run` or `Client.predict`.
 Predict = Callable[[str, Mapping[str, Any]], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class PoolScores:
-    """What Cluster-Margin needs to know of a pool.
+    """What Cluster-Margin needs to know about a pool.
 
     Attributes:
         example_ids: [rows] int64, the rows of the pool.
         embeddings: [rows, hidden_dim] float32.
-        margins: [rows] float32, small is uncertain.
+        margins: [rows] float32, small means uncertain.
     """
 
     example_ids: np.ndarray
@@ -61,17 +61,17 @@ def score_pool(
     batch_size: int = 64,
     total: int | None = None,
 ) -> PoolScores:
-    """Scores every text, or goes on with it.
+    """Scores every text, or resumes an interrupted scoring.
 
     Args:
         predict: answers `classify` for {"text": [...]}.
         texts: of the pool, in the order of their example ids.
         output_dir: see the module docstring.
-        model: says which model answers; a folder scored by another is
-            refused.
-        shard_size: texts between two writes.
-        batch_size: texts in one call.
-        total: number of texts if known, for the progress.
+        model: identifies the model that answers; a folder with scores of
+            another one is refused.
+        shard_size: texts per file.
+        batch_size: texts per call of `predict`.
+        total: number of texts for the progress display, if known.
 
     Returns:
         The scores, mapped from the written files.
@@ -85,14 +85,17 @@ def score_pool(
     folder = pathlib.Path(output_dir)
     _claim(folder, {"model": model, "shard_size": shard_size})
     progress = Progress(total, "texts", "scoring")
-    paths, rows = [], 0
-    for number, shard in enumerate(_chunks(texts, shard_size)):
-        path = folder / "shards" / f"{number:05d}.npz"
+    encoded = (t.encode() if isinstance(t, str) else t for t in texts)
+    paths: list[pathlib.Path] = []
+    rows = 0
+    while shard := list(itertools.islice(encoded, shard_size)):
+        path = folder / "shards" / f"{len(paths):05d}.npz"
         if not _is_whole(path, shard):
             scores = _score(predict, shard, batch_size)
             with atomic_write(path, "wb") as handle:
-                np.savez(handle, allow_pickle=False, digest=_digest(shard),
-                         **scores)  # fmt: skip
+                np.savez(
+                    handle, allow_pickle=False, digest=_digest(shard), **scores
+                )
         paths.append(path)
         rows += len(shard)
         progress.update(rows)
@@ -104,17 +107,13 @@ def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     path = folder / "scoring.json"
     if path.is_file() and read_json(path) != facts:
         raise InputError(
-            "holds scores of another model or shard size", where=str(folder),
-            got=read_json(path), expected=str(facts),
+            "holds scores of another model or shard size",
+            where=str(folder),
+            got=read_json(path),
+            expected=str(facts),
             remedy="Choose another output directory",
-        )  # fmt: skip
+        )
     write_json(path, facts)
-
-
-def _chunks(texts: Iterable, size: int) -> Iterator[list[bytes]]:
-    source = iter(texts)
-    while chunk := list(itertools.islice(source, size)):
-        yield [t.encode() if isinstance(t, str) else t for t in chunk]
 
 
 def _digest(texts: list[bytes]) -> str:
@@ -125,7 +124,7 @@ def _digest(texts: list[bytes]) -> str:
 
 
 def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
-    """Whether the shard is there; it must be of these texts."""
+    """Whether the shard is complete; refuses one of other texts."""
     if not path.is_file():
         return False
     try:
@@ -134,19 +133,20 @@ def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
             whole = len(stored["margins"]) == len(texts)
             whole = whole and len(stored["embeddings"]) == len(texts)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return False  # Damaged: it is scored again.
+        return False  # Damaged: to be scored again.
     if digest != _digest(texts):
         raise InputError(
-            "was scored from other texts", where=str(path),
+            "was scored from other texts",
+            where=str(path),
             remedy="Choose another output directory",
-        )  # fmt: skip
+        )
     return whole
 
 
 def _score(
     predict: Predict, texts: list[bytes], batch_size: int
 ) -> dict[str, np.ndarray]:
-    # Texts of like length share a batch: less of it is padding.
+    # Texts of similar length share a batch, so that less of it is padding.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts = [
         predict(
@@ -165,7 +165,7 @@ def _score(
 def _join(
     folder: pathlib.Path, paths: list[pathlib.Path], rows: int
 ) -> PoolScores:
-    """Writes the three arrays, no more than one shard in memory."""
+    """Writes the three arrays with only one shard in memory at a time."""
     for name in ("embeddings", "margins"):
         with atomic_write(folder / f"{name}.npy", "wb") as handle:
             for number, path in enumerate(paths):

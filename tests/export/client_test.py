@@ -85,13 +85,20 @@ class TransportTest(parameterized.TestCase):
         texts = [f"text {'word ' * (i % 7)} {i}" for i in range(25)]
         folder = pathlib.Path(self.create_tempdir().full_path)
         local = scorer.score_pool(
-            SessionModel(self.path).run, texts, folder / "local", model="m",
-            shard_size=10, batch_size=4,
-        )  # fmt: skip
+            SessionModel(self.path).run,
+            texts,
+            folder / "local",
+            model="m",
+            shard_size=10,
+            batch_size=4,
+        )
         remote = scorer.score_pool(
-            self.client(transport).predict, texts, folder / "remote",
-            model="m", shard_size=7,
-        )  # fmt: skip
+            self.client(transport).predict,
+            texts,
+            folder / "remote",
+            model="m",
+            shard_size=7,
+        )
         np.testing.assert_array_equal(local.example_ids, np.arange(25))
         self.assertEqual(local.embeddings.shape, (25, 32))
         for name in ("embeddings", "margins"):
@@ -106,37 +113,46 @@ class TransportTest(parameterized.TestCase):
 
 class RetryTest(parameterized.TestCase):
     def client(self, outcomes, **options):
-        pauses = []
+        """Returns (client, its transport, the pauses that it makes)."""
+        transport, pauses = mock.Mock(), []
+        transport.call.side_effect = outcomes
         client = Client(
-            "localhost:1", retries=3, first_pause_seconds=1.0,
-            sleep=pauses.append, **options,
-        )  # fmt: skip
-        client._transport.close()
-        client._transport = mock.Mock()
-        client._transport.call.side_effect = outcomes
-        return client, pauses
+            "localhost:1",
+            transport=transport,
+            retries=3,
+            first_pause_seconds=1.0,
+            sleep=pauses.append,
+            **options,
+        )
+        return client, transport, pauses
 
     def test_passing_trouble(self):
         busy = RemoteError("UNAVAILABLE", "busy")
-        client, pauses = self.client([busy, busy, {"y": np.ones(1)}])
-        client.predict("embed", {"text": ["a"]})
+        client, _, pauses = self.client([busy, busy, {"y": np.ones(1)}])
+        answer = client.predict("embed", {"text": ["a"]})
+        np.testing.assert_array_equal(answer["y"], [1])
         self.assertLen(pauses, 2)
         self.assertBetween(pauses[0], 0.5, 1.0)
         self.assertBetween(pauses[1], 1.0, 2.0)
 
     @parameterized.parameters(
-        ("UNAVAILABLE", 4), ("RESOURCE_EXHAUSTED", 4), ("INVALID_ARGUMENT", 1),
-        ("NOT_FOUND", 1), ("DEADLINE_EXCEEDED", 1),
-    )  # fmt: skip
+        ("UNAVAILABLE", 4),
+        ("RESOURCE_EXHAUSTED", 4),
+        ("INVALID_ARGUMENT", 1),
+        ("NOT_FOUND", 1),
+        ("DEADLINE_EXCEEDED", 1),
+    )
     def test_lasting_trouble(self, code, calls):
-        client, _ = self.client(RemoteError(code, "no") for _ in range(9))
+        client, transport, _ = self.client(
+            RemoteError(code, "no") for _ in range(9)
+        )
         with self.assertRaisesRegex(RemoteError, code):
             client.predict("embed", {"text": ["a"]})
-        self.assertEqual(client._transport.call.call_count, calls)
+        self.assertEqual(transport.call.call_count, calls)
 
     def test_deadline(self):
         busy = RemoteError("UNAVAILABLE", "busy")
-        client, pauses = self.client([busy], deadline_seconds=0.0)
+        client, _, pauses = self.client([busy], deadline_seconds=0.0)
         with self.assertRaisesRegex(RemoteError, "out of time"):
             client.predict("embed", {"text": ["a"]})
         self.assertEmpty(pauses)
@@ -180,12 +196,13 @@ class ScorerTest(parameterized.TestCase):
         scores = self.score()
         expected = [float(text) for text in self.texts]
         self.assertEqual(scores.margins.tolist(), expected)
-        self.assertEqual(scores.embeddings[:, 1].tolist(),
-                         [-e for e in expected])  # fmt: skip
+        self.assertEqual(
+            scores.embeddings[:, 1].tolist(), [-e for e in expected]
+        )
         written = np.load(self.folder / "margins.npy", allow_pickle=False)
         self.assertEqual(written.tolist(), expected)
 
-    def test_goes_on_after_an_interruption(self):
+    def test_resumes_after_an_interruption(self):
         calls = []
 
         def failing(signature, inputs):
@@ -232,25 +249,29 @@ class PoolTextsTest(parameterized.TestCase):
 
     def test_every_row_counts(self):
         rows = ["one", "", "  ", "\u05e9", "\ud800"]
-        self.path.write_text("".join(json.dumps({"t": r, "label": 1}) + "\n"
-                                     for r in rows))  # fmt: skip
+        self.path.write_text(
+            "".join(json.dumps({"t": r, "label": 1}) + "\n" for r in rows)
+        )
         found = list(pool_texts.pool_texts(f"jsonl:{self.path}:t:label"))
         self.assertEqual(found, [b"one", b"", b"  ", b"\xd7\xa9", b"?"])
 
     @parameterized.parameters(
-        ('{"t": "a"}\n{"t": 1}', "line 2"), ('{"u": "a"}', "line 1"),
-        ("[]", "line 1"), ("nonsense", "line 1"),
-    )  # fmt: skip
+        ('{"t": "a"}\n{"t": 1}', "line 2"),
+        ('{"u": "a"}', "line 1"),
+        ("[]", "line 1"),
+        ("nonsense", "line 1"),
+    )
     def test_bad_rows(self, text, message):
         self.path.write_text(text)
         with self.assertRaisesRegex(InputError, message):
             list(pool_texts.pool_texts(f"jsonl:{self.path}:t"))
 
     @parameterized.parameters(
-        ("jsonl:none.jsonl:t", "no such file"), ("jsonl:x", "names no field"),
+        ("jsonl:none.jsonl:t", "no such file"),
+        ("jsonl:x", "names no field"),
         ("json:x:t", "Did you mean 'jsonl'"),
         ("tfds:no_such_set", "TFDS does not know it"),
-    )  # fmt: skip
+    )
     def test_bad_specifications(self, spec, message):
         with self.assertRaisesRegex(InputError, message):
             list(pool_texts.pool_texts(spec))

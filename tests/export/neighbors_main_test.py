@@ -33,8 +33,9 @@ class NeighborsMainTest(parameterized.TestCase):
             "embeddings": str(self.folder / "e.npy"),
             "clustering": str(self.folder / "clusters"),
             "output_dir": str(self.folder / "served"),
-            "num_neighbors": 3, **change,
-        }  # fmt: skip
+            "num_neighbors": 3,
+            **change,
+        }
         with testing.main_flags(neighbors_main, **values):
             neighbors_main.main(["main"])
 

@@ -9,6 +9,8 @@ import json
 import pathlib
 import shutil
 import tempfile
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -36,6 +38,15 @@ def serving(base, **options):
         yield server
     finally:
         server.stop()
+
+
+def wait_until(condition, what, seconds=60.0):
+    """Returns when the condition holds; fails if it never does."""
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"never happened: {what}")
+        pause.wait(0.005)
 
 
 def predict_request(texts, signature="embed", name="toy"):
@@ -80,6 +91,14 @@ class ServerCase(parameterized.TestCase):
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def count(self, api, code):
+        """How many requests of an interface ended with a code so far."""
+        sample = f'dev_server_requests_total{{api="{api}",code="{code}"}} '
+        for line in self.server.metrics.text().splitlines():
+            if line.startswith(sample):
+                return float(line.removeprefix(sample))
+        return 0.0
 
     def code(self, method, request):
         with self.assertRaises(grpc.RpcError) as caught:

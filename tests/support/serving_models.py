@@ -25,9 +25,11 @@ def pretrained(gated: bool = False) -> Pretrained:
     )
     backbone = t5.build_backbone(config.model)
     t5.reinitialize(
-        backbone.variables, 7,
-        head_dim=config.model.head_dim, hidden_dim=config.model.hidden_dim,
-    )  # fmt: skip
+        backbone.variables,
+        7,
+        head_dim=config.model.head_dim,
+        hidden_dim=config.model.hidden_dim,
+    )
     return Pretrained(backbone, testing.vocabulary(), config)
 
 

@@ -5,7 +5,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import threading
-import time
 
 import numpy as np
 from absl.testing import absltest
@@ -26,10 +25,11 @@ class BatcherTest(absltest.TestCase):
         answers = [batcher.submit({"x": np.array([i])}) for i in range(9)]
         wide = batcher.submit({"x": np.arange(7)})
         go.set()
-        self.assertEqual([int(a.result(10)["y"][0]) for a in answers],
-                         [2 * i for i in range(9)])  # fmt: skip
-        self.assertEqual(wide.result(10)["y"].tolist(),
-                         [0, 2, 4, 6, 8, 10, 12])  # fmt: skip
+        self.assertEqual(
+            [int(a.result(10)["y"][0]) for a in answers],
+            [2 * i for i in range(9)],
+        )
+        self.assertEqual(wide.result(10)["y"].tolist(), [0, 2, 4, 6, 8, 10, 12])
         batcher.close()
         self.assertEqual(sum(sizes), 16)
         self.assertLess(len(sizes), 10)
@@ -52,17 +52,17 @@ class BatcherTest(absltest.TestCase):
         batcher.close()
 
     def test_full_queue_and_canceled_requests(self):
-        go, seen = threading.Event(), []
+        began, go, seen = threading.Event(), threading.Event(), []
 
         def run(inputs):
+            began.set()
             go.wait(10)
             seen.extend(inputs["x"].tolist())
             return inputs
 
         batcher = Batcher(run, 1, 0.0, max_waiting=2)
-        first = batcher.submit({"x": np.array([0])})
-        while not first.running():
-            time.sleep(0.001)
+        batcher.submit({"x": np.array([0])})
+        self.assertTrue(began.wait(10))
         waiting = [batcher.submit({"x": np.array([i])}) for i in (1, 2)]
         with self.assertRaises(QueueFull):
             batcher.submit({"x": np.array([3])})

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import re
 import urllib.error
 import urllib.request
 
@@ -104,13 +105,19 @@ class GrpcTest(served.ServerCase):
             (shape(2), "INVALID_ARGUMENT"),
             (shape(-1), "INVALID_ARGUMENT"),
             (shape(2**62), "INVALID_ARGUMENT"),
-            (lambda r: r.inputs["text"].tensor_shape.dim.add(size=1),
-             "INVALID_ARGUMENT"),
-            (lambda r: setattr(r.inputs["text"], "dtype", 99),
-             "INVALID_ARGUMENT"),
-            (lambda r: setattr(r.inputs["text"], "dtype", 1),
-             "INVALID_ARGUMENT"),
-        ):  # fmt: skip
+            (
+                lambda r: r.inputs["text"].tensor_shape.dim.add(size=1),
+                "INVALID_ARGUMENT",
+            ),
+            (
+                lambda r: setattr(r.inputs["text"], "dtype", 99),
+                "INVALID_ARGUMENT",
+            ),
+            (
+                lambda r: setattr(r.inputs["text"], "dtype", 1),
+                "INVALID_ARGUMENT",
+            ),
+        ):
             self.assertEqual(changed(change), code)
         big = served.predict_request([b"x" * (17 * 2**20)])
         self.assertEqual(
@@ -127,37 +134,73 @@ class RestTest(served.ServerCase):
             ({"instances": [{"text": "ab"}]}, {"predictions": [[2, 2]]}),
             ({"instances": [{"b64": "AAEC"}]}, {"predictions": [[3, 3]]}),
             ({"inputs": ["a"]}, {"outputs": [[1, 1]]}),
-            ({"inputs": {"text": ["a"]}, "signature_name": "embed"},
-             {"outputs": [[1, 1]]}),
-        ):  # fmt: skip
+            (
+                {"inputs": {"text": ["a"]}, "signature_name": "embed"},
+                {"outputs": [[1, 1]]},
+            ),
+        ):
             self.assertEqual(self.rest(path, body), (200, expected), body)
         body = {"instances": ["ab"]}
         self.assertEqual(
             self.rest("/v1/models/toy/versions/1:predict", body)[0], 200
         )
 
-    def test_status_metadata_metrics(self):
+    def test_status_and_metadata(self):
         code, answer = self.rest("/v1/models/toy")
         self.assertEqual(code, 200)
         self.assertEqual(answer["model_version_status"][0]["version"], "1")
         code, answer = self.rest("/v1/models/toy/metadata")
-        self.assertIn("embed", answer["metadata"]["signature_def"]
-                      ["signature_def"])  # fmt: skip
-        self.rest("/v1/models/toy:predict", {"instances": ["ab"]})
+        self.assertIn(
+            "embed", answer["metadata"]["signature_def"]["signature_def"]
+        )
+
+    def metrics(self):
+        """Returns (content type, {sample: value}) of the metrics page."""
         url = f"http://127.0.0.1:{self.server.rest_api_port}"
         with urllib.request.urlopen(
             url + "/monitoring/prometheus/metrics"
         ) as response:
-            text = response.read().decode()
-        found = dict(
-            line.rsplit(" ", 1) for line in text.splitlines()
-            if not line.startswith("#")
-        )  # fmt: skip
-        count = 'dev_server_requests_total{api="rest",code="OK"}'
-        total = 'dev_server_request_seconds_count{api="rest"}'
-        last = 'dev_server_request_seconds_bucket{api="rest",le="+Inf"}'
-        self.assertGreaterEqual(int(found[count]), 3)
-        self.assertEqual(found[total], found[last])
+            kind = response.headers["Content-Type"]
+            lines = response.read().decode().splitlines()
+        samples = [x.rsplit(" ", 1) for x in lines if not x.startswith("#")]
+        return kind, {name: float(value) for name, value in samples}
+
+    def test_metrics(self):
+        predict = "/v1/models/toy:predict"
+        self.rest(predict, {"instances": ["ab"]})
+        _, before = self.metrics()
+        self.rest(predict, {"instances": ["ab", "c"]})
+        self.rest(predict, {"instances": []})
+        kind, found = self.metrics()
+        self.assertStartsWith(kind, "text/plain; version=")
+        for sample, more in (
+            ('dev_server_requests_total{api="rest",code="OK"}', 1),
+            (
+                'dev_server_requests_total{api="rest",code="INVALID_ARGUMENT"}',
+                1,
+            ),
+            ('dev_server_request_seconds_count{api="rest"}', 2),
+            ('dev_server_request_seconds_bucket{api="rest",le="+Inf"}', 2),
+            ("dev_server_batches_total", 1),
+            ("dev_server_batched_rows_total", 2),
+        ):
+            self.assertEqual(found[sample] - before.get(sample, 0), more)
+        # Dashboards read these names; nothing else is on the page.
+        self.assertEqual(
+            {name.partition("{")[0] for name in found},
+            {
+                "dev_server_requests_total",
+                "dev_server_request_seconds_bucket",
+                "dev_server_request_seconds_sum",
+                "dev_server_request_seconds_count",
+                "dev_server_batches_total",
+                "dev_server_batched_rows_total",
+            },
+        )
+        bounds = re.findall(r'bucket{api="rest",le="([^"]+)"}', "".join(found))
+        self.assertEqual(
+            " ".join(bounds), "0.001 0.003 0.01 0.03 0.1 0.3 1.0 3.0 10.0 +Inf"
+        )
 
     @parameterized.parameters(
         ("/v1/models/other:predict", {"instances": ["a"]}, 404),
@@ -171,8 +214,11 @@ class RestTest(served.ServerCase):
         ("/v1/models/toy:predict", b"{", 400),
         ("/v1/models/toy:predict", b"[]", 400),
         ("/v1/models/toy:predict", b"[" * 100_000, 400),
-        ("/v1/models/toy:predict",
-         b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}", 400),
+        (
+            "/v1/models/toy:predict",
+            b'{"instances":' + b"[" * 900 + b"]" * 900 + b"}",
+            400,
+        ),
         ("/v1/models/toy:predict", b"\xff\xfe", 400),
         ("/v1/models/toy:predict", {}, 400),
         ("/v1/models/toy:predict", {"instances": [], "inputs": []}, 400),
@@ -186,11 +232,17 @@ class RestTest(served.ServerCase):
         ("/v1/models/toy:predict", {"instances": [{"b64": "?"}]}, 400),
         ("/v1/models/toy:predict", {"inputs": {"txt": ["a"]}}, 400),
         ("/v1/models/toy:predict", {"inputs": None}, 400),
-        ("/v1/models/toy:predict",
-         {"instances": ["a"], "signature_name": "x"}, 400),
-        ("/v1/models/toy:predict",
-         {"instances": ["a"], "signature_name": 3}, 400),
-    )  # fmt: skip
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "signature_name": "x"},
+            400,
+        ),
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "signature_name": 3},
+            400,
+        ),
+    )
     def test_refusals(self, path, body, code):
         found, answer = self.rest(path, body)
         self.assertEqual(found, code, answer)
@@ -199,7 +251,10 @@ class RestTest(served.ServerCase):
 
     def test_lone_surrogate_is_text(self):
         path, body = "/v1/models/toy:predict", b'{"instances": ["\\ud800"]}'
-        self.assertEqual(self.rest(path, body)[0], 200)
+        # It is read as "?", the replacement of what UTF-8 cannot hold.
+        self.assertEqual(
+            self.rest(path, body), (200, {"predictions": [[1, 1]]})
+        )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,29 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 import grpc
+import numpy as np
 import pytest
-from absl.testing import absltest
-from tensorflow_serving.apis import (
-    classification_pb2,
-)
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+from tensorflow_serving.apis import classification_pb2
 
 from tests.support import served
+
+# Sends a part of a request, then waits to be killed.
+_CLIENT = """
+import socket, sys
+port, part = int(sys.argv[1]), float(sys.argv[2])
+body = b'{"instances": [' + b'"abcdef",' * 50000 + b'""]}'
+head = b"POST /v1/models/toy:predict HTTP/1.1\\r\\n"
+head += b"Content-Length: %d\\r\\n\\r\\n" % len(body)
+request = head + body
+with socket.create_connection(("127.0.0.1", port)) as connection:
+    connection.sendall(request[: int(part * len(request))])
+    print("sent", flush=True)
+    sys.stdin.read()
+"""
 
 
 class AbuseTest(served.ServerCase):
@@ -96,34 +109,51 @@ class AbuseTest(served.ServerCase):
     def test_ten_thousand_malformed_requests(self):
         self.fuzz(10_000)
 
-    def test_killed_client(self):
-        code = (
-            "import http.client, sys\n"
-            "c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))\n"
-            "body = b'{\"instances\": [' + b'\"abcdef\",' * 50000\n"
-            "body += b'\"\"]}'\n"
-            "print('go', flush=True)\n"
-            "while True:\n"
-            "    c.request('POST', '/v1/models/toy:predict', body)\n"
-            "    c.getresponse().read()\n"
-        )
-        for delay in (0.02, 0.1, 0.3):
-            client = subprocess.Popen(
-                [sys.executable, "-c", code, str(self.server.rest_api_port)],
-                stdout=subprocess.PIPE,
-            )
-            client.stdout.readline()
-            time.sleep(delay)
-            client.send_signal(signal.SIGKILL)
-            client.wait()
-            client.stdout.close()
-            self.assert_serves()
-
     def test_canceled_calls(self):
         request = served.predict_request([b"x" * 100] * 1000)
         calls = [self.stub.Predict.future(request) for _ in range(20)]
-        for call in calls:
-            call.cancel()
+        canceled = [call for call in calls if call.cancel()]
+        self.assertNotEmpty(canceled)
+        for call in canceled:
+            self.assertEqual(call.code(), grpc.StatusCode.CANCELLED)
+        # None of them takes part in the answer to another request.
+        response = self.stub.Predict(
+            served.predict_request([b"ab", b"c"]), timeout=30
+        )
+        value = tf.make_ndarray(response.outputs["embedding"])
+        np.testing.assert_array_equal(value, [[2, 2], [1, 1]])
+        self.assert_serves()
+
+
+class KilledClientTest(served.ServerCase):
+    @parameterized.parameters(
+        (0.0, None), (0.5, "INVALID_ARGUMENT"), (1.0, "OK")
+    )
+    def test_server_outlives_a_killed_client(self, part, code):
+        """Only a request that came, whole or cut off, is counted."""
+        codes = ("INVALID_ARGUMENT", "OK", "INTERNAL")
+        before = {c: self.count("rest", c) for c in codes}
+        client = subprocess.Popen(
+            [
+                *(sys.executable, "-c", _CLIENT),
+                *(str(self.server.rest_api_port), str(part)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.assertEqual(client.stdout.readline(), b"sent\n")
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+        client.stdin.close()
+        client.stdout.close()
+        if code is not None:
+            before[code] += 1
+            served.wait_until(
+                lambda: self.count("rest", code) == before[code],
+                f"the request ends with {code}",
+            )
+        for other in codes:
+            self.assertEqual(self.count("rest", other), before[other], other)
         self.assert_serves()
 
 

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent import futures
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from export.client import Client, RemoteError
+from export.dev_server.model_store import Servable
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from runkit import InputError
@@ -34,23 +35,22 @@ class ReloadTest(parameterized.TestCase):
         serving_models.write_toy(self.base, 1)
 
     def wait_for(self, server, version, state):
-        end = time.monotonic() + 60
-        while server.store.states().get(version, ("",))[0] != state:
-            self.assertLess(time.monotonic(), end, server.store.states())
-            time.sleep(0.02)
+        served.wait_until(
+            lambda: server.store.states().get(version, ("",))[0] == state,
+            f"version {version} is {state}",
+        )
 
     @parameterized.parameters(True, False)
     def test_new_version_under_load(self, batching):
         stop = threading.Event()
+        seen = [[] for _ in range(6)]
 
-        def load(port):
+        def load(port, answers):
             client = Client(f"127.0.0.1:{port}", "toy", retries=0)
-            seen = []
             while not stop.is_set():
                 value = client.predict("embed", {"text": ["ab"]})["embedding"]
-                seen.append(value[0, 0])
+                answers.append(value[0, 0])
             client.close()
-            return seen
 
         with (
             served.serving(
@@ -58,14 +58,20 @@ class ReloadTest(parameterized.TestCase):
             ) as server,
             futures.ThreadPoolExecutor(6) as pool,
         ):
-            work = [pool.submit(load, server.port) for _ in range(6)]
-            for version in (2, 3):
-                serving_models.write_toy(self.base, version, float(version))
-                self.wait_for(server, version, "AVAILABLE")
-                self.wait_for(server, version - 1, "END")
-            time.sleep(0.2)
-            stop.set()
-            seen = [future.result() for future in work]  # No request failed.
+            work = [pool.submit(load, server.port, own) for own in seen]
+            try:
+                for version in (2, 3):
+                    serving_models.write_toy(self.base, version, float(version))
+                    self.wait_for(server, version, "AVAILABLE")
+                    self.wait_for(server, version - 1, "END")
+                served.wait_until(
+                    lambda: all(own and own[-1] == 6.0 for own in seen),
+                    "every client reaches version 3",
+                )
+            finally:
+                stop.set()
+            for future in work:
+                future.result()  # No request failed.
         for answers in seen:
             self.assertEqual(answers, sorted(answers))
             self.assertEqual({2.0, 4.0, 6.0} | set(answers), {2.0, 4.0, 6.0})
@@ -97,10 +103,20 @@ class ReloadTest(parameterized.TestCase):
         server.start()
         client = Client(f"127.0.0.1:{server.port}", "toy", retries=0)
         client.predict("embed", {"text": ["a"]})
-        with futures.ThreadPoolExecutor(1) as pool:
+        arrived = threading.Event()
+        predict = Servable.predict
+
+        def noticed(*arguments):
+            arrived.set()
+            return predict(*arguments)
+
+        with (
+            mock.patch.object(Servable, "predict", noticed),
+            futures.ThreadPoolExecutor(1) as pool,
+        ):
             answer = pool.submit(client.predict, "embed", {"text": ["abc"]})
-            time.sleep(0.2)  # It waits in the queue for others.
-            server.stop()
+            self.assertTrue(arrived.wait(60))
+            server.stop()  # The request still waits for others to join it.
             np.testing.assert_array_equal(
                 answer.result()["embedding"], [[3, 3]]
             )
@@ -133,17 +149,28 @@ class StartTest(parameterized.TestCase):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [*command, f"--model_base_path={self.base}", "--port=70000"],
-            cwd=ROOT, env=environment, capture_output=True, text=True,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         self.assertEqual(done.returncode, 2)
         self.assertIn("not a port", done.stderr)
         server = subprocess.Popen(
-            [*command, f"--model_base_path={self.base}", "--model_name=toy",
-             "--port=0", "--rest_api_port=0"],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [
+                *command,
+                f"--model_base_path={self.base}",
+                "--model_name=toy",
+                "--port=0",
+                "--rest_api_port=0",
+            ],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         ready = json.loads(server.stdout.readline())
         self.assertIn("not TensorFlow Serving", ready["ready"])
         client = Client(f"127.0.0.1:{ready['port']}", "toy")

@@ -16,9 +16,9 @@ from absl.testing import absltest, parameterized
 from export import export_main
 from export.modules.classifier_module import ClassifierModule
 from export.modules.options import ServingOptions
-from export.saved_model import records
 from export.saved_model.neighbor_index import export_neighbor_index
 from export.saved_model.session import SessionModel
+from export.saved_model.stored_requests import inputs_for
 from export.saved_model.verify import read_card
 from export.saved_model.write import export_saved_model
 from runkit import InputError
@@ -40,9 +40,11 @@ TEXTS = [
 @functools.cache
 def classifier(multilabel: bool = False) -> TextClassifier:
     model = TextClassifier(
-        serving_models.pretrained(), CLASSES,
-        length=LENGTH, multilabel=multilabel,
-    )  # fmt: skip
+        serving_models.pretrained(),
+        CLASSES,
+        length=LENGTH,
+        multilabel=multilabel,
+    )
     random = np.random.default_rng(3)
     width = model.pretrained.backbone.hidden_dim
     model.set_head(
@@ -101,17 +103,19 @@ class ClassifierModuleTest(parameterized.TestCase):
         self.assertLess(card["parameters"], body.count_params())
         self.assertEqual(card["labels"], list(CLASSES))
 
-    def test_no_text_gives_no_answer(self):
+    def test_an_empty_batch_gives_an_empty_answer(self):
         self.assertEqual(classify(texts=[])["probabilities"].shape, (0, 3))
 
     def test_classes_and_scores_for_the_classify_call(self):
-        inputs = records.inputs_for("classify_examples", TEXTS[:2])
+        inputs = inputs_for("classify_examples", TEXTS[:2])
         found = session().run(
             "classify_examples", {"inputs": inputs["inputs"].numpy()}
         )
         self.assertEqual(
             found["classes"].tolist(), [[c.encode() for c in CLASSES]] * 2
         )
+        expected = classifier().predict_probabilities(TEXTS[:2])
+        np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
 
     def test_all_embeddings_are_pooled_by_one_function(self):
         model = TextClassifier(
@@ -140,19 +144,33 @@ class ClassifierModuleTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "prefix"):
             ClassifierModule(classifier(), ServingOptions(prefix="sst2: "))
 
-    def test_other_labels_are_refused(self):
-        export_main.refuse_labels(None, CLASSES)
-        export_main.refuse_labels(CLASSES, CLASSES)
-        with self.assertRaisesRegex(InputError, "classes of this classifier"):
-            export_main.refuse_labels(["good", "bad"], CLASSES)
+    @parameterized.parameters(
+        (None, False),
+        (list(CLASSES), False),
+        (["good", "bad"], True),
+        (list(CLASSES[::-1]), True),
+    )
+    def test_other_labels_are_refused(self, given, is_refused):
+        message = None
+        try:
+            export_main.refuse_labels(given, CLASSES)
+        except InputError as error:
+            message = str(error)
+        if is_refused:
+            self.assertIn("classes of this classifier", message)
+        else:
+            self.assertIsNone(message)
 
     def test_its_embeddings_find_neighbors(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         classifier().save(folder / "classifier")
         path = export_neighbor_index(
-            classifier().embed(TEXTS), np.arange(5) + 10, folder / "served",
-            num_neighbors=2, model=folder / "classifier",
-        )  # fmt: skip
+            classifier().embed(TEXTS),
+            np.arange(5) + 10,
+            folder / "served",
+            num_neighbors=2,
+            model=folder / "classifier",
+        )
         found = SessionModel(path).run(
             "neighbors", {"text": np.array(TEXTS[3:], object)}
         )

@@ -33,9 +33,11 @@ LENGTH = 24
 def serving_module(model: Pretrained | None = None, **options) -> ServingModule:
     model = model or serving_models.pretrained()
     options = {
-        "labels": LABELS, "input_length": LENGTH, "max_output_length": 6,
+        "labels": LABELS,
+        "input_length": LENGTH,
+        "max_output_length": 6,
         **options,
-    }  # fmt: skip
+    }
     return ServingModule(
         model.backbone, model.vocabulary, ServingOptions(**options)
     )
@@ -166,8 +168,9 @@ class ClassifyTest(parameterized.TestCase):
         found = run(module.classify_examples, examples)
         expected = run(module.classify, TEXTS)["probabilities"]
         np.testing.assert_allclose(found["scores"], expected, atol=1e-6)
-        self.assertEqual(found["classes"][0].tolist(),
-                         [label.encode() for label in LABELS])  # fmt: skip
+        self.assertEqual(
+            found["classes"][0].tolist(), [label.encode() for label in LABELS]
+        )
 
 
 class GenerateTest(parameterized.TestCase):
@@ -181,8 +184,9 @@ class GenerateTest(parameterized.TestCase):
                 found["text"][row].decode(), model.vocabulary.decode(tokens)
             )
             self.assertAlmostEqual(found["score"][row], score, places=3)
-            self.assertEqual(found["finished"][row],
-                             model.vocabulary.eos_id in tokens)  # fmt: skip
+            self.assertEqual(
+                found["finished"][row], model.vocabulary.eos_id in tokens
+            )
 
     def test_wide_beam_finds_the_best_of_all(self):
         # With a beam for every token, two steps are an exhaustive search.
@@ -190,11 +194,13 @@ class GenerateTest(parameterized.TestCase):
         text, size = TEXTS[0], model.vocabulary.size
         found = run(
             serving_module(
-                decoding="beam", num_beams=size, max_output_length=2,
+                decoding="beam",
+                num_beams=size,
+                max_output_length=2,
                 length_penalty=0.0,
             ).generate,
             [text],
-        )  # fmt: skip
+        )
         first = allowed(model, log_probabilities(model, text, [[0]])[0, 0])
         pairs = [[token, 0] for token in range(size)]
         second = allowed(model, log_probabilities(model, text, pairs)[:, 1])

@@ -47,17 +47,20 @@ class NeighborIndexTest(parameterized.TestCase):
         embeddings = model.embed(texts, 24)
         clusters = np.arange(40) // 4 + 100
         path = export_neighbor_index(
-            embeddings, clusters, self.base, num_neighbors=5, model=model,
+            embeddings,
+            clusters,
+            self.base,
+            num_neighbors=5,
+            model=model,
             options=serving_models.OPTIONS,
-        )  # fmt: skip
+        )
         served = SessionModel(path)
         queries = ["something else", texts[7]]
         ids, distances = oracle(embeddings, model.embed(queries, 24), 5)
         for signature, inputs in (
             ("neighbors", {"text": queries}),
-            ("neighbors_of_embedding",
-             {"embedding": model.embed(queries, 24)}),
-        ):  # fmt: skip
+            ("neighbors_of_embedding", {"embedding": model.embed(queries, 24)}),
+        ):
             found = served.run(signature, inputs)
             np.testing.assert_array_equal(found["example_ids"], ids)
             np.testing.assert_allclose(found["distances"], distances, atol=1e-5)
@@ -83,9 +86,11 @@ class NeighborIndexTest(parameterized.TestCase):
         )
         ids, _ = oracle(embeddings, queries, 5)
         recall = np.mean(
-            [len(set(a) & set(b)) / 5
-             for a, b in zip(found["example_ids"], ids, strict=True)]
-        )  # fmt: skip
+            [
+                len(set(a) & set(b)) / 5
+                for a, b in zip(found["example_ids"], ids, strict=True)
+            ]
+        )
         self.assertGreater(recall, 0.9)
         card = verify.read_card(path)
         self.assertIn("ScaNN", card["server"])
@@ -94,24 +99,30 @@ class NeighborIndexTest(parameterized.TestCase):
             verify.check_ops(card["ops"])
 
     @parameterized.parameters(
-        (np.zeros(3), np.zeros(3, int), {}, "no filled matrix"),
+        (np.zeros(3), np.zeros(3, int), {}, "not a matrix with rows"),
         (np.ones((3, 2)), np.zeros(2, int), {}, "do not fit"),
         (np.ones((3, 2)), np.zeros(3), {}, "do not fit"),
         (np.ones((3, 2)), np.zeros(3, int), {"num_neighbors": 4}, "range"),
-        (np.full((3, 2), np.nan), np.zeros(3, int),
-         {"num_neighbors": 1}, "not finite"),
+        (
+            np.full((3, 2), np.nan),
+            np.zeros(3, int),
+            {"num_neighbors": 1},
+            "not finite",
+        ),
         (np.ones((30, 2)), np.zeros(30, int), {"use_scann": True}, "too few"),
-    )  # fmt: skip
+    )
     def test_bad_input(self, embeddings, clusters, options, message):
         with self.assertRaisesRegex(InputError, message):
             export_neighbor_index(embeddings, clusters, self.base, **options)
 
     def test_embeddings_of_another_model(self):
-        with self.assertRaisesRegex(InputError, "not of this model"):
+        with self.assertRaisesRegex(InputError, "not from this model"):
             export_neighbor_index(
-                np.ones((30, 3)), np.zeros(30, int), self.base,
+                np.ones((30, 3)),
+                np.zeros(30, int),
+                self.base,
                 model=serving_models.pretrained(),
-            )  # fmt: skip
+            )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_text
 from absl.testing import absltest
 
-from export.saved_model import records, verify
+from export.saved_model import records, verify, versions
 from tests.support import serving_models
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "testdata/serve_check.cc"
@@ -34,13 +34,20 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     program = folder / "serve_check"
     subprocess.run(
         [
-            compiler, "-std=c++17", "-O1", *tf.sysconfig.get_compile_flags(),
-            str(SOURCE), "-o", str(program), f"-L{wheel}",
-            "-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2",
+            compiler,
+            "-std=c++17",
+            "-O1",
+            *tf.sysconfig.get_compile_flags(),
+            str(SOURCE),
+            "-o",
+            str(program),
+            f"-L{wheel}",
+            "-l:libtensorflow_cc.so.2",
+            "-l:libtensorflow_framework.so.2",
             f"-Wl,-rpath,{wheel}",
         ],
         check=True,
-    )  # fmt: skip
+    )
     return program
 
 
@@ -78,15 +85,18 @@ class CppLoaderTest(absltest.TestCase):
         path = serving_models.export_t5(folder / "t5")
         stored = [
             record
-            for name in (records.WARM_UP, records.VERIFICATION)
+            for name in (versions.WARM_UP, versions.VERIFICATION)
             for record in records.read_records(path / name)
         ]
         requests = "\n".join(as_line(s, inputs) for s, inputs, _ in stored)
         done = subprocess.run(
             [program, path, tokenizer_ops()],
-            input=requests, capture_output=True, text=True, check=False,
+            input=requests,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )  # fmt: skip
+        )
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
         lines = done.stdout.splitlines()
         seen = set()
@@ -95,7 +105,9 @@ class CppLoaderTest(absltest.TestCase):
             self.assertEqual({line.split()[0] for line in answer}, {signature})
             found = as_outputs(answer)
             for name, value in expected.items():
-                if not value.size:  # Of an empty batch the text says no width.
+                if (
+                    not value.size
+                ):  # The text does not state an empty batch's width.
                     self.assertEqual(found[name].size, 0)
                     found[name] = value
             verify.largest_difference(expected, found)

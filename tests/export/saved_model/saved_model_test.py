@@ -13,15 +13,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
+from google.protobuf import text_format
 
 from export.modules.t5_module import ServingModule
-from export.saved_model import records, server_config, verify
+from export.saved_model import protos, server_config, verify, versions
 from export.saved_model.session import SessionModel
+from export.saved_model.stored_requests import HARD_TEXTS, inputs_for
 from runkit import InputError, write_json
 from tests.support import serving_models
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-TEXTS = [*records.HARD_TEXTS, b"two", b"words more"]
+TEXTS = [*HARD_TEXTS, b"two", b"words more"]
 
 
 @functools.cache
@@ -44,7 +46,7 @@ def eager() -> ServingModule:
 
 
 def text_inputs(signature, texts):
-    inputs = records.inputs_for(signature, texts)
+    inputs = inputs_for(signature, texts)
     return {name: value.numpy() for name, value in inputs.items()}
 
 
@@ -65,7 +67,7 @@ class VersionTest(parameterized.TestCase):
             self.assertLen(value, size)
 
     def test_hard_texts_are_flagged_where_cut(self):
-        found = session().run("embed", {"text": list(records.HARD_TEXTS)})
+        found = session().run("embed", {"text": list(HARD_TEXTS)})
         self.assertEqual(found["truncated"][:2].tolist(), [False, True])
         self.assertTrue(np.isfinite(found["embedding"]).all())
 
@@ -79,29 +81,47 @@ class VersionTest(parameterized.TestCase):
         self.assertEqual(
             card["signatures"],
             {
-                "embed": {"method": "tensorflow/serving/predict",
-                          "inputs": text, "outputs": common},
-                "serving_default": {"method": "tensorflow/serving/predict",
-                                    "inputs": text, "outputs": common},
+                "embed": {
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": common,
+                },
+                "serving_default": {
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": common,
+                },
                 "classify": {
-                    "method": "tensorflow/serving/predict", "inputs": text,
-                    "outputs": {**common, "label": "string [None]",
-                                "class_id": "int32 [None]",
-                                "probabilities": "float32 [None, 3]",
-                                "margin": "float32 [None]"}},
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": {
+                        **common,
+                        "label": "string [None]",
+                        "class_id": "int32 [None]",
+                        "probabilities": "float32 [None, 3]",
+                        "margin": "float32 [None]",
+                    },
+                },
                 "generate": {
-                    "method": "tensorflow/serving/predict", "inputs": text,
-                    "outputs": {"text": "string [None]",
-                                "score": "float32 [None]",
-                                "finished": "bool [None]",
-                                "truncated": "bool [None]"}},
+                    "method": "tensorflow/serving/predict",
+                    "inputs": text,
+                    "outputs": {
+                        "text": "string [None]",
+                        "score": "float32 [None]",
+                        "finished": "bool [None]",
+                        "truncated": "bool [None]",
+                    },
+                },
                 "classify_examples": {
                     "method": "tensorflow/serving/classify",
                     "inputs": {"inputs": "string [None]"},
-                    "outputs": {"classes": "string [None, 3]",
-                                "scores": "float32 [None, 3]"}},
+                    "outputs": {
+                        "classes": "string [None, 3]",
+                        "scores": "float32 [None, 3]",
+                    },
+                },
             },
-        )  # fmt: skip
+        )
 
     def test_card_and_verification(self):
         card = verify.read_card(exported())
@@ -119,17 +139,20 @@ class VersionTest(parameterized.TestCase):
         self.assertLessEqual(checked.variables_bytes, 1.05 * 4 * weights)
 
     def test_warm_up_is_read_as_tf_serving_reads_it(self):
-        path = exported() / records.WARM_UP
+        path = exported() / versions.WARM_UP
         seen = set()
         for data in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            log = records.serving_apis().PredictionLog.FromString(data)
+            log = protos.prediction_log_pb2().PredictionLog.FromString(data)
             self.assertEqual(log.WhichOneof("log_type"), "predict_log")
             spec = log.predict_log.request.model_spec
             seen.add((spec.name, spec.signature_name))
         self.assertEqual(
-            seen, {("t5", s) for s in set(session().signatures)
-                   - {"serving_default"}},
-        )  # fmt: skip
+            seen,
+            {
+                ("t5", s)
+                for s in set(session().signatures) - {"serving_default"}
+            },
+        )
 
 
 class RefusedTest(parameterized.TestCase):
@@ -166,39 +189,46 @@ class RefusedTest(parameterized.TestCase):
             SessionModel(self.base / "1").run("embed", {"x": [[1.0, 2.0]]})
 
     def test_foreign_ops(self):
-        verify.check_ops(["MatMul", "SentencepieceOp"])
+        allowed = ["MatMul", "SentencepieceOp"]
+        self.assertEqual(verify.check_ops(allowed), ["SentencepieceOp"])
         for op in ("Scann>ScannSearchBatched", "PyFunc", "XlaDot", "Nonsense"):
             with self.assertRaisesRegex(verify.VerificationError, op):
                 verify.check_ops(["MatMul", op])
-        verify.check_ops(["Scann>X"], custom=["Scann>X"])
+        self.assertEqual(
+            verify.check_ops(["MatMul", "Scann>X"], custom=["Scann>X"]),
+            ["Scann>X"],
+        )
 
     def test_weights_stored_twice(self):
         path = self.copy()
         card = verify.read_card(path)
         card["parameters"] //= 2
-        write_json(path / verify.MODEL_CARD, card)
+        write_json(path / versions.MODEL_CARD, card)
         with self.assertRaisesRegex(verify.VerificationError, "4 bytes"):
             verify.verify_saved_model(path)
 
     def test_answers_of_another_model(self):
         path = self.copy()
-        log = records.serving_apis().PredictionLog
-        data = tf.data.TFRecordDataset(str(path / records.WARM_UP))
+        log = protos.prediction_log_pb2().PredictionLog
+        data = tf.data.TFRecordDataset(str(path / versions.WARM_UP))
         logs = [log.FromString(d) for d in data.as_numpy_iterator()]
         outputs = logs[0].predict_log.response.outputs
         value = tf.make_ndarray(outputs["embedding"]) + 1e-3
         outputs["embedding"].CopyFrom(tf.make_tensor_proto(value))
-        with tf.io.TFRecordWriter(str(path / records.WARM_UP)) as writer:
+        with tf.io.TFRecordWriter(str(path / versions.WARM_UP)) as writer:
             for entry in logs:
                 writer.write(entry.SerializeToString())
         with self.assertRaisesRegex(verify.VerificationError, "embedding"):
             verify.verify_saved_model(path)
 
     @parameterized.parameters(
-        "saved_model.pb", "variables/variables.data-00000-of-00001",
-        "assets.extra/tf_serving_warmup_requests", "model_card.json",
-        "models.config", "batching.config",
-    )  # fmt: skip
+        "saved_model.pb",
+        "variables/variables.data-00000-of-00001",
+        "assets.extra/tf_serving_warmup_requests",
+        "model_card.json",
+        "models.config",
+        "batching.config",
+    )
     def test_damaged_or_missing_files(self, name):
         path = self.copy()
         file = path / name
@@ -216,23 +246,48 @@ class RefusedTest(parameterized.TestCase):
     )
     def test_batching_config(self, text, message):
         server_config.write_configs(self.base, "x")
-        (self.base / server_config.BATCHING).write_text(text)
+        (self.base / versions.BATCHING_CONFIG).write_text(text)
         with self.assertRaisesRegex(InputError, message):
             server_config.check_configs(self.base)
 
-    def test_models_config(self):
+    def test_written_configs_say_what_is_served_and_pass(self):
         server_config.write_configs(self.base, "x")
         server_config.check_configs(self.base)
-        path = self.base / server_config.MODELS
-        path.write_text('model_config_list { config { nam: "x" } }')
-        with self.assertRaisesRegex(InputError, "nam"):
+        models = text_format.Parse(
+            (self.base / versions.MODELS_CONFIG).read_text(),
+            protos.model_server_config(),
+        )
+        (entry,) = models.model_config_list.config
+        self.assertEqual(
+            (entry.name, entry.base_path, entry.model_platform),
+            ("x", "/models/x", "tensorflow"),
+        )
+        batching = text_format.Parse(
+            (self.base / versions.BATCHING_CONFIG).read_text(),
+            protos.batching_parameters(),
+        )
+        self.assertEqual(batching.max_batch_size.value, 64)
+        self.assertEqual(
+            list(batching.allowed_batch_sizes), [1, 2, 4, 8, 16, 32, 64]
+        )
+
+    @parameterized.parameters(
+        ('model_config_list { config { nam: "x" } }', "nam"),
+        ("", "names no model"),
+    )
+    def test_models_config(self, text, message):
+        server_config.write_configs(self.base, "x")
+        (self.base / versions.MODELS_CONFIG).write_text(text)
+        with self.assertRaisesRegex(InputError, message):
             server_config.check_configs(self.base)
 
     @parameterized.parameters(
-        ({"y": [1.0]}, {"y": [1.0, 2.0]}), ({"y": [1.0]}, {"z": [1.0]}),
-        ({"y": [1.0]}, {"y": [1.001]}), ({"y": [True]}, {"y": [False]}),
+        ({"y": [1.0]}, {"y": [1.0, 2.0]}),
+        ({"y": [1.0]}, {"z": [1.0]}),
+        ({"y": [1.0]}, {"y": [1.001]}),
+        ({"y": [True]}, {"y": [False]}),
         ({"y": [np.nan]}, {"y": [1.0]}),
-    )  # fmt: skip
+    )
     def test_differences_are_seen(self, expected, found):
         def arrays(values):
             return {k: np.array(v) for k, v in values.items()}

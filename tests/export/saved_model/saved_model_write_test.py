@@ -29,20 +29,24 @@ class WriteTest(parameterized.TestCase):
         super().setUp()
         self.base = pathlib.Path(self.create_tempdir().full_path) / "toy"
 
-    def test_versions_count_on(self):
+    def test_version_after_the_newest(self):
         self.base.mkdir()
         (self.base / "12").mkdir()
         (self.base / ".tmp-13-aa").mkdir()
         (self.base / "13.old").mkdir()
         self.assertEqual(versions.next_version(self.base), 13)
         serving_models.write_toy(self.base, 13)
-        self.assertEqual(versions.versions(self.base), [12, 13])
+        self.assertEqual(versions.list_versions(self.base), [12, 13])
         self.assertFalse((self.base / ".tmp-13-aa").exists())
 
     @parameterized.parameters(
-        "tf.saved_model.save", "records.write_all", "server_config"
-        ".write_configs", "write_json", "verify_saved_model", "_facts",
-    )  # fmt: skip
+        "tf.saved_model.save",
+        "write_stored_requests",
+        "server_config.write_configs",
+        "write_json",
+        "verify_saved_model",
+        "graph_facts",
+    )
     def test_failing_export_leaves_nothing(self, step):
         error = verify.VerificationError("does not serve")
         with (
@@ -59,7 +63,7 @@ class WriteTest(parameterized.TestCase):
             (self.base, 1, "t5", "exists already.*--version=2"),
             (self.base, 0, "t5", "not a version number"),
             (self.base, 2, "a/b", "not a model name"),
-            (file, 2, "t5", "cannot be made"),
+            (file, 2, "t5", "cannot be created"),
         ):
             with self.assertRaisesRegex(InputError, message):
                 saved_model.check_target(base, version, name)
@@ -79,7 +83,8 @@ class WriteTest(parameterized.TestCase):
     @pytest.mark.slow
     def test_killed_at_random_moments(self):
         code = (
-            "import pathlib, sys, serving_models\n"
+            "import pathlib, sys\n"
+            "from tests.support import serving_models\n"
             "print('go', flush=True)\n"
             "serving_models.write_toy(pathlib.Path(sys.argv[1]), 1)\n"
         )
@@ -91,14 +96,14 @@ class WriteTest(parameterized.TestCase):
                 [sys.executable, "-c", code, str(self.base)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
             process.stdout.readline()
             time.sleep(moments.uniform(0, 3))
             process.send_signal(signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
             process.stdout.close()
-            for version in versions.versions(self.base):
+            for version in versions.list_versions(self.base):
                 verify.verify_saved_model(self.base / str(version))
         self.assertGreater(killed, 5)
         shutil.rmtree(self.base / "1", ignore_errors=True)

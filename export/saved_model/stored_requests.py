@@ -1,0 +1,85 @@
+"""Which requests a version brings with it: to warm up, and to be verified."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import tensorflow as tf
+
+from export.saved_model.records import Request, Tensors, write_records
+from export.saved_model.versions import (
+    CLASSIFY_SIGNATURE,
+    VERIFICATION,
+    WARM_UP,
+)
+
+Text = bytes | str
+# (signature, texts) -> inputs with one row per text.
+InputsFor = Callable[[str, list[Text]], Tensors]
+
+_WARM_UP_TEXTS = ("A short text.", "A text of some more words, to be read.")
+_WARM_UP_BATCHES = (1, 8)
+# Empty, very long, not UTF-8, outside the basic plane, right to left.
+HARD_TEXTS = (
+    b"",
+    b"The cat sat on the mat. " * 1700,
+    b"broken \xff\xfe\xc3( bytes \x00 end",
+    "emoji \U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467".encode(),
+    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd".encode(),
+    b"plain words again",
+)
+_HARD_BATCHES = (0, 1, 3, 6)
+
+
+def inputs_for(signature: str, texts: Iterable[Text]) -> dict[str, tf.Tensor]:
+    """Returns the inputs of a signature that reads these texts.
+
+    Args:
+        signature: its name.
+        texts: one per row.
+
+    Returns:
+        {input name: string tensor [rows]}: serialized tf.Examples with the
+        feature `text` for the Classify call, the texts themselves elsewhere.
+    """
+    if signature != CLASSIFY_SIGNATURE:
+        return {"text": tf.constant(list(texts), tf.string)}
+    examples = []
+    for text in texts:
+        value = text.encode() if isinstance(text, str) else text
+        example = tf.train.Example()
+        example.features.feature["text"].bytes_list.value.append(value)
+        examples.append(example.SerializeToString())
+    return {"inputs": tf.constant(examples, tf.string)}
+
+
+def write_stored_requests(
+    folder: pathlib.Path,
+    name: str,
+    functions: Mapping[str, Callable[..., Tensors]],
+    inputs_for: InputsFor = inputs_for,
+) -> None:
+    """Writes the requests to warm up and to verify, with eager answers.
+
+    Args:
+        folder: of the version.
+        name: of the model.
+        functions: {signature: function of its inputs as keywords}.
+        inputs_for: makes the inputs of a signature from texts.
+    """
+
+    def requests(
+        texts: Iterable[Text], sizes: Iterable[int]
+    ) -> Iterator[Request]:
+        for signature in functions:
+            for size in sizes:
+                batch = list(itertools.islice(itertools.cycle(texts), size))
+                yield signature, inputs_for(signature, batch)
+
+    for path, texts, sizes in (
+        (WARM_UP, _WARM_UP_TEXTS, _WARM_UP_BATCHES),
+        (VERIFICATION, HARD_TEXTS, _HARD_BATCHES),
+    ):
+        write_records(folder / path, name, functions, requests(texts, sizes))
