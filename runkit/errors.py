@@ -1,7 +1,7 @@
 """Bad input from outside: one clear message, exit code 2, nothing written.
 
-Exit codes of the binaries: 0 done; 1 a defect of ours (traceback); 2 bad
-input; 75 interrupted after saving, run the same command again (EX_TEMPFAIL).
+Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input;
+75 interrupted after saving, run the same command again (EX_TEMPFAIL).
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from runkit.flag_values import Flag
+
+flags.disclaim_key_flags()  # Those of `run_binary` belong to its caller.
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
@@ -92,13 +98,25 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         sys.exit(EXIT_BAD_INPUT)
 
 
-def run_binary(main: Callable[[Sequence[str]], object]) -> None:
+def run_binary(
+    main: Callable[[Sequence[str]], object], flag_table: Iterable[Flag] = ()
+) -> None:
     """Runs an absl main; bad input ends with its message and exit code 2.
 
     Args:
         main: called with the arguments left over by the flag parser. Left-over
             arguments are refused: they are nearly always a flag without `--`.
+        flag_table: the binary's flags, which are defined here; see
+            `runkit.flag_values`.
     """
+    for flag in flag_table:
+        flag.define()
+        # An installed command's main module is its script: `--help` of that
+        # shall show the flags too.
+        defined = flags.FLAGS[flag.name]
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], defined)
+    script = sys.modules["__main__"]
+    script.__doc__ = script.__doc__ or sys.modules[main.__module__].__doc__
     # TensorFlow's start-up notes would bury the run's own lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 
 from runkit import InputError, closest, run_binary
-from runkit.flag_values import check_flags, definers, output_folder
+from runkit.flag_values import Flag, check_table, output_folder
 from runkit.json_lines import (
     field,
     json_lines,
@@ -41,20 +41,28 @@ from spactor_tf.classifier.classifier import (
 from spactor_tf.inference.pretrained import load_pretrained, preset_dir
 
 FLAGS = flags.FLAGS
-
-
-def _define_flags(values: flags.FlagValues = FLAGS) -> None:
-    text, number, real, _ = definers(values)
-    text("init_from", None, "Run or KerasHub T5 preset. Required.")
-    text("train", None, "jsonl:PATH:TEXT_FIELD:LABEL_FIELD. Required.")
-    text("test", "", "Labeled texts of the same form.")
-    text("output_dir", None, "Directory to write. Required.")
-    text("classes", "", "Separated by commas; default: those of --train.")
-    number("train_steps", TRAIN_STEPS, "Optimizer steps.")
-    number("batch_size", BATCH_SIZE, "Texts a step.")
-    real("learning_rate", LEARNING_RATE, "The largest of the run.")
-    number("text_length", LENGTH, "Tokens that are read of a text.")
-    number("seed", 0, "Of order and dropout.")
+FLAG_TABLE = (
+    Flag("init_from", "Run or KerasHub T5 preset.", required=True),
+    Flag("train", "Labeled texts; see --help.", required=True),
+    Flag("test", "Labeled texts of the same form.", default=""),
+    Flag("output_dir", "Directory to write.", required=True),
+    Flag(
+        "classes",
+        "Class names, separated by commas; default: those of --train.",
+        default="",
+    ),
+    Flag("train_steps", "Optimizer steps.", int, TRAIN_STEPS, positive=True),
+    Flag("batch_size", "Texts per step.", int, BATCH_SIZE, positive=True),
+    Flag(
+        "learning_rate",
+        "Peak learning rate.",
+        float,
+        LEARNING_RATE,
+        positive=True,
+    ),
+    Flag("text_length", "Tokens read of each text.", int, LENGTH, least=2),
+    Flag("seed", "Random seed for order and dropout.", int, 0, least=0),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +155,7 @@ def check(values: Any) -> None:
     Raises:
         InputError: with the flag's name.
     """
-    check_flags(
-        values,
-        required=("init_from", "train", "output_dir"),
-        positive=("train_steps", "batch_size", "learning_rate"),
-        least={"text_length": 2, "seed": 0},
-    )
+    check_table(FLAG_TABLE, values)
     if output_folder(values).exists():
         raise InputError(
             "exists already", where="--output_dir", got=values.output_dir,
@@ -211,9 +214,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "train" not in FLAGS:
-        _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":
