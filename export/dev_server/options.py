@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from spactor_tf.config.model import require, require_positive
+from runkit.checks import require, require_positive
 
 
 @dataclasses.dataclass(frozen=True)

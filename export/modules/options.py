@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from spactor_tf.config.model import require, require_positive
+from runkit.checks import require, require_positive
 from spactor_tf.config.search_options import SearchOptions
 
 # Used if neither the caller nor the run names label words, so that `classify`

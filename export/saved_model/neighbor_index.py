@@ -29,8 +29,8 @@ from export.saved_model.write import (
     write_version,
 )
 from runkit import InputError
+from runkit.checks import require
 from spactor_tf.classifier.classifier import TextClassifier
-from spactor_tf.config.model import require
 from spactor_tf.inference.pretrained import Pretrained
 
 SCANN_OPS = ("Scann>ScannSearchBatched", "Scann>TensorsToScann")

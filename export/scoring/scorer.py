@@ -29,7 +29,7 @@ from runkit import (
     read_json,
     write_json,
 )
-from spactor_tf.config.model import require
+from runkit.checks import require
 
 SIGNATURE = "classify"
 # (signature, inputs) -> outputs: `SessionModel.run` or `Client.predict`.
