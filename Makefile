@@ -5,7 +5,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format bench bazel-test lock clean
+.PHONY: help quickstart test test-all check format docs bench bazel-test lock \
+  clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,6 +36,9 @@ check: $(STAMP) ## lint, format and types
 format: $(STAMP) ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: $(STAMP) ## build the documentation site into build/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(STAMP) ## run the benchmarks and rewrite benchmarks/results.md
 	$(MAKE) -C benchmarks all PY=../$(PY)

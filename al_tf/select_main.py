@@ -19,8 +19,9 @@ from absl import flags, logging
 
 from al_tf.clustering import build as build_clustering
 from al_tf.clustering import store as clustering_store
-from al_tf.clustering.result import Clustering
-from al_tf.inputs.embeddings import METRICS, Embeddings, open_embeddings
+from al_tf.clustering.result import Clustering, load_clustering
+from al_tf.inputs.embeddings import Embeddings, open_embeddings
+from al_tf.inputs.preparation import METRICS
 from al_tf.selection import batch_files, cluster_margin, select_report
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
@@ -138,7 +139,7 @@ def _clustering(embeddings: Embeddings) -> Clustering:
     """Loads the clusters, or makes and keeps them."""
     folder = _CLUSTERING.value
     if folder and clustering_store.is_clustering(folder):
-        found = clustering_store.load_clustering(folder)
+        found = load_clustering(folder)
         found.check_pool(embeddings)
         _refuse_other_settings(found)
         logging.info("clusters reused from %s", folder)

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints where."""
     del argv
     check_table(FLAG_TABLE, FLAGS)
-    from al_tf.clustering.store import load_clustering
+    from al_tf.clustering.result import load_clustering
     from al_tf.inputs.embeddings import open_embeddings
 
     clustering = load_clustering(FLAGS.clustering)

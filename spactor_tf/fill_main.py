@@ -44,15 +44,18 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if not FLAGS.run_dir or not FLAGS.text:
         raise InputError(
-            "are needed", where="--run_dir and --text",
+            "are needed",
+            where="--run_dir and --text",
             expected="a finished run and text with <extra_id_0> at the gap",
-        )  # fmt: skip
+        )
     for text in FLAGS.text:
         if not _SENTINEL.search(text):
             raise InputError(
-                "has no gap", where="--text", got=text,
+                "has no gap",
+                where="--text",
+                got=text,
                 expected="<extra_id_0> where text is missing",
-            )  # fmt: skip
+            )
     from spactor_tf.inference.pretrained import load_pretrained
 
     targets = load_pretrained(FLAGS.run_dir).fill(FLAGS.text)

@@ -21,10 +21,9 @@ from absl import flags
 
 from runkit import InputError, run_binary
 from runkit.flag_values import output_folder
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import given_fields, override, to_dict
 from spactor_tf.config.finetune import METHODS, FinetuneConfig
 from spactor_tf.config.pretrain import DTYPES, STRATEGIES
-from spactor_tf.config.run_flags import given_fields
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
@@ -83,7 +82,7 @@ def config_from_flags(values: Any) -> FinetuneConfig:
     fields = given_fields(values, _FIELD_FLAGS)
     if values.from_scratch is not None:
         fields.setdefault("from_scratch", values.from_scratch)
-    config = overrides.override(FinetuneConfig(), fields)
+    config = override(FinetuneConfig(), fields)
     config.validate()
     return config
 
@@ -118,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
 
     for name in config.task_names:
         get_task(name)
-    print(json.dumps(overrides.to_dict(config)), flush=True)
+    print(json.dumps(to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.finetune.report import metric_rows
     from spactor_tf.finetune.run import finetune

@@ -18,37 +18,54 @@ from absl import flags
 
 from runkit import run_binary
 from runkit.flag_values import output_folder
-from spactor_tf.config import overrides
 from spactor_tf.config import pretrain as config_lib
+from spactor_tf.config.fields import given_fields, override, to_dict
 from spactor_tf.config.presets import get_preset
-from spactor_tf.config.run_flags import given_fields
 
 FLAGS = flags.FLAGS
 # (flag, field, help); the flag's text is read as the field's type.
 _FIELD_FLAGS = (
-    ("dataset", "data.dataset",
-     "docstrings, text:GLOB[:FIELD] or tfds:NAME[:SPLIT][:FEATURE]."),
-    ("vocabulary", "data.vocabulary",
-     "SentencePiece model, or 'train' to train one on the corpus."),
+    (
+        "dataset",
+        "data.dataset",
+        "docstrings, text:GLOB[:FIELD] or tfds:NAME[:SPLIT][:FEATURE].",
+    ),
+    (
+        "vocabulary",
+        "data.vocabulary",
+        "SentencePiece model, or 'train' to train one on the corpus.",
+    ),
     ("objective", "objective.name", ", ".join(config_lib.OBJECTIVES) + "."),
-    ("transition_step", "objective.transition_step",
-     "First step of stage 2; below 1 a fraction of train_steps."),
+    (
+        "transition_step",
+        "objective.transition_step",
+        "First step of stage 2; below 1 a fraction of train_steps.",
+    ),
     ("train_steps", "train_steps", "Optimizer steps in all."),
     ("batch_size", "batch_size", "Examples per step over all replicas."),
-    ("accumulation_steps", "accumulation_steps",
-     "Slices that a replica's batch is worked in, to save memory."),
-    ("learning_rate", "optimizer.learning_rate",
-     "The rate, or its factor for the inverse_sqrt schedule."),
+    (
+        "accumulation_steps",
+        "accumulation_steps",
+        "Slices that a replica's batch is worked in, to save memory.",
+    ),
+    (
+        "learning_rate",
+        "optimizer.learning_rate",
+        "The rate, or its factor for the inverse_sqrt schedule.",
+    ),
     ("seed", "seed", "Of initial weights, data order and noise."),
     ("dtype", "dtype", ", ".join(config_lib.DTYPES) + "."),
     ("init_from", "init_from", "KerasHub preset directory to start from."),
-    ("checkpoint_every", "runtime.checkpoint_every",
-     "Steps between checkpoints."),
+    (
+        "checkpoint_every",
+        "runtime.checkpoint_every",
+        "Steps between checkpoints.",
+    ),
     ("eval_every", "runtime.eval_every", "Steps between evaluations."),
     ("log_every", "runtime.log_every", "Steps between metric lines."),
     ("strategy", "runtime.strategy", ", ".join(config_lib.STRATEGIES) + "."),
     ("jit_compile", "runtime.jit_compile", "true or false: use XLA."),
-)  # fmt: skip
+)
 
 
 def _define_flags() -> None:
@@ -67,7 +84,7 @@ def config_from_flags(values: Any) -> config_lib.PretrainConfig:
         InputError: an unknown preset or field, or a value of the wrong type.
     """
     fields = given_fields(values, _FIELD_FLAGS)
-    config = overrides.override(get_preset(values.preset), fields)
+    config = override(get_preset(values.preset), fields)
     config.validate()
     return config
 
@@ -77,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     config = config_from_flags(FLAGS)
     folder = output_folder(FLAGS)
-    print(json.dumps(overrides.to_dict(config)), flush=True)
+    print(json.dumps(to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.training.pretrain_run import pretrain
 

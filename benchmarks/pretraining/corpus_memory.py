@@ -57,7 +57,7 @@ def prepare_and_read(folder: pathlib.Path) -> None:
     from spactor_tf.config.presets import get_preset
     from spactor_tf.config.pretrain import DataConfig
     from spactor_tf.data.corpus import prepare_corpus
-    from spactor_tf.data.dataset import train_pipeline
+    from spactor_tf.data.pretraining import train_pipeline
 
     config = dataclasses.replace(
         get_preset("tiny"),

@@ -38,7 +38,7 @@ Run = Callable[[], dict[str, float]]
 def _pipeline(store: Any, vocabulary: Any, masking: bool) -> Any:
     from spactor_tf.config.pretrain import CorruptionConfig
     from spactor_tf.data.corruption import corruption_lengths
-    from spactor_tf.data.dataset import Pipeline
+    from spactor_tf.data.pretraining import Pipeline
 
     lengths = corruption_lengths(CorruptionConfig())
     return Pipeline(store, vocabulary, lengths, ROWS, seed=0, masking=masking)

@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.harness import ROOT, record, without_paths
 from runkit import InputError, read_json
 from runkit.averages import mean_and_error
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 
 WEIGHTS = ("pre-trained", "from scratch")
@@ -129,7 +129,7 @@ def common_config(folders: Iterable[pathlib.Path]) -> dict[str, Any]:
     for folder in folders:
         if not (folder / "results.json").is_file():
             continue
-        config = overrides.flatten(read_json(folder / "config.json"))
+        config = flatten(read_json(folder / "config.json"))
         for name in ("task", "seed", "from_scratch"):
             config.pop(name)
         common = common or config
@@ -171,7 +171,7 @@ def write_results(
 
 def changed_settings(config: Mapping[str, Any]) -> str:
     """The settings that are not the defaults and that no note names."""
-    default = overrides.flatten(overrides.to_dict(FinetuneConfig()))
+    default = flatten(to_dict(FinetuneConfig()))
     changed = [
         f"{name} {value}"
         for name, value in config.items()

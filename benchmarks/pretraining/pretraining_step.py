@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spactor_tf.config.overrides import from_dict
+from spactor_tf.config.fields import from_dict
 from spactor_tf.config.pretrain import PretrainConfig
 
 # What runs: objective, and how many stage-1 steps come before.

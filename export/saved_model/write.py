@@ -32,9 +32,9 @@ from export.saved_model.versions import (
     next_version,
 )
 from runkit import InputError, __version__, atomic_directory, write_json
-from spactor_tf.classifier.classifier import HEAD, TextClassifier
-from spactor_tf.classifier.classifier_files import load_classifier
-from spactor_tf.config import overrides
+from spactor_tf.classifier.classifier import TextClassifier
+from spactor_tf.classifier.files import HEAD, load_classifier
+from spactor_tf.config.fields import to_dict
 from spactor_tf.inference.pretrained import Pretrained, load_pretrained
 
 
@@ -229,7 +229,7 @@ def _model_card(
         "kind": kind,
         "labels": list(module.labels),
         "options": {**vars(module.options), "labels": list(module.labels)},
-        "config": overrides.to_dict(body.config) if body.config else None,
+        "config": to_dict(body.config) if body.config else None,
         "metrics": dict(metrics),
         "parameters": module.num_parameters,
         "vocabulary_sha256": body.vocabulary.fingerprint,

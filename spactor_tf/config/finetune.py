@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from runkit.checks import require, require_fraction, require_positive
 from runkit.errors import check_choice
-from spactor_tf.config.model import (
-    CorruptionConfig,
-    ModelConfig,
-    require,
-    require_fraction,
-    require_positive,
-)
+from spactor_tf.config.model import CorruptionConfig, ModelConfig
 from spactor_tf.config.pretrain import (
     DTYPES,
     ObjectiveConfig,
@@ -50,14 +45,21 @@ class TaskDataConfig:
     def validate(self) -> None:
         """Raises InputError for empty lengths and counts."""
         require_positive(
-            self, "data", "input_length", "target_length", "examples_cap",
+            self,
+            "data",
+            "input_length",
+            "target_length",
+            "examples_cap",
             "train_examples",
-        )  # fmt: skip
+        )
         for name in ("input_length", "target_length"):
             require(
-                getattr(self, name) >= 2, "has no room for a token and EOS",
-                f"data.{name}", getattr(self, name), expected=">= 2",
-            )  # fmt: skip
+                getattr(self, name) >= 2,
+                "has no room for a token and EOS",
+                f"data.{name}",
+                getattr(self, name),
+                expected=">= 2",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +93,19 @@ class EvaluationConfig:
         """Raises InputError for unknown methods and empty counts."""
         check_choice(self.method, METHODS, where="evaluation.method")
         require_positive(
-            self, "evaluation", "eval_every", "patience", "batch_size",
+            self,
+            "evaluation",
+            "eval_every",
+            "patience",
+            "batch_size",
             "examples",
-        )  # fmt: skip
+        )
         require(
-            self.shots >= 0, "must not be negative", "evaluation.shots",
+            self.shots >= 0,
+            "must not be negative",
+            "evaluation.shots",
             self.shots,
-        )  # fmt: skip
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,26 +160,35 @@ class FinetuneConfig:
         names = self.task_names
         require(
             all(names) and len(set(names)) == len(names),
-            "names no task, or one twice", "--task", self.task,
+            "names no task, or one twice",
+            "--task",
+            self.task,
             expected="different names, separated by commas",
-        )  # fmt: skip
+        )
         require_positive(self, "config", "batch_size", "accumulation_steps")
         require_fraction(self, "config", "dropout")
         check_choice(self.dtype, DTYPES, where="dtype")
         require(
-            self.train_steps >= 0, "is negative", "train_steps",
-            self.train_steps, expected=">= 0",
-        )  # fmt: skip
+            self.train_steps >= 0,
+            "is negative",
+            "train_steps",
+            self.train_steps,
+            expected=">= 0",
+        )
         require(
-            0 <= self.seed < 2**31, "is out of range", "seed", self.seed,
+            0 <= self.seed < 2**31,
+            "is out of range",
+            "seed",
+            self.seed,
             expected="0 <= seed < 2**31",
-        )  # fmt: skip
+        )
         require(
             self.batch_size % self.accumulation_steps == 0,
-            "is not divisible by accumulation_steps", "batch_size",
+            "is not divisible by accumulation_steps",
+            "batch_size",
             self.batch_size,
             expected=f"a multiple of {self.accumulation_steps}",
-        )  # fmt: skip
+        )
 
 
 def model_objective(

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
-from runkit import InputError
+from runkit.checks import require, require_fraction, require_positive
 from runkit.errors import check_choice
 
 ACTIVATIONS = ("relu", "gated_gelu")
@@ -17,47 +16,6 @@ ACTIVATIONS = ("relu", "gated_gelu")
 # rows up to a multiple of 128, as in T5's 32,000 pieces and 32,128 rows.
 NUM_SENTINELS = 100
 NUM_RESERVED_ROWS = 128
-
-
-def require(
-    condition: bool, what: str, where: str, got: Any, **how: str
-) -> None:
-    """Raises InputError unless `condition` holds."""
-    if not condition:
-        raise InputError(what, where=where, got=got, **how)
-
-
-def require_positive(config: Any, section: str, *names: str) -> None:
-    """Raises InputError for fields that are not above zero, or not finite.
-
-    An absent value (None) passes.
-    """
-    for name in names:
-        value = getattr(config, name)
-        require(
-            value is None or 0 < value < math.inf, "must be positive",
-            f"{section}.{name}", value, expected="> 0",
-        )  # fmt: skip
-
-
-def require_weight(config: Any, section: str, *names: str) -> None:
-    """Raises InputError for fields that are negative or not finite."""
-    for name in names:
-        value = getattr(config, name)
-        require(
-            0 <= value < math.inf, "is negative or not finite",
-            f"{section}.{name}", value, expected=">= 0",
-        )  # fmt: skip
-
-
-def require_fraction(config: Any, section: str, *names: str) -> None:
-    """Raises InputError for fields outside [0, 1)."""
-    for name in names:
-        value = getattr(config, name)
-        require(
-            0 <= value < 1, "is not a fraction", f"{section}.{name}", value,
-            expected="0 <= value < 1",
-        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,25 +54,33 @@ class ModelConfig:
     def validate(self) -> None:
         """Raises InputError where the fields cannot make a model."""
         require_positive(
-            self, "model", "num_layers", "num_heads", "hidden_dim",
-            "intermediate_dim", "key_value_dim", "layer_norm_epsilon",
-        )  # fmt: skip
+            self,
+            "model",
+            "num_layers",
+            "num_heads",
+            "hidden_dim",
+            "intermediate_dim",
+            "key_value_dim",
+            "layer_norm_epsilon",
+        )
         require(
             self.vocabulary_size > NUM_RESERVED_ROWS,
             "leaves no room for pieces beside the reserved rows",
-            "model.vocabulary_size", self.vocabulary_size,
+            "model.vocabulary_size",
+            self.vocabulary_size,
             expected=f"> {NUM_RESERVED_ROWS}",
-        )  # fmt: skip
+        )
         require_fraction(self, "model", "dropout")
         check_choice(self.activation, ACTIVATIONS, where="model.activation")
         require(
             self.key_value_dim is not None
             or self.hidden_dim % self.num_heads == 0,
             "is not divisible by model.num_heads",
-            "model.hidden_dim", self.hidden_dim,
+            "model.hidden_dim",
+            self.hidden_dim,
             expected=f"a multiple of {self.num_heads}",
             remedy="Or set model.key_value_dim",
-        )  # fmt: skip
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,15 +103,20 @@ class GeneratorConfig:
     def validate(self) -> None:
         """Raises InputError where the fields cannot make a generator."""
         require_positive(
-            self, "generator", "num_layers", "hidden_dim", "num_heads",
+            self,
+            "generator",
+            "num_layers",
+            "hidden_dim",
+            "num_heads",
             "intermediate_dim",
-        )  # fmt: skip
+        )
         require(
             self.hidden_dim % self.num_heads == 0,
             "is not divisible by generator.num_heads",
-            "generator.hidden_dim", self.hidden_dim,
+            "generator.hidden_dim",
+            self.hidden_dim,
             expected=f"a multiple of {self.num_heads}",
-        )  # fmt: skip
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +145,16 @@ class CorruptionConfig:
         for name in ("noise_density", "mlm_mask_rate"):
             value = getattr(self, name)
             require(
-                0 < value < 1, "is not a rate", f"corruption.{name}", value,
+                0 < value < 1,
+                "is not a rate",
+                f"corruption.{name}",
+                value,
                 expected="0 < value < 1",
-            )  # fmt: skip
+            )
         require(
             1 <= self.mean_noise_span_length < math.inf,
             "is shorter than one token or not finite",
             "corruption.mean_noise_span_length",
-            self.mean_noise_span_length, expected=">= 1",
-        )  # fmt: skip
+            self.mean_noise_span_length,
+            expected=">= 1",
+        )

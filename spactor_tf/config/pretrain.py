@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import dataclasses
 
+from runkit.checks import (
+    require,
+    require_fraction,
+    require_positive,
+    require_weight,
+)
 from runkit.errors import check_choice
 from spactor_tf.config.model import (
     CorruptionConfig,
     GeneratorConfig,
     ModelConfig,
-    require,
-    require_fraction,
-    require_positive,
-    require_weight,
 )
 
 OBJECTIVES = ("spactor", "span_corruption", "hybrid", "rtd")
@@ -56,15 +58,21 @@ class ObjectiveConfig:
         """Raises InputError for unknown objectives and negative weights."""
         check_choice(self.name, OBJECTIVES, where="objective.name")
         require_weight(
-            self, "objective", "mlm_weight", "rtd_weight",
-            "span_corruption_weight", "transition_step",
-        )  # fmt: skip
+            self,
+            "objective",
+            "mlm_weight",
+            "rtd_weight",
+            "span_corruption_weight",
+            "transition_step",
+        )
         value = self.transition_step
         require(
-            value < 1 or value == int(value), "is not a step",
-            "objective.transition_step", value,
+            value < 1 or value == int(value),
+            "is not a step",
+            "objective.transition_step",
+            value,
             expected="a whole step, or a fraction of train_steps below 1",
-        )  # fmt: skip
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +110,11 @@ class OptimizerConfig:
         require_fraction(self, "optimizer", "weight_decay")
         require(
             self.momentum is None or 0 <= self.momentum < 1,
-            "is not a decay rate", "optimizer.momentum", self.momentum,
+            "is not a decay rate",
+            "optimizer.momentum",
+            self.momentum,
             expected="0 <= value < 1 or none",
-        )  # fmt: skip
+        )
         require_weight(self, "optimizer", "warmup_steps")
 
 
@@ -113,8 +123,8 @@ class DataConfig:
     """Where text comes from and how it becomes tokens.
 
     Attributes:
-        dataset: "docstrings", "text:GLOB", "GLOB.jsonl:FIELD" as
-            "text:GLOB:FIELD", or "tfds:NAME[:SPLIT][:FEATURE]".
+        dataset: `docstrings`, `text:GLOB`, `text:GLOB:FIELD` for JSON Lines,
+            or `tfds:NAME[:SPLIT][:FEATURE]`.
         vocabulary: path of a SentencePiece model, or "train" to train one on
             the corpus.
         vocabulary_sample_characters: text that the vocabulary is trained on.
@@ -140,10 +150,12 @@ class DataConfig:
             self, "data", "vocabulary_sample_characters", "max_documents"
         )
         require(
-            0 < self.holdout_fraction < 1, "is not a share of the documents",
-            "data.holdout_fraction", self.holdout_fraction,
+            0 < self.holdout_fraction < 1,
+            "is not a share of the documents",
+            "data.holdout_fraction",
+            self.holdout_fraction,
             expected="0 < value < 1",
-        )  # fmt: skip
+        )
         check_choice(
             self.invalid_utf8, ("skip", "refuse"), where="data.invalid_utf8"
         )
@@ -254,21 +266,27 @@ class PretrainConfig:
         )
         check_choice(self.dtype, DTYPES, where="dtype")
         require(
-            0 <= self.seed < 2**31, "is out of range", "seed", self.seed,
+            0 <= self.seed < 2**31,
+            "is out of range",
+            "seed",
+            self.seed,
             expected="0 <= seed < 2**31",
-        )  # fmt: skip
+        )
         require(
             self.transition_step <= self.train_steps,
-            "lies behind the last step", "objective.transition_step",
-            self.transition_step, expected=f"at most {self.train_steps}",
+            "lies behind the last step",
+            "objective.transition_step",
+            self.transition_step,
+            expected=f"at most {self.train_steps}",
             remedy="For a run that stays in stage 1 use --objective=hybrid",
-        )  # fmt: skip
+        )
         require(
             self.batch_size % self.accumulation_steps == 0,
-            "is not divisible by accumulation_steps", "batch_size",
+            "is not divisible by accumulation_steps",
+            "batch_size",
             self.batch_size,
             expected=f"a multiple of {self.accumulation_steps}",
-        )  # fmt: skip
+        )
 
 
 SECTIONS: dict[str, type] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from runkit.checks import require, require_positive
 from runkit.errors import check_choice
-from spactor_tf.config.model import require, require_positive
 
 DECODINGS = ("greedy", "temperature", "beam")
 
@@ -39,6 +39,9 @@ class SearchOptions:
             self, "options", "max_output_length", "temperature", "num_beams"
         )
         require(
-            self.length_penalty >= 0, "is negative",
-            "options.length_penalty", self.length_penalty, expected=">= 0",
-        )  # fmt: skip
+            self.length_penalty >= 0,
+            "is negative",
+            "options.length_penalty",
+            self.length_penalty,
+            expected=">= 0",
+        )

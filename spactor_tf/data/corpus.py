@@ -86,9 +86,11 @@ def _vocabulary(
         return Vocabulary.load(data.vocabulary)
     rows = config.model.vocabulary_size
     key = _key(
-        source.fingerprint, rows, data.vocabulary_sample_characters,
+        source.fingerprint,
+        rows,
+        data.vocabulary_sample_characters,
         data.holdout_fraction,
-    )  # fmt: skip
+    )
     path = cache / f"vocabulary-{key}.model"
     if not path.is_file():
         print(f"training a vocabulary of {rows} rows", file=sys.stderr)

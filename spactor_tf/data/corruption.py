@@ -102,27 +102,34 @@ def _check_lengths(
     where = "corruption.input_length"
     if raw >= MAX_KEYS:
         raise InputError(
-            "is too long", where=where, got=config.input_length,
+            "is too long",
+            where=where,
+            got=config.input_length,
             expected=f"at most {MAX_KEYS - 1} raw tokens",
             remedy="Shorten it or lower corruption.noise_density",
-        )  # fmt: skip
+        )
     if inputs != config.input_length:
         raise InputError(
-            "cannot be filled exactly", where=where, got=config.input_length,
+            "cannot be filled exactly",
+            where=where,
+            got=config.input_length,
             remedy=f"The nearest length above is {inputs}",
-        )  # fmt: skip
+        )
     if spans > NUM_SENTINELS:
         raise InputError(
             f"needs {spans} sentinels, one for every noise span",
-            where=where, got=config.input_length,
+            where=where,
+            got=config.input_length,
             expected=f"at most {NUM_SENTINELS} noise spans",
             remedy="Shorten it or raise corruption.mean_noise_span_length",
-        )  # fmt: skip
+        )
     if config.target_length is not None and config.target_length < targets:
         raise InputError(
-            "the targets do not fit", where="corruption.target_length",
-            got=config.target_length, expected=f"at least {targets}",
-        )  # fmt: skip
+            "the targets do not fit",
+            where="corruption.target_length",
+            got=config.target_length,
+            expected=f"at least {targets}",
+        )
 
 
 class CorruptedBatch(NamedTuple):

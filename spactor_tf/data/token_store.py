@@ -82,8 +82,9 @@ class TokenStore:
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 "is not the index of a token store",
-                where=str(self.path / "index.json"), remedy=_PREPARE_ANEW,
-            ) from None  # fmt: skip
+                where=str(self.path / "index.json"),
+                remedy=_PREPARE_ANEW,
+            ) from None
         self._ends = np.cumsum(sizes)
         for number, size in enumerate(sizes):
             self._check_shard(number, int(size) * self._dtype.itemsize)
@@ -98,25 +99,33 @@ class TokenStore:
         got = name.stat().st_size if name.is_file() else None
         if got != size:
             raise InputError(
-                "is missing" if got is None
+                "is missing"
+                if got is None
                 else "has another size than the index says",
-                where=str(name), got=got, expected=f"{size} bytes",
+                where=str(name),
+                got=got,
+                expected=f"{size} bytes",
                 remedy=_PREPARE_ANEW,
-            )  # fmt: skip
+            )
+
+    def check_window(self, length: int) -> None:
+        """Raises InputError if the split is shorter than one window."""
+        if self.num_tokens < length:
+            raise InputError(
+                "the corpus is shorter than one window",
+                where=str(self.path.name),
+                got=f"{self.num_tokens} tokens",
+                expected=f"at least {length} tokens",
+                remedy="Take more text or a smaller corruption.input_length",
+            )
 
     def num_windows(self, length: int) -> int:
-        """Windows of that length in one pass over all tokens.
+        """Returns the windows of that length in one pass over all tokens.
 
         Raises:
             InputError: the split is shorter than one window.
         """
-        if self.num_tokens < length:
-            raise InputError(
-                "the corpus is shorter than one window",
-                where=str(self.path.name), got=f"{self.num_tokens} tokens",
-                expected=f"at least {length} tokens",
-                remedy="Take more text or a smaller corruption.input_length",
-            )  # fmt: skip
+        self.check_window(length)
         return -(-self.num_tokens // length)
 
     def windows(self, numbers: np.ndarray, length: int) -> np.ndarray:
@@ -243,8 +252,10 @@ class _Writer:
             for part in self._parts:
                 handle.write(part.tobytes())
         shard = {
-            "tokens": self._tokens, "documents": self._documents, "read": read,
-        }  # fmt: skip
+            "tokens": self._tokens,
+            "documents": self._documents,
+            "read": read,
+        }
         write_json(self._name("json"), shard)
         self._shards.append(shard)
         self._parts, self._documents, self._tokens = [], 0, 0
@@ -261,10 +272,12 @@ class _Writer:
                 else f"no document fell into the {split} part"
             )
             raise InputError(
-                what, where="--dataset", got=f"{read} documents",
+                what,
+                where="--dataset",
+                got=f"{read} documents",
                 expected="documents in the train and the held-out part",
                 remedy="Take more documents or another data.holdout_fraction",
-            )  # fmt: skip
+            )
         index: dict[str, Any] = {
             "tokens": total,
             "documents": sum(shard["documents"] for shard in self._shards),

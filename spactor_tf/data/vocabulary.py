@@ -1,4 +1,4 @@
-"""The vocabulary: the only file that knows which id means what.
+"""The vocabulary: the only module that knows what each id means.
 
 A vocabulary is a SentencePiece model in T5's layout (pad 0, EOS 1, unknown 2)
 with the special tokens of this project appended as pieces of the model itself,
@@ -9,9 +9,8 @@ so that any SentencePiece reader understands them in text:
     id  n+100         <mask>, read by the generator only
 
 `sentinel_ids[i]` is the id of `<extra_id_i>`, the sentinel of the i-th noise
-span. A base model that already holds the sentinels keeps its own, be they
-written with SentencePiece's space mark in front, as T5's own files have them,
-or without.
+span. A base model that already has sentinels keeps its own, with or without
+SentencePiece's space mark in front (T5's own files have it).
 """
 
 from __future__ import annotations
@@ -64,8 +63,13 @@ class Vocabulary:
 
     def __init__(self, proto: bytes, source: str = "vocabulary"):
         model = _parse(proto, source)
-        _check_control_ids(model, source)
-        _append_special_tokens(model)
+        known = {piece.piece.removeprefix(_SPACE) for piece in model.pieces}
+        special = [sentinel_piece(i) for i in reversed(range(NUM_SENTINELS))]
+        for name in [*special, MASK_PIECE]:
+            if name not in known:
+                kind = _Piece.USER_DEFINED
+                model.pieces.add(piece=name, score=0.0, type=kind)
+        model.trainer_spec.vocab_size = len(model.pieces)
         ids = {
             piece.piece.removeprefix(_SPACE): i
             for i, piece in enumerate(model.pieces)
@@ -82,7 +86,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
-        """Reads a SentencePiece model file, T5's `spiece.model` for one.
+        """Reads a SentencePiece model file such as T5's `spiece.model`.
 
         Raises:
             InputError: missing file, not a SentencePiece model, or one that
@@ -103,25 +107,22 @@ class Vocabulary:
 
     @property
     def special_ids(self) -> np.ndarray:
-        """Ids that no replacement may take.
+        """Ids that are never text: [n] int32.
 
-        Pad, EOS, mask, sentinels and pieces that no text is made of.
+        Pad, EOS, mask, sentinels and unused pieces. They are neither masked
+        nor sampled as replacements.
         """
         control = [self.pad_id, self.eos_id, self.mask_id]
-        unused = [
-            index
-            for index, piece in enumerate(self._model.pieces)
-            if piece.type == _Piece.UNUSED
-        ]
-        return np.concatenate([control, self.sentinel_ids, unused]).astype(
-            np.int32
-        )
+        pieces = enumerate(self._model.pieces)
+        unused = [i for i, piece in pieces if piece.type == _Piece.UNUSED]
+        ids = np.concatenate([control, self.sentinel_ids, unused])
+        return ids.astype(np.int32)
 
     def padded(self, rows: int) -> Vocabulary:
         """Returns this vocabulary with unused pieces up to `rows`.
 
         For readers that look up every id a model can generate: an embedding
-        has a few rows more than there are pieces.
+        has a few more rows than there are pieces.
         """
         model = _ModelProto()
         model.CopyFrom(self._model)
@@ -138,23 +139,22 @@ class Vocabulary:
 
     @functools.cached_property
     def corpus_tokenizer(self) -> Any:
-        """tensorflow_text tokenizer for raw text: no text is a sentinel.
+        """tensorflow_text tokenizer that never reads text as a sentinel.
 
-        A corpus that happens to contain the characters `<extra_id_0>` must not
-        smuggle sentinels into the examples.
+        For raw text: a corpus that happens to contain the characters
+        `<extra_id_0>` must not put sentinels into the examples.
         """
         base = _ModelProto()
         base.CopyFrom(self._model)
-        special = {self.mask_id, *self.sentinel_ids.tolist()}
-        for index in special:
+        for index in {self.mask_id, *self.sentinel_ids.tolist()}:
             base.pieces[index].type = _Piece.UNUSED
         return _tokenizer(base.SerializeToString(deterministic=True))
 
     def _run(self, name: str, operation: Callable[[Any], Any]) -> Any:
-        """Applies `operation` to a tokenizer, making it anew where it is gone.
+        """Applies `operation` to a tokenizer, rebuilding it if it was lost.
 
         Setting a global seed clears TensorFlow's kernels, and with them the
-        resource of every tokenizer that was made before.
+        resources of all existing tokenizers.
         """
         import tensorflow as tf
 
@@ -194,7 +194,7 @@ class Vocabulary:
         """Returns the text of ids.
 
         Pad and EOS give no text, and neither do the spare rows of an
-        embedding, which a hardly trained model may well predict.
+        embedding, which a barely trained model may well predict.
         """
         silent = (self.pad_id, self.eos_id)
         kept = [int(i) for i in ids if 0 <= i < self.size and i not in silent]
@@ -204,7 +204,7 @@ class Vocabulary:
         return text.numpy()[0].decode("utf-8")
 
     def pieces(self, ids: Iterable[int] | np.ndarray) -> list[str]:
-        """Returns the piece of every id, for people to read."""
+        """Returns the piece of each id, for display."""
         return [
             self._model.pieces[i].piece.replace(_SPACE, " ")
             if 0 <= i < self.size
@@ -217,21 +217,23 @@ class Vocabulary:
         if rows < self.size:
             raise InputError(
                 "has fewer rows than the vocabulary has pieces",
-                where=where, got=rows, expected=f"at least {self.size}",
+                where=where,
+                got=rows,
+                expected=f"at least {self.size}",
                 remedy=f"Give --set=model.vocabulary_size={self.size} or more",
-            )  # fmt: skip
+            )
 
 
 def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
-    """Trains a unigram SentencePiece model that loses no text.
+    """Trains a lossless unigram SentencePiece model.
 
-    Identity normalization, white space as it is and byte fallback make
-    `decode(encode(text)) == text` for every text but one that contains
+    Identity normalization, unchanged white space and byte fallback make
+    `decode(encode(text)) == text` for every text that does not contain
     SentencePiece's own space mark U+2581.
 
     Args:
         texts: documents.
-        rows: rows of the embedding that it must fit in; 128 of them stay
+        rows: rows of the embedding that it must fit into; 128 of them are
             reserved for special tokens, as in T5.
 
     Raises:
@@ -242,7 +244,7 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
     failure: list[BaseException] = []
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_sentences(_noting_failure(texts, failure)),
+            sentence_iterator=_sentences(texts, failure),
             model_writer=buffer,
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
@@ -252,11 +254,16 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             add_dummy_prefix=False,  # It would swallow leading spaces.
             allow_whitespace_only_pieces=True,
             max_sentence_length=_MAX_SENTENCE_BYTES,
-            pad_id=PAD_ID, eos_id=EOS_ID, unk_id=UNK_ID, bos_id=-1,
-            pad_piece="<pad>", eos_piece="</s>", unk_piece="<unk>",
+            bos_id=-1,
+            pad_id=PAD_ID,
+            eos_id=EOS_ID,
+            unk_id=UNK_ID,
+            pad_piece="<pad>",
+            eos_piece="</s>",
+            unk_piece="<unk>",
             hard_vocab_limit=True,
             minloglevel=2,
-        )  # fmt: skip
+        )
     except (RuntimeError, OSError) as error:
         if failure:
             raise failure[0] from None
@@ -264,50 +271,54 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
     return Vocabulary(buffer.getvalue(), "trained vocabulary")
 
 
-def _noting_failure(
-    texts: Iterable[str], failure: list[BaseException]
-) -> Iterator[str]:
-    """Keeps an error of `texts`: the trainer would report a line number."""
-    try:
-        yield from texts
-    except BaseException as error:
-        failure.append(error)
-        raise
-
-
 def _training_error(reason: str, rows: int) -> InputError:
-    """Says in rows what the trainer says in pieces."""
+    """Translates the trainer's message, which counts pieces, to rows."""
     where = "model.vocabulary_size"
     if "sentences_.empty()" in reason:
         return InputError(
             "the corpus holds no text to train a vocabulary on",
-            where="--dataset", remedy="Give another dataset",
-        )  # fmt: skip
+            where="--dataset",
+            remedy="Give another dataset",
+        )
     if most := re.search(r"value <= (\d+)", reason):
         return InputError(
-            "the corpus is too small for so large a vocabulary", where=where,
-            got=rows, expected=f"at most {int(most[1]) + NUM_RESERVED_ROWS}",
+            "the corpus is too small for so large a vocabulary",
+            where=where,
+            got=rows,
+            expected=f"at most {int(most[1]) + NUM_RESERVED_ROWS}",
             remedy="Take a larger corpus, or give --set=" + where,
-        )  # fmt: skip
+        )
     if least := re.search(r"required_chars\. \d+ vs (\d+)", reason):
         return InputError(
             "the corpus has more characters than the vocabulary has pieces",
-            where=where, got=rows,
+            where=where,
+            got=rows,
             expected=f"at least {int(least[1]) + NUM_RESERVED_ROWS}",
-        )  # fmt: skip
+        )
     return InputError(
-        f"no vocabulary could be trained ({reason.strip()})", where=where,
+        f"no vocabulary could be trained ({reason.strip()})",
+        where=where,
         got=rows,
-    )  # fmt: skip
+    )
 
 
-def _sentences(texts: Iterable[str]) -> Iterator[str]:
-    """Lines of the texts, cut where the trainer would drop them whole."""
+def _sentences(
+    texts: Iterable[str], failure: list[BaseException]
+) -> Iterator[str]:
+    """Yields the lines of the texts, cut where the trainer would drop them.
+
+    An error of `texts` is put into `failure`: the trainer would only report
+    the line number in this file.
+    """
     width = _MAX_SENTENCE_BYTES // 4  # A character takes up to four bytes.
-    for text in texts:
-        for line in text.splitlines():
-            for start in range(0, len(line), width):
-                yield line[start : start + width].replace("\0", " ")
+    try:
+        for text in texts:
+            for line in text.splitlines():
+                for start in range(0, len(line), width):
+                    yield line[start : start + width].replace("\0", " ")
+    except BaseException as error:
+        failure.append(error)
+        raise
 
 
 def _tokenizer(proto: bytes) -> Any:
@@ -317,6 +328,7 @@ def _tokenizer(proto: bytes) -> Any:
 
 
 def _parse(proto: bytes, source: str) -> Any:
+    """Reads a model and checks that ids 0, 1, 2 mean what they do in T5."""
     model = _ModelProto()
     try:
         model.ParseFromString(proto)
@@ -324,25 +336,14 @@ def _parse(proto: bytes, source: str) -> Any:
         model.Clear()
     if not model.pieces:
         raise InputError("is not a SentencePiece model", where=source)
-    return model
-
-
-def _check_control_ids(model: Any, source: str) -> None:
     pieces = [piece.piece for piece in model.pieces[:3]]
     expected = ["<pad>", "</s>", "<unk>"]
     if pieces != expected:
         raise InputError(
-            "lacks T5's control ids", where=source, got=pieces,
+            "lacks T5's control ids",
+            where=source,
+            got=pieces,
             expected=f"{expected} as ids 0, 1, 2",
             remedy="Train it with pad_id=0, eos_id=1, unk_id=2, bos_id=-1",
-        )  # fmt: skip
-
-
-def _append_special_tokens(model: Any) -> None:
-    """Appends the sentinels and the mask that the model does not hold yet."""
-    known = {piece.piece.removeprefix(_SPACE) for piece in model.pieces}
-    names = [sentinel_piece(i) for i in reversed(range(NUM_SENTINELS))]
-    for name in [*names, MASK_PIECE]:
-        if name not in known:
-            model.pieces.add(piece=name, score=0.0, type=_Piece.USER_DEFINED)
-    model.trainer_spec.vocab_size = len(model.pieces)
+        )
+    return model

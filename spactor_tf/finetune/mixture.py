@@ -19,8 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
-from spactor_tf.data.dataset import StepPipeline, shuffled
 from spactor_tf.data.encoding import TokenRows, encode_texts
+from spactor_tf.data.permutation import shuffled
+from spactor_tf.data.step_pipeline import Batch, StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.tasks import Example
 
@@ -75,9 +76,10 @@ def tokenized_task(
     if missing or not examples:
         raise InputError(
             "has examples without a target" if missing else "is empty",
-            where=f"training split of {name}", got=missing[:3] or None,
+            where=f"training split of {name}",
+            got=missing[:3] or None,
             expected="labeled examples",
-        )  # fmt: skip
+        )
     return TokenizedTask(
         name,
         encode_texts(vocabulary, [e.inputs for e in examples], input_length),
@@ -135,7 +137,7 @@ class Mixture(StepPipeline):
             row[mine] = shuffled(place, len(part.inputs), stream + 1 + number)
         return task, row
 
-    def examples(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def examples(self, index: tf.Tensor) -> Batch:
         """Makes the examples with the given numbers, all of one step.
 
         Returns:

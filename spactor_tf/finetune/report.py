@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runkit.report import Report, new_figure
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.training.metrics_log import read_metrics
 
@@ -84,23 +84,30 @@ def write_seeds_report(
         The path of the page.
     """
     report = Report(f"Fine-tuning on {config.task}: seeds", folder)
-    report.table(["", "value"], [
-        ("weights", _weights(config)),
-        ("seeds", ", ".join(map(str, summary["seeds"]))),
-    ])  # fmt: skip
+    report.table(
+        ["", "value"],
+        [
+            ("weights", _weights(config)),
+            ("seeds", ", ".join(map(str, summary["seeds"]))),
+        ],
+    )
     report.heading("Metrics of the best weights, over seeds")
     report.table(
         ["task", "split", "metric", "mean", "standard error", "values"],
         [
             (
-                task, split, name, value["mean"],
-                "" if value["standard_error"] is None
+                task,
+                split,
+                name,
+                value["mean"],
+                ""
+                if value["standard_error"] is None
                 else float(value["standard_error"]),
                 ", ".join(f"{v:.2f}" for v in value["values"]),
             )
             for task, split, name, value in metric_rows(summary)
         ],
-    )  # fmt: skip
+    )
     records = {
         name: read_metrics(run / "metrics.jsonl")
         for name, run in runs.items()
@@ -160,5 +167,5 @@ def _weights(config: FinetuneConfig) -> str:
 
 def _configuration(report: Report, config: FinetuneConfig) -> None:
     report.heading("Configuration")
-    flat = overrides.flatten(overrides.to_dict(config))
+    flat = flatten(to_dict(config))
     report.table(["field", "value"], [(k, repr(v)) for k, v in flat.items()])

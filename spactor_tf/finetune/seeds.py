@@ -21,7 +21,7 @@ from typing import Any
 from runkit import InputError, read_json, write_json
 from runkit.averages import mean_and_error
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 
 
@@ -51,8 +51,9 @@ def finetune_seeds(
     if not seeds or len(set(seeds)) < len(seeds) or parallel_runs < 1:
         raise InputError(
             "must be different numbers, at least one",
-            where="--seeds and --parallel_runs", got=(seeds, parallel_runs),
-        )  # fmt: skip
+            where="--seeds and --parallel_runs",
+            got=(seeds, parallel_runs),
+        )
     from spactor_tf.finetune.report import write_seeds_report
     from spactor_tf.finetune.run import FinetuneRun, finetune
 
@@ -60,8 +61,9 @@ def finetune_seeds(
     if (folder / "config.json").is_file():
         raise InputError(
             "holds a single run, whose results would be lost",
-            where=str(folder), remedy="Name another --output_dir",
-        )  # fmt: skip
+            where=str(folder),
+            remedy="Name another --output_dir",
+        )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     runs = {f"seed-{c.seed}": c for c in configs}
     if parallel_runs == 1:
@@ -160,7 +162,7 @@ def _command(
     data_dir: str | os.PathLike | None,
 ) -> list[str]:
     """The binary's command line of one run."""
-    fields = overrides.flatten(overrides.to_dict(config))
+    fields = flatten(to_dict(config))
     command = [sys.executable, "-m", "spactor_tf.finetune_main"]
     command += [f"--set={name}={value}" for name, value in fields.items()]
     command += [f"--output_dir={folder}"]

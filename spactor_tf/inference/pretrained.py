@@ -19,7 +19,7 @@ import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.minibatches import in_batches
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import from_dict, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import Vocabulary
@@ -193,7 +193,7 @@ def save_pretrained(
     with atomic_directory(path, replace=True) as folder:
         model.language_model(length).save_to_preset(str(folder))
         if config is not None:
-            write_json(folder / _OUR_CONFIG, overrides.to_dict(config))
+            write_json(folder / _OUR_CONFIG, to_dict(config))
         # Of another vocabulary with as many pieces, only this tells.
         written = Vocabulary.load(folder / _TOKENIZER)
         write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
@@ -227,7 +227,7 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
         ) from None
     vocabulary.check_rows(backbone.vocabulary_size, str(folder))
     ours = folder / _OUR_CONFIG
-    config = overrides.from_dict(read_json(ours)) if ours.is_file() else None
+    config = from_dict(read_json(ours)) if ours.is_file() else None
     return Pretrained(backbone, vocabulary, config)
 
 
@@ -240,10 +240,11 @@ def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
     if vocabulary.fingerprint != expected:
         raise InputError(
             "is not the vocabulary that the model was trained with",
-            where=str(folder / _TOKENIZER), got=vocabulary.fingerprint[:16],
+            where=str(folder / _TOKENIZER),
+            got=vocabulary.fingerprint[:16],
             expected=str(expected)[:16],
             remedy="Put back the vocabulary that was saved with the preset",
-        )  # fmt: skip
+        )
 
 
 def preset_dir(path: str | os.PathLike) -> pathlib.Path:

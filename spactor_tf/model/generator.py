@@ -220,9 +220,10 @@ def sample_replacements(logits: Any, uniforms: Any, forbidden: Any) -> Any:
     block = _first_above(block_ends, target)
     rows = ops.arange(ops.shape(weights)[0])
     inside = ops.take(
-        ops.reshape(weights, (-1, _SAMPLING_BLOCK)), rows * blocks + block,
+        ops.reshape(weights, (-1, _SAMPLING_BLOCK)),
+        rows * blocks + block,
         axis=0,
-    )  # fmt: skip
+    )
     flat_ends = ops.reshape(block_ends, (-1,))
     end = ops.take(flat_ends, rows * blocks + block)[:, None]
     ends = ops.cumsum(inside, axis=-1)

@@ -97,9 +97,13 @@ class SpactorPretrainer(keras.Model):
         if not self._needs_generator():
             return
         self.generator = Generator(
-            config.generator, model.hidden_dim, model.vocabulary_size,
-            model.dropout, dtype=policy, name="generator",
-        )  # fmt: skip
+            config.generator,
+            model.hidden_dim,
+            model.vocabulary_size,
+            model.dropout,
+            dtype=policy,
+            name="generator",
+        )
         self.generator.build((None, None, model.hidden_dim))
         self.head = ReplacedTokenHead(
             model.hidden_dim, dtype=policy, name="replaced_token_head"

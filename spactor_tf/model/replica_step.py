@@ -39,9 +39,11 @@ def train_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
     metrics = metrics_from_sums(sum_over_replicas(sums), weights)
     metrics["gradient_norm"] = norm
     metrics["loss"] = tf.add_n(
-        [share * metrics[f"{name}_loss"]
-         for name, share in model.objective_weights(stage).items()]
-    )  # fmt: skip
+        [
+            share * metrics[f"{name}_loss"]
+            for name, share in model.objective_weights(stage).items()
+        ]
+    )
     _apply(model.optimizer, gradients, variables)
     return _reducible(metrics)
 
@@ -56,7 +58,7 @@ def test_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
     terms: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     if stage.has_generator:
-        terms, counts = model.loss_terms(batch, stage, training=False)
+        terms, counts = model.loss_terms(batch, Stage.REPLACED_TOKENS, False)
     if stage.has_decoder:
         plain, hits = model.loss_terms(batch, Stage.SPAN_CORRUPTION, False)
         terms, counts = {**terms, **plain}, {**counts, **hits}
@@ -157,11 +159,7 @@ def _split(value: Any, slices: int) -> Any:
 
 
 def _gradients(
-    model: Any,
-    batch: Any,
-    stage: Stage,
-    scale: dict[str, Any],
-    variables: list,
+    model: Any, batch: Any, stage: Stage, scale: dict[str, Any], variables: list
 ) -> tuple[list, dict[str, Any]]:
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:

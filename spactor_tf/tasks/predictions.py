@@ -30,7 +30,7 @@ class FileFormat(Protocol):
         examples: Sequence[Example],
         label_words: Sequence[str],
     ) -> None:
-        """Writes one prediction an example; the file appears whole."""
+        """Writes one prediction per example; the file appears whole."""
 
 
 def server_label(
@@ -40,13 +40,13 @@ def server_label(
 ) -> Any:
     """Returns the server's name of a predicted word.
 
-    Free text passes as it is; a text that is none of the words counts as the
-    first one, since servers refuse files with any other value.
+    Free text stays as it is; a text that is not one of the words counts as the
+    first, since servers refuse files with any other value.
 
     Args:
         text: the prediction.
         label_words: the task's words, () for free text.
-        labels: the server's names in the order of the words, () if they are
+        labels: the server's names in the order of the words; () if they are
             the words themselves.
     """
     if not label_words:
@@ -96,7 +96,7 @@ class Tsv:
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
-    """SuperGLUE: an object with index and label a line, by index.
+    """SuperGLUE: one object with index and label per line, by index.
 
     Attributes:
         labels: the server's labels in the order of the label words.
@@ -131,7 +131,7 @@ class JsonLines:
 
 @dataclasses.dataclass(frozen=True)
 class MultiRc:
-    """SuperGLUE's MultiRC: a passage a line, its questions and answers in it.
+    """SuperGLUE's MultiRC: one passage per line, with questions and answers.
 
     The examples carry "paragraph", "question" and "answer", the three indices.
     """
@@ -197,7 +197,7 @@ class JsonObject:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Rainbow's leaderboards: a label a line, in the order of the split.
+    """Rainbow's leaderboards: one label per line, in the order of the split.
 
     Attributes:
         labels: the leaderboard's labels in the order of the label words.

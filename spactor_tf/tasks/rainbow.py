@@ -3,7 +3,7 @@
 Inputs and label words are the published ones: the task's name in brackets,
 then each field between tags. TFDS's own `anli` is another dataset
 (Adversarial NLI), and it has no Social IQA: these two are read from the files
-that the authors give out, unpacked below rainbow/anli and rainbow/socialiqa.
+that the authors publish, unpacked below rainbow/anli and rainbow/socialiqa.
 """
 
 from __future__ import annotations
@@ -28,14 +28,6 @@ def _tagged(tag: str, value: Any) -> Iterator[str]:
         yield from _tagged(f"{tag} {number}", item)
 
 
-def _word(record: Mapping[str, Any], words: tuple[str, ...]) -> str:
-    """The label's word: files have words, TFDS has numbers, tests have none."""
-    label = record.get("label", text.UNLABELED)
-    if isinstance(label, str):
-        return check_choice(label, words, where="label of a record")
-    return text.label_word({"label": label}, words)
-
-
 def _to_examples(
     published: str, tags: Mapping[str, str], words: tuple[str, ...]
 ) -> Callable[[Mapping[str, Any], int], list[Example]]:
@@ -43,7 +35,13 @@ def _to_examples(
         lines = [f"[{published}]:"]
         for field, tag in tags.items():
             lines.extend(_tagged(tag, record[field]))
-        return [Example("\n".join(lines), _word(record, words), str(row))]
+        # Files have words, TFDS has numbers, tests have no label.
+        label = record.get("label", text.UNLABELED)
+        if isinstance(label, str):
+            word = check_choice(label, words, where="label of a record")
+        else:
+            word = text.label_word({"label": label}, words)
+        return [Example("\n".join(lines), word, str(row))]
 
     return to_examples
 

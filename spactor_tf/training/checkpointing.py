@@ -31,9 +31,14 @@ from runkit.files import remove_leftovers
 
 _NAME = re.compile(r"step-(\d{8})")
 _DAMAGE = (
-    InputError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile,
+    InputError,
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
     zlib.error,
-)  # fmt: skip
+)
 
 
 class CheckpointStore:
@@ -156,10 +161,11 @@ class CheckpointStore:
             return state
         if steps:
             raise InputError(
-                "no checkpoint can be read", where=str(self.folder),
+                "no checkpoint can be read",
+                where=str(self.folder),
                 got=f"{len(steps)} damaged or foreign checkpoint(s)",
                 remedy="Start a new run in another --output_dir",
-            )  # fmt: skip
+            )
         return None
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.config.pretrain import STRATEGIES
-from spactor_tf.data.dataset import StepPipeline
+from spactor_tf.data.step_pipeline import StepPipeline
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -47,10 +47,12 @@ def _check_tf_config() -> None:
         workers = None
     if not workers:
         raise InputError(
-            "names no workers", where="TF_CONFIG", got=text,
+            "names no workers",
+            where="TF_CONFIG",
+            got=text,
             expected='{"cluster": {"worker": ["host:port", ...]}, '
             '"task": {"type": "worker", "index": 0}}',
-        )  # fmt: skip
+        )
 
 
 def _tpu_strategy() -> tf.distribute.Strategy:
@@ -62,9 +64,10 @@ def _tpu_strategy() -> tf.distribute.Strategy:
     except (ValueError, tf.errors.OpError, RuntimeError) as error:
         raise InputError(
             f"no TPU answers ({str(error).splitlines()[0]})",
-            where="--strategy=tpu", got=f"TPU_NAME={name}",
+            where="--strategy=tpu",
+            got=f"TPU_NAME={name}",
             remedy="Set TPU_NAME, or run on a TPU VM",
-        ) from None  # fmt: skip
+        ) from None
     return tf.distribute.TPUStrategy(resolver)
 
 

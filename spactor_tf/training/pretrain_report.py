@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from runkit.report import Report, new_figure
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
-from spactor_tf.data.dataset import Pipeline
+from spactor_tf.data.pretraining import Pipeline
 from spactor_tf.model import flops
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.generator import put_positions, sample_replacements
@@ -59,25 +59,33 @@ def write_report(
         _curve(report, records, config, title, [name, f"heldout_{name}"])
     report.heading("Accuracy")
     _curve(
-        report, records, config, "Held-out accuracy of the next target token",
+        report,
+        records,
+        config,
+        "Held-out accuracy of the next target token",
         ["heldout_sc_accuracy"],
-    )  # fmt: skip
+    )
     _curve(
-        report, records, config, "Generator: accuracy on masked tokens",
+        report,
+        records,
+        config,
+        "Generator: accuracy on masked tokens",
         ["heldout_mlm_accuracy"],
-    )  # fmt: skip
+    )
     _curve(
-        report, records, config,
+        report,
+        records,
+        config,
         "Replaced token detection: precision and recall at probability 0.5",
         ["heldout_rtd_precision", "heldout_rtd_recall"],
-    )  # fmt: skip
+    )
     report.heading("Cost")
     _curve(report, records, config, "Tokens per second", ["tokens_per_second"])
     _curve(report, records, config, "FLOPs so far", ["flops"])
     _flops_table(report, config)
     _examples(report, model, pipeline)
     report.heading("Configuration")
-    flat = overrides.flatten(overrides.to_dict(config))
+    flat = flatten(to_dict(config))
     report.table(["field", "value"], [(k, repr(v)) for k, v in flat.items()])
     return report.write()
 
@@ -116,17 +124,24 @@ def _curve(
         steps, values = zip(*points, strict=True)
         held = name.startswith("heldout")
         axes.plot(
-            steps, values, "o-" if held or len(points) < 9 else "-",
+            steps,
+            values,
+            "o-" if held or len(points) < 9 else "-",
             label="held out" if name == f"heldout_{names[0]}" else name,
-            linewidth=2 if held else 1, markersize=4,
-        )  # fmt: skip
+            linewidth=2 if held else 1,
+            markersize=4,
+        )
     if 0 < config.transition_step < config.train_steps:
         axes.axvline(config.transition_step, color="0.4", linestyle="--")
         axes.annotate(
-            "transition", (config.transition_step, 1), (3, -12),
-            xycoords=("data", "axes fraction"), textcoords="offset points",
-            color="0.4", fontsize=9,
-        )  # fmt: skip
+            "transition",
+            (config.transition_step, 1),
+            (3, -12),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color="0.4",
+            fontsize=9,
+        )
     axes.set_xlabel("step")
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(alpha=0.25)

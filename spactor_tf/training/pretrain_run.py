@@ -23,7 +23,7 @@ import pathlib
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
 from spactor_tf.data.corruption import corruption_lengths
-from spactor_tf.data.dataset import (
+from spactor_tf.data.pretraining import (
     Pipeline,
     evaluation_pipeline,
     train_pipeline,
@@ -106,9 +106,11 @@ class Run(TrainingRun):
     def pipeline(self, stage: Stage) -> Pipeline:
         """Training batches of a stage."""
         return train_pipeline(
-            self.config, self.corpus.train, self.vocabulary,
+            self.config,
+            self.corpus.train,
+            self.vocabulary,
             masking=stage.has_generator,
-        )  # fmt: skip
+        )
 
     def throughput(self) -> Throughput:
         """Counts tokens of encoder and decoder."""
@@ -116,9 +118,10 @@ class Run(TrainingRun):
         lengths = corruption_lengths(config.corruption)
         tokens = lengths.input_length + lengths.target_length
         return Throughput(
-            "tokens", tokens * config.batch_size,
+            "tokens",
+            tokens * config.batch_size,
             lambda step: flops.flops_until(config, step),
-        )  # fmt: skip
+        )
 
     def evaluate(self, stage: Stage) -> dict[str, float]:
         """Held-out figures of the current weights, as the stage sees them."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from runkit import InputError, Progress, read_json, write_json
 from runkit.errors import InterruptedRun
-from spactor_tf.config import overrides
-from spactor_tf.data.dataset import StepPipeline
+from spactor_tf.config.fields import diff, from_dict, to_dict
+from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
@@ -132,9 +132,7 @@ class TrainingRun(abc.ABC):
         """
         if self.chief:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(
-                self.folder / "config.json", overrides.to_dict(self.config)
-            )
+            write_json(self.folder / "config.json", to_dict(self.config))
         log = MetricsLog(self.folder if self.chief else None)
         self._resume(log)
         with TerminationFlag() as terminated:
@@ -174,9 +172,11 @@ class TrainingRun(abc.ABC):
 
     def _batches(self, stage: Stage) -> Any:
         dataset = distribution.distribute(
-            self.pipeline(stage), self.strategy, self.step,
+            self.pipeline(stage),
+            self.strategy,
+            self.step,
             self.config.train_steps,
-        )  # fmt: skip
+        )
         return iter(dataset)
 
     def is_eval_due(self) -> bool:
@@ -247,10 +247,11 @@ class TrainingRun(abc.ABC):
         if self.config.batch_size % slices:
             raise InputError(
                 "is not divisible by replicas times accumulation_steps",
-                where="batch_size", got=self.config.batch_size,
+                where="batch_size",
+                got=self.config.batch_size,
                 expected=f"a multiple of {replicas} x "
                 f"{self.config.accumulation_steps}",
-            )  # fmt: skip
+            )
 
 
 def check_same_config(config: Any, folder: pathlib.Path) -> None:
@@ -262,8 +263,8 @@ def check_same_config(config: Any, folder: pathlib.Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    there = overrides.from_dict(read_json(path), type(config))
-    changes = overrides.diff(there, config)
+    there = from_dict(read_json(path), type(config))
+    changes = diff(there, config)
     if changes:
         raise InputError(
             "holds a run with another configuration: " + ", ".join(changes),

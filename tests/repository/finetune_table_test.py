@@ -9,7 +9,7 @@ from absl.testing import absltest
 from benchmarks import harness
 from benchmarks.pretraining import finetune_table
 from runkit import InputError, read_json, write_json
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import override, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 
 
@@ -20,14 +20,14 @@ class TableTest(absltest.TestCase):
 
     def cell(self, weights, seed, value, **fields):
         folder = finetune_table.cell_dir(self.base, "sst2", weights, seed)
-        config = overrides.override(
+        config = override(
             FinetuneConfig(),
             {
                 "task": "sst2", "init_from": "run", "seed": seed,
                 "from_scratch": weights == "from scratch", **fields,
             },
         )  # fmt: skip
-        write_json(folder / "config.json", overrides.to_dict(config))
+        write_json(folder / "config.json", to_dict(config))
         metrics = {"primary": "accuracy", "validation": {"accuracy": value}}
         write_json(folder / "results.json", {"tasks": {"sst2": metrics}})
         return folder

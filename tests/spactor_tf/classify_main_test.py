@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classify_main
-from spactor_tf.classifier.classifier_files import load_classifier
+from spactor_tf.classifier.files import load_classifier
 from spactor_tf.inference.pretrained import save_pretrained
 from tests.support import classifier_models, loop_data, testing
 
@@ -86,7 +86,7 @@ class ClassifyMainTest(parameterized.TestCase):
         test = self.write("test.jsonl", ["three", "four"], [["a"], ["b"]])
         with self.assertRaisesRegex(InputError, "undefined for class 'c'"):
             self.main(lists, test=test)
-        with self.assertRaisesRegex(InputError, "is no folder"):
+        with self.assertRaisesRegex(InputError, "is not a directory"):
             self.main(train, output_dir=f"{train.split(':')[1]}/x")
         self.assertFalse(self.output.exists())
 

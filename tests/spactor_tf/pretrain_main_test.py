@@ -27,37 +27,58 @@ class BadFlagsTest(parameterized.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         done = subprocess.run(
             [sys.executable, "-c", CODE, *arguments],
-            capture_output=True, text=True, check=False, cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
             env={
-                **os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder),
-                "XDG_CACHE_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(folder),
+                "XDG_CACHE_HOME": str(folder),
+                "PYTHONDONTWRITEBYTECODE": "1",
             },
-        )  # fmt: skip
+        )
         return done, list(folder.iterdir())
 
     @parameterized.named_parameters(
         ("preset", ["--preset=tinny"], r"--preset.*'tinny'.*mean 'tiny'"),
         ("flag", ["--trian_steps=3"], "trian_steps.*Did you mean: train_steps"),
-        ("objective", ["--objective=spacktor"],
-         "objective.name.*'spacktor'.*mean 'spactor'"),
+        (
+            "objective",
+            ["--objective=spacktor"],
+            "objective.name.*'spacktor'.*mean 'spactor'",
+        ),
         ("strategy", ["--strategy=mirored"], "'mirored'.*mean 'mirrored'"),
         ("dtype", ["--dtype=bfloat16"], "'bfloat16'.*mean 'mixed_bfloat16'"),
-        ("field", ["--set=optimizer.momentun=1"],
-         "'optimizer.momentun'.*mean 'optimizer.momentum'"),
+        (
+            "field",
+            ["--set=optimizer.momentun=1"],
+            "'optimizer.momentun'.*mean 'optimizer.momentum'",
+        ),
         ("section", ["--set=optimzer.momentum=1"], "'optimizer.momentum'"),
         ("no_value", ["--set=seed"], "--set: has no value; got 'seed'"),
         ("word", ["--train_steps=many"], "train_steps.*'many'.*number"),
         ("half_a_step", ["--train_steps=1.5"], "train_steps.*'1.5'.*whole"),
         ("not_a_boolean", ["--jit_compile=2"], "jit_compile.*true or false"),
         ("negative", ["--batch_size=-4"], "batch_size: must be positive; got"),
-        ("tau", ["--train_steps=10", "--transition_step=11"],
-         "transition_step.*behind the last step; got 11.*at most 10"),
-        ("slices", ["--batch_size=10", "--accumulation_steps=4"],
-         "batch_size.*got 10; expected a multiple of 4"),
+        (
+            "tau",
+            ["--train_steps=10", "--transition_step=11"],
+            "transition_step.*behind the last step; got 11.*at most 10",
+        ),
+        (
+            "slices",
+            ["--batch_size=10", "--accumulation_steps=4"],
+            "batch_size.*got 10; expected a multiple of 4",
+        ),
         ("rate", ["--set=corruption.noise_density=15"], "density.*got 15"),
-        ("flag_without_dashes", ["train_steps=3"],
-         "unexpected argument; got 'train_steps=3'.*--name=value"),
-    )  # fmt: skip
+        (
+            "flag_without_dashes",
+            ["train_steps=3"],
+            "unexpected argument; got 'train_steps=3'.*--name=value",
+        ),
+    )
     def test_refused(self, arguments, pattern):
         done, written = self.run_binary("--output_dir=run", *arguments)
         self.assertEqual(done.returncode, 2, done.stderr)
@@ -97,9 +118,11 @@ class ConfigFromFlagsTest(parameterized.TestCase):
 
     def test_flags_and_set_override_the_preset(self):
         config = self.config(
-            preset="small_v1_1", dataset="text:a=b/*.txt", seed="7",
+            preset="small_v1_1",
+            dataset="text:a=b/*.txt",
+            seed="7",
             set=["data.vocabulary=v=1.model", "optimizer.clip_norm=1"],
-        )  # fmt: skip
+        )
         self.assertEqual(config.preset, "small_v1_1")
         self.assertEqual(config.data.dataset, "text:a=b/*.txt")
         self.assertEqual(config.data.vocabulary, "v=1.model")

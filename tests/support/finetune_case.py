@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl.testing import parameterized
 
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import override
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune import run as finetune
 from tests.support import toy_task
@@ -43,7 +43,7 @@ class Base(parameterized.TestCase):
     @classmethod
     def config(cls, **fields):
         fields = {"init_from": str(cls.base / "start"), **FIELDS, **fields}
-        return overrides.override(FinetuneConfig(), fields)
+        return override(FinetuneConfig(), fields)
 
     @classmethod
     def run_once(cls, name, config=None):

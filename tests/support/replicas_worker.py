@@ -27,7 +27,7 @@ def main(strategy_name: str, output: str, unequal: bool) -> None:
 
     strategy = distribution.make_strategy(strategy_name)
 
-    from spactor_tf.data.dataset import Pipeline, train_pipeline
+    from spactor_tf.data.pretraining import Pipeline, train_pipeline
     from spactor_tf.model.pretrainer import SpactorPretrainer
     from spactor_tf.training.optimizers import build_optimizer
     from tests.support import testing

@@ -10,8 +10,9 @@ import numpy as np
 from absl import flags
 
 from runkit import flag_values
-from spactor_tf.config import overrides, presets
+from spactor_tf.config import presets
 from spactor_tf.config import pretrain as config_lib
+from spactor_tf.config.fields import override
 from spactor_tf.data import token_store
 from spactor_tf.data import vocabulary as vocabulary_lib
 from spactor_tf.training import metrics_log
@@ -47,9 +48,7 @@ def tiny_config(**fields: Any) -> config_lib.PretrainConfig:
     Args:
         **fields: {"section.field": value}, given as `**{...}`.
     """
-    config = overrides.override(
-        presets.get_preset("tiny"), {**_SMALL_FIELDS, **fields}
-    )
+    config = override(presets.get_preset("tiny"), {**_SMALL_FIELDS, **fields})
     config.validate()
     return config
 

@@ -6,7 +6,8 @@ import json
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from spactor_tf.config import overrides, presets
+from spactor_tf.config import presets
+from spactor_tf.config.fields import diff, flatten, from_dict, override, to_dict
 from spactor_tf.config.pretrain import SECTIONS, PretrainConfig
 from spactor_tf.data.corruption import corruption_lengths
 from tests.support import testing
@@ -23,8 +24,8 @@ class PresetsTest(parameterized.TestCase):
     @parameterized.parameters(*presets.PRESETS)
     def test_json_round_trip_keeps_every_field(self, name):
         config = presets.get_preset(name)
-        text = json.dumps(overrides.to_dict(config))
-        self.assertEqual(overrides.from_dict(json.loads(text)), config)
+        text = json.dumps(to_dict(config))
+        self.assertEqual(from_dict(json.loads(text)), config)
 
     @parameterized.parameters(
         # Raffel et al. 2020, section 3.1.1 and 3.7; v1.1 as published later.
@@ -82,24 +83,23 @@ class OverrideTest(parameterized.TestCase):
         ("init_from", "none", "none"),  # A text field takes text as it is.
     )
     def test_text_is_read_as_the_type_of_the_field(self, name, text, value):
-        config = overrides.override(testing.tiny_config(), {name: text})
-        got = overrides.flatten(overrides.to_dict(config))[name]
+        config = override(testing.tiny_config(), {name: text})
+        got = flatten(to_dict(config))[name]
         self.assertEqual(got, value)
         self.assertIs(type(got), type(value))
 
     def test_only_the_named_fields_change(self):
         old = testing.tiny_config()
-        new = overrides.override(old, {"seed": "5", "model.dropout": "0.1"})
+        new = override(old, {"seed": "5", "model.dropout": "0.1"})
         self.assertCountEqual(
-            overrides.diff(old, new),
-            ["model.dropout: 0.0 -> 0.1", "seed: 0 -> 5"],
+            diff(old, new), ["model.dropout: 0.0 -> 0.1", "seed: 0 -> 5"]
         )
 
     def test_runtime_is_no_difference(self):
         old = testing.tiny_config()
-        new = overrides.override(old, {"runtime.log_every": "5"})
+        new = override(old, {"runtime.log_every": "5"})
         self.assertNotEqual(old, new)
-        self.assertEmpty(overrides.diff(old, new))
+        self.assertEmpty(diff(old, new))
 
     @parameterized.parameters(
         ("train_stpes", "train_steps"),
@@ -112,7 +112,7 @@ class OverrideTest(parameterized.TestCase):
     )
     def test_unknown_field_names_the_nearest(self, name, near):
         with self.assertRaises(InputError) as raised:
-            overrides.override(testing.tiny_config(), {name: "1"})
+            override(testing.tiny_config(), {name: "1"})
         self.assertIn(repr(name), str(raised.exception))
         self.assertIn(near, str(raised.exception))
 
@@ -127,7 +127,7 @@ class OverrideTest(parameterized.TestCase):
     )
     def test_value_of_another_type_is_refused(self, name, text, expected):
         with self.assertRaises(InputError) as raised:
-            overrides.override(testing.tiny_config(), {name: text})
+            override(testing.tiny_config(), {name: text})
         self.assertIn(f"{name}: ", str(raised.exception))
         self.assertIn(repr(text), str(raised.exception))
         self.assertIn(expected, str(raised.exception))
@@ -146,13 +146,13 @@ class OverrideTest(parameterized.TestCase):
     )
     def test_foreign_json_is_refused(self, values, good):
         if good:
-            self.assertEqual(overrides.from_dict(values).train_steps, 12)
+            self.assertEqual(from_dict(values).train_steps, 12)
             return
         with self.assertRaises(InputError):
-            overrides.from_dict(values)
+            from_dict(values)
 
     def test_json_written_by_other_tools_may_drop_a_decimal_point(self):
-        config = overrides.from_dict({"objective": {"rtd_weight": 10}})
+        config = from_dict({"objective": {"rtd_weight": 10}})
         self.assertEqual(config, PretrainConfig())
         self.assertIsInstance(config.objective.rtd_weight, float)
 

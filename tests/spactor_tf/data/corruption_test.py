@@ -103,27 +103,44 @@ class LengthsTest(parameterized.TestCase):
                 continue
             got = corruption_lengths(config)
             self.assertEqual(
-                (got.raw_length, got.noise_tokens, got.noise_spans,
-                 got.target_length),
+                (
+                    got.raw_length,
+                    got.noise_tokens,
+                    got.noise_spans,
+                    got.target_length,
+                ),
                 expected,
-            )  # fmt: skip
+            )
 
     def test_longer_target_pads(self):
         self.assertEqual(lengths_of(128, target_length=40).target_length, 40)
 
     @parameterized.named_parameters(
-        ("target_too_short", {"input_length": 512, "target_length": 113},
-         "target_length: the targets do not fit; got 113; expected at least "
-         "114"),
-        ("too_many_spans", {"input_length": 2048}, "needs 114 sentinels.*2048.*"
-         "at most 100 noise spans.*mean_noise_span_length"),
-        ("too_long", {"input_length": 4096, "mean_noise_span_length": 50.0},
-         "input_length: is too long; got 4096"),
+        (
+            "target_too_short",
+            {"input_length": 512, "target_length": 113},
+            "target_length: the targets do not fit; got 113; expected at least "
+            "114",
+        ),
+        (
+            "too_many_spans",
+            {"input_length": 2048},
+            "needs 114 sentinels.*2048.*"
+            "at most 100 noise spans.*mean_noise_span_length",
+        ),
+        (
+            "too_long",
+            {"input_length": 4096, "mean_noise_span_length": 50.0},
+            "input_length: is too long; got 4096",
+        ),
         ("endless", {"input_length": 10**9}, "is too long; got 1000000000"),
-        ("hardly_kept", {"input_length": 512, "noise_density": 0.999999},
-         "is too long"),
+        (
+            "hardly_kept",
+            {"input_length": 512, "noise_density": 0.999999},
+            "is too long",
+        ),
         ("nothing_fits", {"input_length": 2}, "cannot be filled.*above is 3"),
-    )  # fmt: skip
+    )
     def test_refused(self, fields, pattern):
         with self.assertRaisesRegex(InputError, pattern):
             corruption_lengths(CorruptionConfig(**fields))
@@ -150,8 +167,10 @@ class SpanCorruptTest(parameterized.TestCase):
         batch = span_corrupt(
             tf.constant(tokens),
             tf.range(first, first + rows, dtype=tf.int64),
-            lengths=lengths, sentinel_ids=SENTINELS, seed=seed,
-        )  # fmt: skip
+            lengths=lengths,
+            sentinel_ids=SENTINELS,
+            seed=seed,
+        )
         return (tokens, *(t.numpy() for t in batch))
 
     @parameterized.parameters(
@@ -161,11 +180,14 @@ class SpanCorruptTest(parameterized.TestCase):
         {"input_length": 3},
         {"input_length": 128, "target_length": 40},
         {"input_length": 64, "noise_density": 0.5},
-        {"input_length": 64, "mean_noise_span_length": 1.0,
-         "noise_density": 0.49},
+        {
+            "input_length": 64,
+            "mean_noise_span_length": 1.0,
+            "noise_density": 0.49,
+        },
         {"input_length": 64, "mean_noise_span_length": 100.0},
         {"input_length": 21, "noise_density": 0.9},
-    )  # fmt: skip
+    )
     def test_every_row_reassembles_its_raw_tokens(self, **fields):
         lengths = lengths_of(**fields)
         for seed in range(8):
@@ -206,9 +228,11 @@ class SpanCorruptTest(parameterized.TestCase):
         for start in range(0, 16, size):
             rows = slice(start, start + size)
             part = span_corrupt(
-                tf.constant(tokens[rows]), tf.range(16, dtype=tf.int64)[rows],
-                lengths=lengths, sentinel_ids=SENTINELS,
-            )  # fmt: skip
+                tf.constant(tokens[rows]),
+                tf.range(16, dtype=tf.int64)[rows],
+                lengths=lengths,
+                sentinel_ids=SENTINELS,
+            )
             np.testing.assert_array_equal(part[0], inputs[rows])
             np.testing.assert_array_equal(part[1], targets[rows])
 

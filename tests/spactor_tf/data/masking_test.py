@@ -23,8 +23,10 @@ class MaskingTest(parameterized.TestCase):
         return masked_lm_positions(
             tf.constant(tokens, tf.int32),
             tf.range(first, first + rows, dtype=tf.int64),
-            num_positions=count, ineligible_ids=SPECIAL, seed=seed,
-        ).numpy()  # fmt: skip
+            num_positions=count,
+            ineligible_ids=SPECIAL,
+            seed=seed,
+        ).numpy()
 
     def tokens(self, rows, length=40):
         tokens = np.full([rows, length], 7)

@@ -14,7 +14,6 @@ from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
 from runkit import InputError
-from runkit import files as runkit_files
 from spactor_tf.data import token_store
 from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
 from tests.support import testing
@@ -28,9 +27,11 @@ def write_store(folder, shards, dtype="<u2"):
         data = np.array(tokens, dtype).tobytes()
         (folder / f"shard-{number:05d}.tokens").write_bytes(data)
     index = {
-        "tokens": sum(map(len, shards)), "documents": len(shards),
-        "shard_tokens": list(map(len, shards)), "dtype": dtype,
-    }  # fmt: skip
+        "tokens": sum(map(len, shards)),
+        "documents": len(shards),
+        "shard_tokens": list(map(len, shards)),
+        "dtype": dtype,
+    }
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return TokenStore(folder)
 
@@ -135,9 +136,11 @@ class DamagedStoreTest(parameterized.TestCase):
         ("", "index.json: is not JSON"),
         ("{}", "index.json: is not the index of a token store"),
         ("[1]", "is not the index"),
-        ('{"dtype": "x", "tokens": 1, "documents": 1, "shard_tokens": [1]}',
-         "is not the index"),
-    )  # fmt: skip
+        (
+            '{"dtype": "x", "tokens": 1, "documents": 1, "shard_tokens": [1]}',
+            "is not the index",
+        ),
+    )
     def test_foreign_index(self, content, pattern):
         (self.folder / "index.json").write_text(content, encoding="utf-8")
         self.refused(pattern)
@@ -171,9 +174,11 @@ class HoldOutTest(parameterized.TestCase):
         texts = testing.documents(60)
         folder = self.create_tempdir().full_path
         stores = prepare(
-            [*texts, *texts[::-1], *texts[:7]], testing.vocabulary(), folder,
+            [*texts, *texts[::-1], *texts[:7]],
+            testing.vocabulary(),
+            folder,
             holdout_fraction=0.3,
-        )  # fmt: skip
+        )
         found = {split: documents_of(s) for split, s in stores.items()}
         self.assertEmpty(set(found["train"]) & set(found["heldout"]))
         self.assertCountEqual(
@@ -273,16 +278,18 @@ class PrepareTest(parameterized.TestCase):
                 b"x"
             )
         self.prepare()
-        self.assertEqual(testing.contents(self.folder), expected | {
-            f"whole/{name}": data for name, data in expected.items()
-        })  # fmt: skip
+        self.assertEqual(
+            testing.contents(self.folder),
+            expected
+            | {f"whole/{name}": data for name, data in expected.items()},
+        )
 
     def test_full_disk_leaves_nothing_half(self):
         def full(*_):
             raise OSError(28, "No space left on device")
 
         with (
-            mock.patch.object(runkit_files.os, "fsync", full),
+            mock.patch("os.fsync", full),
             self.assertRaises(OSError),
         ):
             self.prepare()

@@ -43,9 +43,10 @@ def with_own_sentinels(prefix: str) -> bytes:
     model = spm_pb2.ModelProto.FromString(base_model())
     for i in reversed(range(100)):
         model.pieces.add(
-            piece=f"{prefix}<extra_id_{i}>", score=0.0,
+            piece=f"{prefix}<extra_id_{i}>",
+            score=0.0,
             type=spm_pb2.ModelProto.SentencePiece.USER_DEFINED,
-        )  # fmt: skip
+        )
     return model.SerializeToString()
 
 
@@ -59,10 +60,17 @@ class RoundTripTest(parameterized.TestCase):
         self.assertNotIn(vocabulary.unk_id, ids)
 
     @parameterized.parameters(
-        "", " ", "  two  spaces  ", "\n\n\tx\r\n", "a\0b", "\u2028\x85",
-        "naïve ½ ﬁ Ⅷ", "日本語 \U0001f600", "e\u0301 and \u00e9",
+        "",
+        " ",
+        "  two  spaces  ",
+        "\n\n\tx\r\n",
+        "a\0b",
+        "\u2028\x85",
+        "naïve ½ ﬁ Ⅷ",
+        "日本語 \U0001f600",
+        "e\u0301 and \u00e9",
         "<unk> <pad> </s> <0x41>",
-    )  # fmt: skip
+    )
     def test_neither_are_awkward_texts(self, text):
         vocabulary = testing.vocabulary()
         tokens, lengths = vocabulary.encode_corpus([text])
@@ -231,9 +239,11 @@ class BadModelTest(parameterized.TestCase):
     def test_other_control_ids(self):
         path = os.path.join(self.create_tempdir().full_path, "other")  # noqa: PTH118
         SentencePieceTrainer.train(  # Its defaults: unk 0, bos 1, eos 2.
-            sentence_iterator=iter(testing.documents()), vocab_size=150,
-            model_prefix=path, minloglevel=2,
-        )  # fmt: skip
+            sentence_iterator=iter(testing.documents()),
+            vocab_size=150,
+            model_prefix=path,
+            minloglevel=2,
+        )
         with self.assertRaisesRegex(
             InputError, "control ids.*'<unk>', '<s>', '</s>'.*pad_id=0"
         ):

@@ -35,9 +35,18 @@ def mix(sizes, cap=1000, batch_size=4, seed=0, **more):
 
 class BucketTest(parameterized.TestCase):
     @parameterized.parameters(
-        (1, 8), (8, 8), (9, 12), (12, 12), (13, 16), (17, 24), (25, 32),
-        (33, 48), (200, 256), (97, 100), (400, 100),
-    )  # fmt: skip
+        (1, 8),
+        (8, 8),
+        (9, 12),
+        (12, 12),
+        (13, 16),
+        (17, 24),
+        (25, 32),
+        (33, 48),
+        (200, 256),
+        (97, 100),
+        (400, 100),
+    )
     def test_lengths(self, length, bucket):
         limit = 100 if length in (97, 400) else 512
         self.assertEqual(mixture.bucket_length(length, limit), bucket)
@@ -101,9 +110,12 @@ class MixtureTest(parameterized.TestCase):
         tasks, places = one.places(np.arange(8, 12))
         self.assertEqual(batch["encoder_tokens"].shape, (4, 8))
         for task_, place, tokens, targets in zip(
-            tasks, places, batch["encoder_tokens"].numpy(),
-            batch["decoder_targets"].numpy(), strict=True,
-        ):  # fmt: skip
+            tasks,
+            places,
+            batch["encoder_tokens"].numpy(),
+            batch["decoder_targets"].numpy(),
+            strict=True,
+        ):
             length = 1 + place % 5
             value = 100 * (task_ + 1) + place
             np.testing.assert_array_equal(tokens[:length], value)

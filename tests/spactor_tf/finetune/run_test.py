@@ -16,7 +16,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError, read_json
 from runkit.errors import InterruptedRun
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import from_dict
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune import run as finetune
 from spactor_tf.finetune.seeds import finetune_seeds, summarize
@@ -86,15 +86,20 @@ class RunTest(finetune_case.Base):
         names = {path.name for path in self.whole.iterdir()}
         self.assertContainsSubset(
             {
-                "config.json", "metrics.jsonl", "checkpoints", "preset",
-                "report.html", "tensorboard", "loss.png", "results.json",
-                "validation_toy_accuracy.png", "predictions",
+                "config.json",
+                "metrics.jsonl",
+                "checkpoints",
+                "preset",
+                "report.html",
+                "tensorboard",
+                "loss.png",
+                "results.json",
+                "validation_toy_accuracy.png",
+                "predictions",
             },
             names,
-        )  # fmt: skip
-        again = overrides.from_dict(
-            read_json(self.whole / "config.json"), FinetuneConfig
         )
+        again = from_dict(read_json(self.whole / "config.json"), FinetuneConfig)
         self.assertEqual(again, self.config())
         page = (self.whole / "report.html").read_text(encoding="utf-8")
         self.assertIn("data:image/png;base64,", page)
@@ -179,8 +184,9 @@ class LearningTest(finetune_case.Base):
     def test_patience_is_the_configuration_s_after_a_resume(self):
         run = finetune.FinetuneRun(
             self.config(**{"evaluation.patience": 3}),
-            self.base / "none", self.base,
-        )  # fmt: skip
+            self.base / "none",
+            self.base,
+        )
         stored = finetune.EarlyStopping(1, best=5.0, best_step=4, stale=2)
         run.take_state({"stopping": dataclasses.asdict(stored)})
         self.assertEqual(run.stopping, dataclasses.replace(stored, patience=3))

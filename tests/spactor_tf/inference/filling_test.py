@@ -75,9 +75,7 @@ class FillingTest(absltest.TestCase):
                 logits[index] = value
             return logits
 
-        with mock.patch.object(
-            self.filler, "_stepper", return_value=step
-        ):  # fmt: skip
+        with mock.patch.object(self.filler, "_stepper", return_value=step):
             target = self.filler.target(self.tokens("a <extra_id_0> b"), 5)
         self.assertEqual(target.tolist(), [sentinels[0], word, other, end])
 

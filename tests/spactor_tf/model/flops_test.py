@@ -7,7 +7,7 @@ from tensorflow.python.profiler import model_analyzer, option_builder
 
 from spactor_tf.config.presets import get_preset
 from spactor_tf.data.corruption import corruption_lengths
-from spactor_tf.data.dataset import feature_specs
+from spactor_tf.data.pretraining import feature_specs
 from spactor_tf.model import flops
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
@@ -54,9 +54,7 @@ class FlopsTest(parameterized.TestCase):
         )
         self.assertEqual(parts["rtd_head"], 2 * n * 32 * 33)
 
-    @parameterized.product(
-        stage=list(Stage), v1_1=(False, True),
-    )  # fmt: skip
+    @parameterized.product(stage=list(Stage), v1_1=(False, True))
     def test_within_five_percent_of_the_profiler(self, stage, v1_1):
         name = {
             Stage.HYBRID: "hybrid",

@@ -83,10 +83,14 @@ class StageTest(parameterized.TestCase):
 
 class ScheduleTest(parameterized.TestCase):
     @parameterized.parameters(
-        ("inverse_sqrt", 0, 0.01), ("inverse_sqrt", 10_000, 0.01),
-        ("inverse_sqrt", 40_000, 0.005), ("constant", 77, 1.0),
-        ("linear", 0, 1.0), ("linear", 25_000, 0.75), ("linear", 100_000, 0.0),
-    )  # fmt: skip
+        ("inverse_sqrt", 0, 0.01),
+        ("inverse_sqrt", 10_000, 0.01),
+        ("inverse_sqrt", 40_000, 0.005),
+        ("constant", 77, 1.0),
+        ("linear", 0, 1.0),
+        ("linear", 25_000, 0.75),
+        ("linear", 100_000, 0.0),
+    )
     def test_rates(self, name, step, expected):
         schedule = Schedule(name, 1.0, 10_000, 0, 100_000)
         self.assertAlmostEqual(float(schedule(step)), expected, places=6)

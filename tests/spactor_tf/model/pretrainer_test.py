@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from spactor_tf.data.corruption import corruption_lengths
-from spactor_tf.data.dataset import train_pipeline
+from spactor_tf.data.pretraining import train_pipeline
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.training.optimizers import build_optimizer

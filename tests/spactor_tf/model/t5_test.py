@@ -260,11 +260,14 @@ class InitialWeightsTest(parameterized.TestCase):
 
 
 class MeanPoolTest(parameterized.TestCase):
-    STATES = np.array([
-        [[1, 2], [3, 6], [99, 99]],
-        [[5, 7], [99, 99], [99, 99]],
-        [[99, 99], [99, 99], [99, 99]],
-    ], np.float32)  # fmt: skip
+    STATES = np.array(
+        [
+            [[1, 2], [3, 6], [99, 99]],
+            [[5, 7], [99, 99], [99, 99]],
+            [[99, 99], [99, 99], [99, 99]],
+        ],
+        np.float32,
+    )
     MASK = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], np.int32)
     EXPECTED = ((2, 4), (5, 7), (0, 0))
 

@@ -27,9 +27,12 @@ def start(strategy, output, *more, **environment):
     worker = "tests.support.replicas_worker"
     return subprocess.Popen(
         [sys.executable, "-m", worker, strategy, output, *more],
-        env=environment, cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finish(*processes):
@@ -82,7 +85,9 @@ class ReplicasTest(absltest.TestCase):
         paths = [str(self.folder / f"worker{i}.npz") for i in range(2)]
         processes = [
             start(
-                "multi_worker", path, "UNEQUAL",
+                "multi_worker",
+                path,
+                "UNEQUAL",
                 TF_CONFIG=json.dumps(
                     {
                         "cluster": {"worker": workers},
@@ -91,7 +96,7 @@ class ReplicasTest(absltest.TestCase):
                 ),
             )
             for index, path in enumerate(paths)
-        ]  # fmt: skip
+        ]
         finish(*processes)
         for path in paths:
             self.assert_same(path)

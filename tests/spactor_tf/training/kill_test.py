@@ -37,23 +37,37 @@ class KillTest(absltest.TestCase):
     def start(self, name):
         root = str(ROOT)
         fields = [
-            "model.vocabulary_size=512", "model.num_layers=1",
-            "model.hidden_dim=64", "corruption.input_length=32",
-            "data.holdout_fraction=0.2", "model.dropout=0.1",
+            "model.vocabulary_size=512",
+            "model.num_layers=1",
+            "model.hidden_dim=64",
+            "corruption.input_length=32",
+            "data.holdout_fraction=0.2",
+            "model.dropout=0.1",
             "runtime.eval_batches=1",
-        ]  # fmt: skip
+        ]
         command = [
-            sys.executable, "-m", "spactor_tf.pretrain_main",
-            f"--dataset={self.dataset}", f"--output_dir={self.base / name}",
-            f"--cache_dir={self.base / 'cache'}", "--train_steps=2000",
-            f"--transition_step={TRANSITION}", "--batch_size=4",
-            "--log_every=7", "--eval_every=200", "--checkpoint_every=20",
+            sys.executable,
+            "-m",
+            "spactor_tf.pretrain_main",
+            f"--dataset={self.dataset}",
+            f"--output_dir={self.base / name}",
+            f"--cache_dir={self.base / 'cache'}",
+            "--train_steps=2000",
+            f"--transition_step={TRANSITION}",
+            "--batch_size=4",
+            "--log_every=7",
+            "--eval_every=200",
+            "--checkpoint_every=20",
             *(f"--set={field}" for field in fields),
-        ]  # fmt: skip
+        ]
         return subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": root},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": root},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def finish(self, name):
         process = self.start(name)

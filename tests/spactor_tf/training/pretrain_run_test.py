@@ -17,7 +17,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from runkit import InputError
 from runkit.errors import InterruptedRun
-from spactor_tf.config import overrides
+from spactor_tf.config.fields import from_dict, override
 from spactor_tf.inference import pretrained
 from spactor_tf.training import pretrain_run as training
 from spactor_tf.training.metrics_log import MetricsLog
@@ -105,23 +105,26 @@ class RunTest(absltest.TestCase):
         names = {path.name for path in self.whole.iterdir()}
         self.assertContainsSubset(
             {
-                "config.json", "metrics.jsonl", "checkpoints", "preset",
-                "report.html", "tensorboard", "sc_loss.png",
+                "config.json",
+                "metrics.jsonl",
+                "checkpoints",
+                "preset",
+                "report.html",
+                "tensorboard",
+                "sc_loss.png",
             },
             names,
-        )  # fmt: skip
+        )
         page = (self.whole / "report.html").read_text(encoding="utf-8")
         self.assertIn("data:image/png;base64,", page)
         self.assertIn("&lt;extra_id_0&gt;", page)
         for link in ("http://", "https://", 'src="/'):
             self.assertNotIn(link, page)
-        again = overrides.from_dict(
-            json.loads((self.whole / "config.json").read_text())
-        )
+        again = from_dict(json.loads((self.whole / "config.json").read_text()))
         self.assertEqual(again, self.config)
 
     def test_another_configuration_is_refused_with_the_difference(self):
-        other = overrides.override(self.config, {"seed": 1})
+        other = override(self.config, {"seed": 1})
         before = (self.whole / "metrics.jsonl").read_bytes()
         with self.assertRaisesRegex(InputError, "seed: 0 -> 1"):
             self.run_once("whole", other)
@@ -153,7 +156,7 @@ class RunTest(absltest.TestCase):
         }
         for name, (fields, message) in cases.items():
             with self.subTest(name):
-                config = overrides.override(self.config, fields)
+                config = override(self.config, fields)
                 with self.assertRaisesRegex(InputError, message):
                     self.run_once(f"bad-{name}", config)
                 self.assertFalse((self.base / f"bad-{name}").exists())
@@ -169,8 +172,11 @@ class RunTest(absltest.TestCase):
         )
         result = subprocess.run(
             [sys.executable, "-c", code, str(self.whole / "preset")],
-            cwd=self.base, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=self.base,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual(result.returncode, 0, result.stderr[-2000:])
 
     def test_load_pretrained_gives_the_trained_weights(self):
@@ -197,7 +203,7 @@ class RunTest(absltest.TestCase):
             pretrained.load_pretrained(folder)
 
     def test_a_run_starts_from_a_preset(self):
-        config = overrides.override(
+        config = override(
             self.config,
             {
                 "init_from": str(self.whole),

@@ -5,27 +5,20 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import hypothesis
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
-from hypothesis import strategies as st
 
 from runkit import InputError
 from spactor_tf.data.corruption import corruption_lengths
-from spactor_tf.data.dataset import (
+from spactor_tf.data.permutation import shuffled
+from spactor_tf.data.pretraining import (
     Pipeline,
     evaluation_pipeline,
     feature_specs,
-    shuffled,
     train_pipeline,
 )
 from tests.support import testing
-
-settings = hypothesis.settings(
-    max_examples=60, deadline=None, derandomize=True, database=None
-)
-seeds = st.integers(0, 2**31)
 
 
 def batches(dataset):
@@ -34,56 +27,6 @@ def batches(dataset):
         {name: value.numpy() for name, value in batch.items()}
         for batch in dataset
     ]
-
-
-class ShuffledTest(parameterized.TestCase):
-    @settings
-    @hypothesis.given(st.integers(1, 300), seeds, st.integers(0, 2**40))
-    def test_every_pass_visits_every_window_once(self, size, seed, number):
-        start = number * size
-        order = shuffled(np.arange(start, start + size), size, seed)
-        self.assertEqual(sorted(order), list(range(size)))
-
-    def test_also_of_a_large_corpus(self):
-        for size in (2**16, 2**16 + 1, 99_991):
-            order = shuffled(np.arange(size), size, 3)
-            self.assertLen(np.unique(order), size)
-            self.assertEqual(order.max(), size - 1)
-
-    def test_a_window_number_may_need_more_than_32_bits(self):
-        size = 5 * 10**9
-        order = shuffled(np.arange(1000) + 7 * size, size, 0)
-        self.assertLen(np.unique(order), 1000)
-        self.assertBetween(order.max(), size * 0.9, size - 1)
-        self.assertLess(order.min(), size * 0.1)
-
-    @settings
-    @hypothesis.given(seeds, st.integers(0, 1000))
-    def test_passes_and_seeds_differ(self, seed, number):
-        size = 50
-        here = shuffled(np.arange(size) + number * size, size, seed)
-        then = shuffled(np.arange(size) + (number + 1) * size, size, seed)
-        other = shuffled(np.arange(size) + number * size, size, seed + 1)
-        self.assertFalse((here == then).all())
-        self.assertFalse((here == other).all())
-
-    def test_each_place_sees_each_window_equally_often(self):
-        size, passes = 7, 7000
-        order = shuffled(np.arange(size * passes), size, 1)
-        order = order.reshape(passes, size)
-        # 1000 each; the chi-square of 6 degrees is below 27.9 but for one
-        # time in 10,000.
-        for place in range(size):
-            counts = np.bincount(order[:, place], minlength=size)
-            self.assertLess(((counts - 1000) ** 2 / 1000).sum(), 27.9)
-        # So for what comes after what: six differences, 7000 / 6 each.
-        step = np.bincount((order[:, 1] - order[:, 0]) % size, minlength=7)[1:]
-        self.assertLess(((step - 7000 / 6) ** 2 / (7000 / 6)).sum(), 25.7)
-
-    def test_a_place_does_not_depend_on_its_neighbors(self):
-        whole = shuffled(np.arange(400), 37, 5)
-        some = np.array([399, 3, 3, 38])
-        np.testing.assert_array_equal(shuffled(some, 37, 5), whole[some])
 
 
 class PipelineTest(parameterized.TestCase):
@@ -123,19 +66,27 @@ class PipelineTest(parameterized.TestCase):
 
     @parameterized.parameters(
         # replicas, hosts
-        (1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (8, 2),
-    )  # fmt: skip
+        (1, 1),
+        (2, 1),
+        (4, 1),
+        (2, 2),
+        (4, 2),
+        (8, 2),
+    )
     def test_replicas_and_hosts_share_the_same_global_batch(self, n, hosts):
         local = n // hosts
         parts = [
             batches(
                 self.pipeline.dataset(
-                    1, 4, replicas=n, first_replica=host * local,
+                    1,
+                    4,
+                    replicas=n,
+                    first_replica=host * local,
                     local_replicas=local,
                 )
             )
             for host in range(hosts)
-        ]  # fmt: skip
+        ]
         for step in range(3):
             rows = [
                 part[step * local + replica]
@@ -198,11 +149,14 @@ class PipelineTest(parameterized.TestCase):
         index = np.arange(3) * windows  # Some window of three passes.
         order = shuffled(np.arange(3 * windows), windows, self.config.seed)
         same = [
-            p * windows + int(np.flatnonzero(
-                order[p * windows : (p + 1) * windows] == order[0]
-            )[0])
+            p * windows
+            + int(
+                np.flatnonzero(
+                    order[p * windows : (p + 1) * windows] == order[0]
+                )[0]
+            )
             for p in range(len(index))
-        ]  # fmt: skip
+        ]
         examples = self.pipeline.examples(tf.constant(same, tf.int64))
         inputs = examples["encoder_tokens"].numpy()
         targets = examples["decoder_targets"].numpy()
@@ -242,11 +196,8 @@ class PipelineTest(parameterized.TestCase):
 
     def test_corpus_shorter_than_a_window_is_refused_at_once(self):
         lengths = dataclasses.replace(self.pipeline.lengths, raw_length=10**6)
-        pipeline = Pipeline(
-            self.stores["train"], testing.vocabulary(), lengths, 8, 0
-        )
         with self.assertRaisesRegex(InputError, "shorter than one window"):
-            pipeline.dataset(0, 1)
+            Pipeline(self.stores["train"], testing.vocabulary(), lengths, 8, 0)
 
 
 def raw_window(inputs, targets, vocabulary):

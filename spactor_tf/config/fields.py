@@ -1,16 +1,30 @@
-"""Configurations as text: JSON, single fields by name, differences."""
+"""Configurations as text: JSON, single fields by name, flags, differences.
+
+A field is named "section.field", or "field" at the top level. The functions
+work for any frozen dataclass whose fields are values or such dataclasses.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from runkit import InputError, closest
 from spactor_tf.config.pretrain import PretrainConfig
 
-# Any frozen dataclass of fields and of sections, which are such themselves.
 Config = TypeVar("Config")
+
+# A flag that stands for a field: (flag, field, help).
+FieldFlag = tuple[str, str, str]
+
+_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+_EXPECTED = {
+    "bool": "true or false",
+    "int": "a whole number (int)",
+    "float": "a number (float)",
+    "str": "a text",
+}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -21,10 +35,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(
     values: Mapping[str, Any], kind: type[Config] | None = None
 ) -> Config:
-    """Builds a configuration from what `to_dict` gave.
+    """Builds a configuration from the result of `to_dict`.
 
     Args:
-        values: nested dictionaries.
+        values: nested dictionaries; fields that are missing keep their
+            defaults.
         kind: class of the configuration; None is `PretrainConfig`.
 
     Raises:
@@ -33,9 +48,11 @@ def from_dict(
     """
     if not isinstance(values, Mapping):
         raise InputError(
-            "is not a configuration", where="config", got=values,
+            "is not a configuration",
+            where="config",
+            got=values,
             expected="an object of fields",
-        )  # fmt: skip
+        )
     default: Any = (kind or PretrainConfig)()
     return override(default, flatten(values))
 
@@ -56,19 +73,21 @@ def override(config: Config, fields: Mapping[str, Any]) -> Config:
 
     Args:
         config: the configuration to start from.
-        fields: {"section.field" or "field": value}; a text value is read as
-            the field's type ("none" for an absent value).
+        fields: {"section.field" or "field": value}; a string is parsed as the
+            field's type ("none" for an absent value).
 
     Raises:
-        InputError: an unknown field, or a value that is not of its type.
+        InputError: an unknown field, or a value of another type.
     """
     known = flatten(to_dict(config))
     for name, value in fields.items():
         if name not in known:
             raise InputError(
-                "unknown field", where="config", got=name,
+                "unknown field",
+                where="config",
+                got=name,
                 remedy=closest(name, known),
-            )  # fmt: skip
+            )
         section, _, field = name.rpartition(".")
         part: Any = getattr(config, section) if section else config
         value = _read(value, part, field, where=name)
@@ -80,26 +99,40 @@ def override(config: Config, fields: Mapping[str, Any]) -> Config:
     return config
 
 
-def assignments(texts: Iterable[str]) -> dict[str, str]:
-    """Reads texts of the form "section.field=value", for `override`.
+def given_fields(values: Any, table: Iterable[FieldFlag]) -> dict[str, Any]:
+    """Returns {field: text} of the flags that were given, --set included.
+
+    Args:
+        values: absl flags, with the list of texts `set` among them.
+        table: the flags that stand for fields.
 
     Raises:
-        InputError: one has no value.
+        InputError: a --set without a value.
     """
-    fields = {}
-    for text in texts:
+    fields = {
+        field: getattr(values, name)
+        for name, field, _ in table
+        if getattr(values, name) is not None
+    }
+    for text in values.set:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(
-                "has no value", where="--set", got=text,
+                "has no value",
+                where="--set",
+                got=text,
                 expected="--set=section.field=value",
-            )  # fmt: skip
+            )
         fields[name] = value
     return fields
 
 
 def diff(old: Any, new: Any) -> list[str]:
-    """Lists fields that differ, but for `runtime`, as "name: old -> new"."""
+    """Lists the fields that differ as "name: old -> new".
+
+    Fields of the section `runtime` are left out: they may change when a run is
+    resumed.
+    """
     before, after = flatten(to_dict(old)), flatten(to_dict(new))
     return [
         f"{name}: {before[name]!r} -> {after[name]!r}"
@@ -109,49 +142,34 @@ def diff(old: Any, new: Any) -> list[str]:
 
 
 def _read(value: Any, part: Any, field: str, where: str) -> Any:
-    """Returns `value`, or what its text says, as the type of `part.field`."""
+    """Returns `value`, or the value its text stands for, of the field's type.
+
+    Args:
+        value: a value of the type, or text.
+        part: dataclass that has the field.
+        field: name of the field.
+        where: full name of the field, for the message.
+    """
     annotation = str(type(part).__dataclass_fields__[field].type)
     kind, _, optional = annotation.partition(" | ")
     if optional and (value is None or str(value).lower() == "none"):
         return None
     try:
-        return _READERS[kind](value)
+        if isinstance(value, str):
+            if kind == "bool":
+                return {"true": True, "false": False}[value.lower()]
+            return _TYPES[kind](value)
+        # A bool is an int to Python; JSON of other tools writes 10 for 10.0.
+        wanted = int | float if kind == "float" else _TYPES[kind]
+        if isinstance(value, bool) == (kind == "bool") and isinstance(
+            value, wanted
+        ):
+            return _TYPES[kind](value)
     except (ValueError, KeyError):
-        raise InputError(
-            "is not of the field's type", where=where, got=value,
-            expected=_EXPECTED[kind] + (" or none" if optional else ""),
-        ) from None  # fmt: skip
-
-
-def _read_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}[str(value).lower()]
-
-
-def _read_int(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return int(_text(value))
-
-
-def _read_float(value: Any) -> float:
-    # JSON of other tools writes 10 for 10.0.
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return float(_text(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("neither of the type nor a text")
-    return value
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "bool": _read_bool, "int": _read_int, "float": _read_float, "str": _text,
-}  # fmt: skip
-_EXPECTED = {
-    "bool": "true or false", "int": "a whole number (int)",
-    "float": "a number (float)", "str": "a text",
-}  # fmt: skip
+        pass
+    raise InputError(
+        "is not of the field's type",
+        where=where,
+        got=value,
+        expected=_EXPECTED[kind] + (" or none" if optional else ""),
+    )
