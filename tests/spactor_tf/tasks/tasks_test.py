@@ -9,7 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl.testing import absltest, parameterized
 
-from runkit import InputError, prepared_data
+from runkit import InputError
+from runkit.datasets import prepared_data
 from spactor_tf import tasks
 from spactor_tf.tasks import generation, glue, records, super_glue
 from tests.testdata import task_records
@@ -265,9 +266,17 @@ class RegistryTest(parameterized.TestCase):
             suites[task.suite] = suites.get(task.suite, 0) + 1
         self.assertEqual(
             suites,
-            {"GLUE": 10, "SuperGLUE": 8, "SQuAD v1.1": 1, "CNN/DailyMail": 1,
-             "IMDb": 1, "Rainbow": 6, "BIG-Bench Hard": 28, "MMLU": 58},
-        )  # fmt: skip
+            {
+                "GLUE": 10,
+                "SuperGLUE": 8,
+                "SQuAD v1.1": 1,
+                "CNN/DailyMail": 1,
+                "IMDb": 1,
+                "Rainbow": 6,
+                "BIG-Bench Hard": 28,
+                "MMLU": 58,
+            },
+        )
 
     def test_what_is_only_evaluated_cannot_be_trained_on(self):
         for name in tasks.task_names():
