@@ -63,7 +63,7 @@ def write_questions(
                 handle.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not path.exists():
         with atomic_write(path) as handle:
-            # Only what is in the line's end is quoted; texts may hold either.
+            # csv quotes what this line end holds; texts may hold either.
             writer = csv.writer(handle, lineterminator="\r\n")
             writer.writerows([_FIELDS, *questions])
     return path
@@ -89,7 +89,12 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
         example_id = field(row, "example_id", place)
         found.add(example_id, field(row, "label", place), batch)
     found.refuse(path, batch.classes)
-    return _as_labels([found.answers[row] for row in wanted], batch)
+    if not batch.multilabel:
+        return np.array([found.answers[row][0] for row in wanted], np.int64)
+    labels = np.zeros((len(wanted), len(batch.classes)), np.int64)
+    for cells, row in zip(labels, wanted, strict=True):
+        cells[found.answers[row]] = 1
+    return labels
 
 
 class _Answers:
@@ -132,23 +137,19 @@ class _Answers:
             "labels that disagree": self._disagree,
             "examples without a label": list(self._missing),
         }
-        parts = [
-            f"{what}: {_shortened(named)}"
-            for what, named in problems.items()
-            if named
-        ]
+        parts = []
+        for what, named in problems.items():
+            shown = ", ".join(map(str, named[:_MOST_NAMED]))
+            rest = len(named) - _MOST_NAMED
+            more = f" and {rest} more" if rest > 0 else ""
+            if named:
+                parts.append(f"{what}: {shown}{more}")
         if not parts:
             return
         remedy = "Correct the file and run the same command again"
         if self._unknown:
             remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
         raise InputError("; ".join(parts), where=str(path), remedy=remedy)
-
-
-def _shortened(named: Sequence[Any]) -> str:
-    rest = len(named) - _MOST_NAMED
-    more = f" and {rest} more" if rest > 0 else ""
-    return ", ".join(map(str, named[:_MOST_NAMED])) + more
 
 
 def _names(raw: Any, multilabel: bool) -> list[str] | None:
@@ -178,15 +179,6 @@ def check_names(pool: Examples) -> None:
                 got=name,
                 remedy="Rename the class",
             )
-
-
-def _as_labels(chosen: list[list[int]], batch: Examples) -> np.ndarray:
-    if not batch.multilabel:
-        return np.array([numbers[0] for numbers in chosen], np.int64)
-    labels = np.zeros((len(chosen), len(batch.classes)), np.int64)
-    for row, numbers in zip(labels, chosen, strict=True):
-        row[numbers] = 1
-    return labels
 
 
 def _shown(label: Any, batch: Examples) -> str:

@@ -9,6 +9,7 @@ classes       names of the classes, by number; may be left out
 
 from __future__ import annotations
 
+import pathlib
 import zipfile
 import zlib
 
@@ -134,7 +135,9 @@ def _check_numbers(labels: np.ndarray, num_classes: int, place: str) -> None:
 
 def _load_npz(path: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(
+            pathlib.Path(path).expanduser(), allow_pickle=False
+        ) as stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None

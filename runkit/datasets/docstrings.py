@@ -1,8 +1,8 @@
-"""The built-in corpus: docstrings of the Python packages that are installed.
+"""The built-in corpus: docstrings of the installed Python packages.
 
-About 20 MB of English in some 30,000 documents, there on every machine, never
-stored in the repository. With the package name as the label it is also a text
-classification task. What exactly it holds depends on what is installed.
+About 20 MB of English in some 30,000 documents, present on every machine and
+never stored in the repository. With the package name as the label it is also a
+text classification task. Its content depends on what is installed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DOCUMENTED = (
 def iter_docstrings(
     root: str | os.PathLike | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """Yields (package, text) of every distinct docstring of some length.
+    """Yields (package, text) of every distinct docstring that is long enough.
 
     The order is that of the sorted file names, so it is the same wherever the
     same packages are installed.
@@ -62,9 +62,9 @@ def source_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted(
         path
         for path in root.rglob("*.py")
-        # The environment itself may well lie in a folder of that name.
+        # The environment itself may lie in a folder of that name.
         if not {"tests", "test", "testing"} & set(path.relative_to(root).parts)
-        and path.is_file()  # And no link to nowhere.
+        and path.is_file()  # Not a broken link.
         and path.stat().st_size <= _MAX_FILE_BYTES
     )
 
@@ -81,17 +81,13 @@ def file_docstrings(path: pathlib.Path) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED):
             text = ast.get_docstring(node, clean=False)
-            if text and len(text) >= MIN_CHARACTERS and _is_utf8(text):
+            if not text or len(text) < MIN_CHARACTERS:
+                continue
+            # Escapes in the source may be halves of characters.
+            with contextlib.suppress(UnicodeEncodeError):
+                text.encode("utf-8")
                 found.append(inspect.cleandoc(text).strip())
     return found
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # Lone surrogates from escapes in the source.
-        return False
-    return True
 
 
 def _in_order(
@@ -119,7 +115,7 @@ def _in_order(
 
 @contextlib.contextmanager
 def _worker(files: list[pathlib.Path]) -> Iterator[IO[bytes]]:
-    """Starts a process that prints the docstrings of one file a line.
+    """Starts a process that prints one line per file: its docstrings.
 
     Not `multiprocessing`: its children import the caller's main module again,
     which fails for a script without a `__main__` guard.

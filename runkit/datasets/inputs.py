@@ -21,6 +21,8 @@ _OPENERS: dict[str, Callable[..., Any]] = {
     ".xz": lzma.open,
 }
 
+_FAILURES = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError)
+
 
 def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     """Returns the files that a path or pattern names, sorted.
@@ -70,7 +72,7 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
     """Turns a failure to read `path` in the block into an InputError."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except _FAILURES as error:
         raise InputError(
             f"cannot be read ({error})",
             where=str(path),

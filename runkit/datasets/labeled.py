@@ -10,7 +10,7 @@ import numpy as np
 from runkit.datasets import arrays, prepared_data
 from runkit.datasets.labels import (
     UNKNOWN,
-    check_same_form,
+    check_form,
     encode_labels,
 )
 from runkit.datasets.specification import LABELED_KINDS, Specification, parse
@@ -90,15 +90,14 @@ def _texts(
     multilabel: bool | None,
     all_labeled: bool,
 ) -> LabeledData:
-    texts, labels, places = [], [], []
+    texts, labels = [], []
     source = open_texts(spec, where=where, labeled=True)
     for record in source.records():
         if all_labeled and record.label is None:
             raise InputError("has no label", where=record.place)
+        multilabel = check_form(record.label, multilabel, record.place)
         texts.append(record.text)
         labels.append(record.label)
-        places.append(record.place)
-    check_same_form(labels, places, multilabel)
     inputs = np.empty(len(texts), object)
     inputs[:] = texts
     return LabeledData("text", inputs, *encode_labels(labels, source.classes))

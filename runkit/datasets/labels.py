@@ -40,52 +40,49 @@ def check_label(value: Any, place: str) -> Any:
         InputError: anything else, a blank text, or half of a character.
     """
     items = value if isinstance(value, list) else [value]
-    if value is not None and not all(map(_is_name, items)):
-        raise InputError(
-            "is not a label",
-            where=place,
-            got=value,
-            expected="a text, a finite number, a list of these, or null",
-        )
-    for item in items:
+    for item in [] if value is None else items:
+        if not (
+            item.strip()
+            if isinstance(item, str)
+            else isinstance(item, int | float) and math.isfinite(item)
+        ):
+            raise InputError(
+                "is not a label",
+                where=place,
+                got=value,
+                expected="a text, a finite number, a list of these, or null",
+            )
         whole_text(str(item), place)
     return value
 
 
-def _is_name(item: Any) -> bool:
-    if isinstance(item, str):
-        return bool(item.strip())
-    return isinstance(item, int | float) and math.isfinite(item)
-
-
-def check_same_form(
-    values: Sequence[Any], places: Sequence[str], multilabel: bool | None = None
-) -> bool:
-    """Returns whether labels are lists, and refuses a mixture.
+def check_form(value: Any, multilabel: bool | None, place: str) -> bool | None:
+    """Refuses a single label among lists, or a list among single labels.
 
     Args:
-        values: checked labels; None passes in either form.
-        places: of each, for messages.
-        multilabel: the form that is wanted; None takes that of the first.
+        value: a checked label; None passes in either form.
+        multilabel: the form of the labels before; None if there was none.
+        place: file and line, for messages.
+
+    Returns:
+        The form of the labels so far.
 
     Raises:
-        InputError: the first label of the other form.
+        InputError: a label of the other form.
     """
-    for value, place in zip(values, places, strict=True):
-        if value is None:
-            continue
-        if multilabel is None:
-            multilabel = isinstance(value, list)
-        if isinstance(value, list) != multilabel:
-            raise InputError(
-                "is not a list of labels" if multilabel else "is not one label",
-                where=place,
-                got=value,
-                expected="a list of texts or numbers, as before"
-                if multilabel
-                else "one text or number, as before",
-            )
-    return bool(multilabel)
+    if value is None:
+        return multilabel
+    is_list = isinstance(value, list)
+    if multilabel not in (None, is_list):
+        raise InputError(
+            "is not a list of labels" if multilabel else "is not one label",
+            where=place,
+            got=value,
+            expected="a list of texts or numbers, as before"
+            if multilabel
+            else "one text or number, as before",
+        )
+    return is_list
 
 
 def encode_labels(

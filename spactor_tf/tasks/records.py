@@ -12,14 +12,14 @@ path below the data folder.
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runkit import InputError
+from runkit import InputError, read_json
 from runkit.datasets import prepared_data, tables
+from runkit.datasets.inputs import reading
 from runkit.errors import check_choice
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
@@ -35,8 +35,8 @@ def read(
     Args:
         source: see the module docstring.
         split: TFDS's split, or what replaces {split} in a file pattern.
-        data_dir: the data folder; None takes the variable TFDS_DATA_DIR, and
-            without it TFDS's default folder.
+        data_dir: the data directory; None takes the variable TFDS_DATA_DIR,
+            and without it TFDS's default directory.
 
     Raises:
         InputError: data that are not there or cannot be read.
@@ -45,19 +45,13 @@ def read(
     if kind == "tfds":
         yield from _from_tfds(rest, split, data_dir)
         return
-    reader = {"jsonl": _json_lines, "json": _json, "csv": _csv}[kind]
-    root = _data_folder(data_dir)
+    default = pathlib.Path("~/tensorflow_datasets")
+    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
+    root = pathlib.Path(named).expanduser()
     for path in _files(root, rest.replace("{split}", split)):
         name = path.relative_to(root).as_posix()
-        try:
-            for record in reader(path):
-                yield {**record, "file": name}
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"cannot be read ({error})", where=str(path)
-            ) from None
+        for record in _from_file(path, kind):
+            yield {**record, "file": name}
 
 
 def _from_tfds(
@@ -77,12 +71,6 @@ def _from_tfds(
                 f"is not UTF-8 ({error})",
                 where=f"{name}, {split}, record {number}",
             ) from None
-
-
-def _data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
-    default = pathlib.Path("~/tensorflow_datasets")
-    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
-    return pathlib.Path(named).expanduser()
 
 
 def _files(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
@@ -105,7 +93,8 @@ def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     beside = path.with_name(f"{path.stem}-labels.lst")
     labels: list[str | None] = [None] * len(rows)
     if beside.is_file():
-        labels = list(beside.read_text(encoding="utf-8").split())
+        with reading(beside):
+            labels = list(beside.read_text(encoding="utf-8").split())
     if len(labels) != len(rows):
         raise InputError(
             "has another number of labels than there are records",
@@ -119,12 +108,13 @@ def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
         yield record if label is None else {**record, "label": label}
 
 
-def _json(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or "examples" not in content:
-        raise InputError('has no list "examples"', where=str(path))
-    yield from content["examples"]
-
-
-def _csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    return ({"row": row} for row in tables.csv_rows(path))
+def _from_file(path: pathlib.Path, kind: str) -> Iterator[dict[str, Any]]:
+    if kind == "jsonl":
+        yield from _json_lines(path)
+    elif kind == "csv":
+        yield from ({"row": row} for row in tables.csv_rows(path))
+    else:
+        content = read_json(path)
+        if not isinstance(content, dict) or "examples" not in content:
+            raise InputError('has no list "examples"', where=str(path))
+        yield from content["examples"]

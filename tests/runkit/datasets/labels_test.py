@@ -5,7 +5,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from runkit.datasets import UNKNOWN, class_order, encode_labels, renumber
-from runkit.datasets.labels import check_label, check_same_form
+from runkit.datasets.labels import check_form, check_label
 
 
 class ClassOrderTest(parameterized.TestCase):
@@ -67,16 +67,22 @@ class CheckTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "here: "):
             check_label(["a", value], "here")
 
-    def test_one_form(self):
-        places = ["one", "two", "three"]
-        self.assertTrue(check_same_form([None, ["a"], []], places))
-        self.assertFalse(check_same_form(["a", None, "b"], places))
-        with self.assertRaisesRegex(InputError, "two: is not a list"):
-            check_same_form([["a"], "b", "c"], places)
-        with self.assertRaisesRegex(InputError, "three: is not one label"):
-            check_same_form(["a", None, ["c"]], places)
-        with self.assertRaisesRegex(InputError, "one: is not a list"):
-            check_same_form(["a", "b", "c"], places, multilabel=True)
+    @parameterized.parameters(
+        (None, None, None),
+        (None, True, True),
+        ("a", None, False),
+        (["a"], None, True),
+        ([], True, True),
+        (1, False, False),
+    )
+    def test_one_form(self, value, before, after):
+        self.assertIs(check_form(value, before, "here"), after)
+
+    def test_two_forms(self):
+        with self.assertRaisesRegex(InputError, "here: is not a list"):
+            check_form("b", True, "here")
+        with self.assertRaisesRegex(InputError, "here: is not one label"):
+            check_form([], False, "here")
 
 
 class RenumberTest(absltest.TestCase):
