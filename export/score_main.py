@@ -18,8 +18,8 @@ from typing import Any
 from absl import flags
 
 from export.client import TRANSPORTS, Client, RemoteError
-from export.scoring.pool_texts import pool_texts
 from export.scoring.scorer import Predict, score_pool
+from export.scoring.texts import pool_texts
 from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table
 
@@ -36,7 +36,7 @@ FLAG_TABLE = (
     Flag("model_name", "Name of the model on the server.", default="t5"),
     Flag(
         "dataset",
-        "Pool: jsonl:PATH:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
+        "Pool of texts: jsonl:GLOB:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
         required=True,
     ),
     Flag("output_dir", "Directory to write the scores to.", required=True),

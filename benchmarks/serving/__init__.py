@@ -1,1 +1,1 @@
-"""Benchmarks of served models."""
+"""Benchmarks of served models: speed of the signatures, a server under load."""

@@ -3,13 +3,14 @@
     python -m benchmarks.serving.load [--seconds=10] [--rounds=3]
 
 Requests of one text to `embed` over gRPC, from 1 and from 16 clients in
-threads of another process; the servers take turns.
+threads of this process; the servers, each in its own, are measured in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -25,8 +26,10 @@ from benchmarks.harness import record
 from benchmarks.serving import speed
 
 
-def start_server(base: pathlib.Path, batching: bool) -> tuple[Any, int]:
-    """Returns (process, gRPC port) of a ready server."""
+def start_server(
+    base: pathlib.Path, batching: bool
+) -> tuple[subprocess.Popen[str], int]:
+    """Starts a server and returns (process, gRPC port) once it answers."""
     process = subprocess.Popen(
         [
             sys.executable,
@@ -46,16 +49,14 @@ def start_server(base: pathlib.Path, batching: bool) -> tuple[Any, int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of another process."""
-    import os
-
+    """Returns the user and system time of another process."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ")[1]
     user, system = fields.split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def one_client(port: int, end: float) -> list[float]:
-    """Seconds of each answer until `end`."""
+    """Returns the latency of each request until the monotonic time `end`."""
     from export.client import Client
 
     client, seconds, number = Client(f"127.0.0.1:{port}"), [], 0
@@ -70,7 +71,7 @@ def one_client(port: int, end: float) -> list[float]:
 
 
 def load(port: int, clients: int, seconds: float) -> list[float]:
-    """Latencies of all clients."""
+    """Returns the latencies, in seconds, of clients that run at once."""
     end = time.monotonic() + seconds
     with futures.ThreadPoolExecutor(clients) as pool:
         work = [pool.submit(one_client, port, end) for _ in range(clients)]
@@ -78,9 +79,11 @@ def load(port: int, clients: int, seconds: float) -> list[float]:
 
 
 def measure(
-    servers: dict[str, tuple[Any, int]], seconds: float, rounds: int
+    servers: dict[str, tuple[subprocess.Popen[str], int]],
+    seconds: float,
+    rounds: int,
 ) -> list[dict[str, Any]]:
-    """One row for each server and number of clients."""
+    """Returns one row per server and number of clients."""
     rows = []
     for clients in (1, 16):
         found: dict[str, list] = {name: [] for name in servers}

@@ -1,9 +1,10 @@
-"""Decoding with a cache, and embedding through a SavedModel, against peers.
+"""Served decoding with a cache and served embedding, against peers.
 
     python -m benchmarks.serving.speed [--rounds=9] [--only=embed]
 
-1. `generate` of 64 tokens as served, against the whole model per token.
-2. `embed` as served (session loader), against the same weights in Hugging
+1. `generate` of 64 tokens through the session loader, against the whole model
+   run again for each token.
+2. `embed` through the session loader, against the same weights in Hugging
    Face's PyTorch T5 encoder, batch 64.
 """
 
@@ -35,11 +36,12 @@ SIZES = {
 
 
 def prepare(folder: pathlib.Path) -> None:
-    """A random T5 as a SavedModel, as a preset and as plain arrays."""
+    """Writes a random T5 as a SavedModel, as a preset and as plain arrays."""
     from export.modules.options import ServingOptions
     from export.saved_model.write import export_saved_model
     from spactor_tf.config.model import ModelConfig
     from spactor_tf.data import docstrings
+    from spactor_tf.data.encoding import encode_texts
     from spactor_tf.data.vocabulary import train_vocabulary
     from spactor_tf.inference.pretrained import Pretrained, save_pretrained
     from spactor_tf.model import t5
@@ -64,62 +66,45 @@ def prepare(folder: pathlib.Path) -> None:
             input_length=LENGTH, max_output_length=GENERATED
         ),
     )
-    tokens, mask = _tokens(vocabulary)
+    rows = encode_texts(vocabulary, TEXTS, LENGTH)
+    tokens = rows.padded(int(rows.lengths().max()))
+    mask = (tokens != vocabulary.pad_id).astype(np.int32)
     np.savez(folder / "inputs.npz", tokens=tokens, mask=mask)
     np.savez(folder / "encoder.npz", **_encoder_weights(backbone))
 
 
-def _tokens(vocabulary: Any) -> tuple[np.ndarray, np.ndarray]:
-    rows = [ids[: LENGTH - 1] for ids in vocabulary.encode(TEXTS)]
-    tokens = np.zeros((len(rows), max(map(len, rows)) + 1), np.int32)
-    for target, ids in zip(tokens, rows, strict=True):
-        target[: len(ids) + 1] = [*ids, vocabulary.eos_id]
-    return tokens, (tokens != 0).astype(np.int32)
-
-
 def _encoder_weights(backbone: Any) -> dict[str, np.ndarray]:
-    """Weights of the encoder under Hugging Face's names."""
-    found = {"shared.weight": backbone.token_embedding.embeddings}
-    found["encoder.final_layer_norm.weight"] = (
+    """Returns the encoder's weights under Hugging Face's names."""
+    plain = {"shared.weight": backbone.token_embedding.embeddings}
+    plain["encoder.final_layer_norm.weight"] = (
         backbone.encoder_layer_norm.weight
     )
+    kernels = {}
     for index, layer in enumerate(backbone.encoder_transformer_layers):
         prefix = f"encoder.block.{index}.layer"
-        attention = layer.self_attention
-        for ours, name in (
-            ("query", "q"),
-            ("key", "k"),
-            ("value", "v"),
-            ("output", "o"),
-        ):
-            kernel = getattr(attention, f"{ours}_projector").kernel
-            found[f"{prefix}.0.SelfAttention.{name}.weight"] = kernel
-        found[f"{prefix}.0.layer_norm.weight"] = (
+        attention = f"{prefix}.0.SelfAttention"
+        for name in ("query", "key", "value", "output"):
+            projector = getattr(layer.self_attention, f"{name}_projector")
+            kernels[f"{attention}.{name[0]}.weight"] = projector.kernel
+        dense = f"{prefix}.1.DenseReluDense"
+        kernels[f"{dense}.wi.weight"] = layer.input_projector.kernel
+        kernels[f"{dense}.wo.weight"] = layer.output_projector.kernel
+        plain[f"{prefix}.0.layer_norm.weight"] = (
             layer.self_attention_layer_norm.weight
         )
-        found[f"{prefix}.1.layer_norm.weight"] = layer.layer_norm.weight
-        dense = f"{prefix}.1.DenseReluDense"
-        found[f"{dense}.wi.weight"] = layer.input_projector.kernel
-        found[f"{dense}.wo.weight"] = layer.output_projector.kernel
+        plain[f"{prefix}.1.layer_norm.weight"] = layer.layer_norm.weight
         if index == 0:
-            bias = attention.relative_attention_bias
-            name = f"{prefix}.0.SelfAttention.relative_attention_bias.weight"
-            found[name] = bias
-    arrays = {name: np.array(v) for name, v in found.items()}
-    return {
-        # A dense kernel is stored the other way round there.
-        n: a.T
-        if ".weight" in n
-        and "norm" not in n
-        and "bias" not in n
-        and "shared" not in n
-        else a
-        for n, a in arrays.items()
+            plain[f"{attention}.relative_attention_bias.weight"] = (
+                layer.self_attention.relative_attention_bias
+            )
+    # PyTorch stores the kernel of a dense layer transposed.
+    return {name: np.array(v) for name, v in plain.items()} | {
+        name: np.array(kernel).T for name, kernel in kernels.items()
     }
 
 
 def served(folder: str, signature: str) -> Callable[[], dict[str, float]]:
-    """Arm: a signature through the session loader."""
+    """Returns the arm that runs a signature through the session loader."""
     from export.saved_model.session import SessionModel
 
     model = SessionModel(pathlib.Path(folder) / "served" / "1")
@@ -133,7 +118,7 @@ def served(folder: str, signature: str) -> Callable[[], dict[str, float]]:
 
 
 def whole_model_per_token(folder: str) -> Callable[[], dict[str, float]]:
-    """Arm: greedy decoding that calls encoder and decoder for every token."""
+    """Returns the arm that decodes greedily, the whole model per token."""
     import tensorflow as tf
 
     from spactor_tf import load_pretrained
@@ -169,7 +154,7 @@ def whole_model_per_token(folder: str) -> Callable[[], dict[str, float]]:
 
 
 def hugging_face_embed(folder: str) -> Callable[[], dict[str, float]]:
-    """Arm: the same encoder in PyTorch, from token ids on."""
+    """Returns the arm of the same encoder in PyTorch, from token ids on."""
     import torch
     from transformers import T5Config, T5EncoderModel
 

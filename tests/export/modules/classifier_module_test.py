@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import dataclasses
 import functools
 import pathlib
 import tempfile
@@ -118,9 +119,9 @@ class ClassifierModuleTest(parameterized.TestCase):
         np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
 
     def test_all_embeddings_are_pooled_by_one_function(self):
-        model = TextClassifier(
-            serving_models.pretrained(), CLASSES, length=LENGTH
-        )
+        # A copy: what it traces below must not reach the other tests.
+        pretrained = dataclasses.replace(serving_models.pretrained())
+        model = TextClassifier(pretrained, CLASSES, length=LENGTH)
         module = ClassifierModule(model, ServingOptions(input_length=LENGTH))
         width = model.pretrained.backbone.hidden_dim
 

@@ -13,8 +13,9 @@ from absl.testing import absltest, parameterized
 from export.modules.options import ServingOptions
 from export.modules.t5_module import ServingModule
 from runkit import InputError
+from spactor_tf.config.search_options import SearchOptions
 from spactor_tf.inference import token_search as search
-from spactor_tf.inference.decoding import label_targets
+from spactor_tf.inference.decoding import CachedDecoder, label_targets
 from spactor_tf.inference.pretrained import Pretrained
 from spactor_tf.model import t5
 from tests.support import serving_models, testing
@@ -217,22 +218,35 @@ class GenerateTest(parameterized.TestCase):
 
     def test_samples_follow_the_distribution(self):
         model = serving_models.pretrained()
-        draws = np.zeros(model.backbone.vocabulary_size)
-        expected = allowed(
-            model, log_probabilities(model, TEXTS[0], [[0]])[0, 0] / 0.5
-        )
-        for seed in range(3):
-            noise = search._gumbel(
-                tf.range(2000, dtype=tf.int64), len(expected), seed
-            )
-            picked = tf.argmax(expected + noise, axis=-1).numpy()
-            draws += np.bincount(picked, minlength=len(draws))
+        rows, temperature = 2000, 0.5
+        inputs = encoder_inputs(model, TEXTS[0])
+        states = t5.build_encoder(model.backbone)(inputs)
+        mask = inputs["encoder_padding_mask"]
+        drawn = [
+            search.generate(
+                CachedDecoder(model.backbone),
+                SearchOptions(
+                    max_output_length=2,
+                    decoding="temperature",
+                    temperature=temperature,
+                    seed=seed,
+                ),
+                model.vocabulary.size,
+                tf.range(rows, dtype=tf.int64),  # Hashes of different texts.
+                tf.repeat(states, rows, 0),
+                tf.repeat(mask, rows, 0),
+            )[0][:, 0]
+            for seed in range(3)
+        ]
+        logits = log_probabilities(model, TEXTS[0], [[0]])[0, 0] / temperature
+        expected = np.exp(allowed(model, logits))
+        counts = np.bincount(np.ravel(drawn), minlength=len(expected))
         likely = np.argsort(expected)[-5:]
         np.testing.assert_allclose(
-            draws[likely] / 6000, np.exp(expected[likely]), atol=0.03
+            counts[likely] / (3 * rows), expected[likely], atol=0.03
         )
 
-    def test_sample_hangs_on_seed_and_text_alone(self):
+    def test_sample_depends_on_seed_and_text_only(self):
         def sample(texts, seed):
             module = serving_module(
                 decoding="temperature", temperature=2.0, seed=seed
