@@ -49,7 +49,10 @@ def read_ids(path: str) -> np.ndarray:
         return np.asarray(open_npy(path))
     try:
         if path.endswith(".parquet"):
-            return _parquet_ids(path)
+            from pyarrow import parquet
+
+            table = parquet.read_table(path, columns=["example_id"])
+            return table.column("example_id").to_numpy()
         lines = pathlib.Path(path).read_text(encoding="utf-8").split()
         if lines and lines[0].split(",")[:2] == ["rank", "example_id"]:
             lines = [line.split(",")[1] for line in lines[1:]]
@@ -62,13 +65,6 @@ def read_ids(path: str) -> np.ndarray:
             where=path,
             expected="one whole number per line, or a batch that was written",
         ) from None
-
-
-def _parquet_ids(path: str) -> np.ndarray:
-    from pyarrow import parquet
-
-    table = parquet.read_table(path, columns=["example_id"])
-    return table.column("example_id").to_numpy()
 
 
 def write_batch(
