@@ -1,4 +1,4 @@
-"""The page that shows what a selection picked, and from what."""
+"""The page that shows what a selection picked, and from which pool."""
 
 from __future__ import annotations
 
