@@ -2,7 +2,7 @@
 
 Rows are clusters; a merge keeps the smaller row number. When half of the rows
 are absorbed or retired, the others move to the front and are renumbered, so
-that late rounds cost what is left and not what there was.
+that the cost of a round follows the number of clusters that are left.
 """
 
 from __future__ import annotations
