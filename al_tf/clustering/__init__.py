@@ -1,4 +1,4 @@
-"""Certified average-linkage clustering of a pool, once, kept on disk."""
+"""Certified average-linkage clustering of a pool, made once and kept."""
 
 import lazy_loader
 

@@ -2,7 +2,7 @@
 
 Rows are clusters; a merge keeps the smaller row number. When half of the rows
 are absorbed or retired, the others move to the front and are renumbered, so
-that late rounds cost what is left and not what there was.
+that the cost of a round follows the number of clusters that are left.
 """
 
 from __future__ import annotations
@@ -169,7 +169,11 @@ class Agglomeration:
         for ask in (self._ask_cheapest, self._ask_exact, self._ask_everyone):
             uncertain = self._uncertain()
             if only_wanted:
-                uncertain &= self._wanted(self._clusters.is_open & ~uncertain)
+                certified = self._clusters.is_open & ~uncertain
+                wanted = np.zeros(len(certified), bool)
+                near = self._clusters.nearest[certified & self._has_near()]
+                wanted[near] = True
+                uncertain &= wanted
             rows = np.flatnonzero(uncertain).astype(np.int32)
             if len(rows) == 0:
                 break
@@ -189,12 +193,6 @@ class Agglomeration:
         state = self._clusters
         unproven = state.distance > state.radius
         return state.is_open & unproven & (state.radius <= self.threshold)
-
-    def _wanted(self, certified: np.ndarray) -> np.ndarray:
-        """Clusters that are the nearest of a certified one."""
-        wanted = np.zeros(len(certified), bool)
-        wanted[self._clusters.nearest[certified & self._has_near()]] = True
-        return wanted
 
     def _ask_cheapest(self, rows: np.ndarray) -> None:
         is_open = self._clusters.is_open
@@ -238,18 +236,13 @@ class Agglomeration:
             bound = answer.bound + self._clusters.variance[part]
             self.take_answer(part, Neighbors(answer.ids, bound))
             if self._verbose:
-                self._report(
-                    self.effort.queries - len(rows) + start + len(part)
+                answered = self.effort.queries - len(rows) + start + len(part)
+                num_open = int(self._clusters.is_open.sum())
+                self._progress.update(
+                    self._num_points - num_open,
+                    f"{answered / self._num_points:.2f} queries per point, "
+                    f"round {self.effort.rounds}, {num_open:,} clusters open",
                 )
-
-    def _report(self, queries: int) -> None:
-        """Shows how many points are absorbed or retired, of all points."""
-        num_open = int(self._clusters.is_open.sum())
-        self._progress.update(
-            self._num_points - num_open,
-            f"{queries / self._num_points:.2f} queries per point, "
-            f"round {self.effort.rounds}, {num_open:,} clusters open",
-        )
 
     # Merging.
 

@@ -20,7 +20,7 @@ from al_tf.clustering.result import (
     component_ids,
 )
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
-from al_tf.inputs.preparation import working_copy
+from al_tf.inputs.preparation import WorkingCopy, working_copy
 from al_tf.neighbors.scann_index import ScannIndex
 
 
@@ -87,7 +87,7 @@ def cluster_pool(
     and for the moments of the clusters.
     """
     n = embeddings.shape[0]
-    options.check(n)
+    options = options.checked(n)
     if cache is not None:
         clustering_store.check_replaceable(cache)
     choice = options.choose_index(embeddings.shape)
@@ -97,44 +97,21 @@ def cluster_pool(
         embeddings, options.metric, np.float64 if choice.exact else np.float32
     )
     pool = PoolKey(shape=list(embeddings.shape), checksum=work.checksum)
-    store, first_answer = None, None
-    if cache is not None:
-        key = {
-            **pool,
-            "metric": options.metric,
-            "num_neighbors": int(options.num_neighbors),
-            "exact": choice.exact,
-        }
-        store = clustering_store.NeighborStore(cache, key)
-        first_answer = store.load()
-        if first_answer is not None:
-            logging.info("neighbors reused from %s", cache)
-    threshold = options.distance_threshold
-    found = hac.average_linkage(
-        work.rows,
-        distance_threshold=(
-            np.inf if threshold is None else threshold / work.unit
-        ),
-        num_clusters=options.num_clusters(n),
-        num_neighbors=int(options.num_neighbors),
-        make_index=None if choice.exact else scann_factory(options.seed),
-        first_answer=first_answer,
-        on_first_answer=None if store is None else store.save,
-        verbose=verbose,
-    )
+    found = _linkage(work, pool, options, choice.exact, cache, verbose)
     distance = found.merges.distance * work.unit
+    threshold = options.distance_threshold
     if threshold is None:
         threshold = distance[-1] if len(distance) else 0.0
-    size = options.target_cluster_size
+    seconds = time.monotonic() - began
     info = {
         "index": choice.reason,
-        "target": None if size is None else float(size),
+        "target": options.target_cluster_size,
         "exact": choice.exact,
-        "num_neighbors": int(options.num_neighbors),
+        "num_neighbors": options.num_neighbors,
         "queries_per_point": found.effort.queries / n,
         **dataclasses.asdict(found.effort),
         **found.probe.facts(),
-        "seconds": time.monotonic() - began,
+        "seconds": seconds,
         "cpu_seconds": time.process_time() - cpu,
     }
     origin = work.center
@@ -152,9 +129,9 @@ def cluster_pool(
         len(variances),
         threshold,
         found.effort.rounds,
-        info["queries_per_point"],
+        found.effort.queries / n,
         found.probe.recall,
-        info["seconds"],
+        seconds,
     )
     return Clustering(
         cluster_ids=ids,
@@ -167,6 +144,42 @@ def cluster_pool(
         origin=origin,
         pool=pool,
         info=info,
+    )
+
+
+def _linkage(
+    work: WorkingCopy,
+    pool: PoolKey,
+    options: ClusteringOptions,
+    exact: bool,
+    cache: str | os.PathLike | None,
+    verbose: bool,
+) -> hac.Linkage:
+    """Clusters the working copy, from kept neighbors if there are any."""
+    store, first_answer = None, None
+    if cache is not None:
+        key = {
+            **pool,
+            "metric": options.metric,
+            "num_neighbors": options.num_neighbors,
+            "exact": exact,
+        }
+        store = clustering_store.NeighborStore(cache, key)
+        first_answer = store.load()
+        if first_answer is not None:
+            logging.info("neighbors reused from %s", cache)
+    threshold = options.distance_threshold
+    return hac.average_linkage(
+        work.rows,
+        distance_threshold=(
+            np.inf if threshold is None else threshold / work.unit
+        ),
+        num_clusters=options.num_clusters(len(work.rows)),
+        num_neighbors=options.num_neighbors,
+        make_index=None if exact else scann_factory(options.seed),
+        first_answer=first_answer,
+        on_first_answer=None if store is None else store.save,
+        verbose=verbose,
     )
 
 

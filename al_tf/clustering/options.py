@@ -40,8 +40,11 @@ class ClusteringOptions:
     exact: bool | Literal["auto"] = "auto"
     seed: int = 0
 
-    def check(self, num_examples: int) -> None:
+    def checked(self, num_examples: int) -> ClusteringOptions:
         """Refuses options that are impossible for a pool.
+
+        Returns:
+            The options, with NumPy's numbers turned into Python's.
 
         Raises:
             InputError: with the name of the option.
@@ -83,6 +86,11 @@ class ClusteringOptions:
                 got=size,
                 expected=f"1 to {num_examples}, the number of examples",
             )
+        return dataclasses.replace(
+            self,
+            num_neighbors=int(self.num_neighbors),
+            target_cluster_size=None if size is None else float(size),
+        )
 
     def num_clusters(self, num_examples: int) -> int | None:
         """Clusters of a pool of the wanted mean size; None: no such wish."""

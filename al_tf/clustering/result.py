@@ -21,6 +21,8 @@ from runkit import InputError
 # Squares of larger numbers come near the end of float32.
 _LARGEST_QUERY = 1e15
 
+# A value of `Clustering.info`.
+Fact = str | int | float | bool | None
 # Consecutive rows of a pool, each block with the id of its first example.
 Blocks = Iterable[tuple[int, np.ndarray]]
 
@@ -66,7 +68,7 @@ class Clustering:
     variances: np.ndarray
     origin: np.ndarray
     pool: PoolKey
-    info: dict[str, str | int | float | bool | None]
+    info: dict[str, Fact]
 
     @property
     def num_clusters(self) -> int:

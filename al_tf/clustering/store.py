@@ -50,8 +50,8 @@ def check_replaceable(path: str | os.PathLike) -> None:
     """Refuses a place where writing a clustering would delete other files.
 
     Raises:
-        InputError: a file, a folder with other files, or a path that cannot
-            be a folder.
+        InputError: a file, a directory with other files, or a path that
+            cannot be a directory.
     """
     path = pathlib.Path(path)
     check_folder(path, where="clustering")

@@ -1,4 +1,4 @@
-"""Arrays from outside, checked at the door."""
+"""Embeddings from outside: opened, checked and prepared."""
 
 import lazy_loader
 

@@ -1,10 +1,10 @@
-"""Fewer dimensions that lengthen no distance, to rule neighbors out early.
+"""Fewer dimensions that lengthen no distance, to rule out neighbors early.
 
 In an orthonormal basis, keep the first coordinates of a row and the length of
 the rest: y -> (y_1, ..., y_w-1, |(y_w, ..., y_d)|). By Pythagoras and the
 triangle inequality no distance grows, so a pair that is too far apart in w
-dimensions is too far apart in d. The principal axes make the first
-coordinates say most; any orthonormal basis would be correct.
+dimensions is too far apart in d. Any orthonormal basis would be correct; with
+the principal axes, the first coordinates tell most.
 """
 
 from __future__ import annotations
@@ -48,10 +48,16 @@ def choose_contraction(
 ) -> Contraction | None:
     """Contracts a database to the width that is cheapest to look at first.
 
-    Args: those of `best_width`; the axes are the principal ones.
+    Args:
+        rows: `[n, d]` the database.
+        bias: see `best_width`, like the other arguments.
+        queries: a sample of the queries.
+        exclude: the row that is the query itself, or -1.
+        cuts: the largest value that each of these queries keeps.
 
     Returns:
-        None where looking at all dimensions is cheapest.
+        The contraction onto the principal axes, or None where looking at all
+        dimensions is cheapest.
     """
     axes = principal_axes(rows)
     width = best_width(rows, bias, axes, queries, exclude, cuts)

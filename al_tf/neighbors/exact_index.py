@@ -67,7 +67,7 @@ class _Asked(NamedTuple):
         return _Asked(*(spread_sample(array, size).copy() for array in self))
 
     def answer(self) -> Neighbors:
-        """What the lists hold, with a bound on what they do not."""
+        """The rows on the lists, with a bound for all others."""
         last = self.values[:, -1]
         bound = self.square + last - self.error
         all_listed = last >= row_kernels.EMPTY
@@ -75,11 +75,11 @@ class _Asked(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """At most a tile of queries, ready to be multiplied.
+    """A tile of queries or less, ready to be multiplied.
 
     Attributes:
         factor: `[q, w]` float32, what is multiplied.
-        doubled: `[q, d]` what confirms the product, or `[q, 0]`.
+        doubled: `[q, d]` rows that confirm a bound, or `[q, 0]`.
         exclude: `[q]` ids not to be found.
         side: of `row_kernels.scan_tile`.
     """
@@ -263,7 +263,7 @@ class ExactIndex:
     def _meet(
         self, asked: _Asked, own: list[slice], others: list[slice]
     ) -> None:
-        """Lets the rows of some tiles and those of others find each other."""
+        """Lets the rows of two groups of tiles find each other."""
         for first in own:
             block = self._block(asked, first)
             for second in others:
@@ -277,8 +277,8 @@ class ExactIndex:
     ) -> None:
         """Offers a tile's rows to a block's lists and, to `other`, the block's.
 
-        Product and scan alternate in cache; threads inside the product as
-        well would fight over the cores.
+        Product and scan alternate in cache; threads inside the product would
+        compete for the cores.
         """
         if other is None:
             other = row_kernels.without_lists(tile.start, self._bias[tile])
@@ -295,13 +295,13 @@ class ExactIndex:
 
 
 def tournament(players: int) -> list[list[tuple[int, int]]]:
-    """Rounds in which everyone meets everyone once, and first themselves.
+    """Rounds in which everyone meets everyone once, starting with themselves.
 
-    The circle method: one player stays, the others move on by a seat a round;
-    an odd number is made even by a player whose opponents rest.
+    The circle method: one player stays, the others move by one seat per round.
+    An odd number is made even by an extra player, whose opponents rest.
 
     Args:
-        players: their number.
+        players: number of players.
 
     Returns:
         Rounds of pairs (i, j), i <= j; no player is in two pairs of a round.
@@ -328,7 +328,7 @@ def _tiles(num_rows: int) -> list[slice]:
 def _workers(
     most: int,
 ) -> Iterator[Callable[[Callable[[Any], None], Iterable[Any]], None]]:
-    """Threads to map a function over items, with products of one thread."""
+    """Threads that map a function over items; BLAS itself uses one each."""
 
     def run(function: Callable[[Any], None], items: Iterable[Any]) -> None:
         for _ in pool.map(function, items):

@@ -71,8 +71,8 @@ def scan_tile(products, left, right, exclude, doubled, rows):
             start = stretch * _STRETCH
             cut = left_cut[i]
             if start + _STRETCH <= size:
-                # How far the stretch reaches below the lists' last values: a
-                # branch-free sum of fixed length, which becomes SIMD (a
+                # How far the stretch falls below the lists' last values: a
+                # branch-free sum of fixed length, which compiles to SIMD (a
                 # minimum does not). Nearly every stretch ends here.
                 excess = np.float32(0)
                 for at in range(_STRETCH):
@@ -91,8 +91,8 @@ def scan_tile(products, left, right, exclude, doubled, rows):
                 ) or right.first + j == exclude[i]:
                     continue
                 if is_bound:
-                    # In float64: added up in float32, a bias far larger than
-                    # the products would be rounded with each of them.
+                    # In float64: summed in float32, a bias far larger than
+                    # the products would lose them to rounding.
                     product = 0.0
                     for c in range(doubled.shape[1]):
                         product += np.float64(doubled[i, c]) * rows[j, c]
@@ -106,7 +106,7 @@ def scan_tile(products, left, right, exclude, doubled, rows):
 
 @numba.njit(nogil=True, cache=True)
 def _keep(value, new_id, ids, values):
-    """Inserts into an ascending list what is below its last value."""
+    """Inserts a value into an ascending list if it is below the last."""
     at = values.size - 1
     if value >= values[at]:
         return
@@ -120,7 +120,7 @@ def _keep(value, new_id, ids, values):
 def mutual_lists(ids, capacity):
     """Puts i on the list of every j on i's list, where there is room.
 
-    An approximate search that missed one direction often found the other.
+    An approximate search that misses one direction often finds the other.
 
     Args:
         ids: `[n, k]` int32 lists, -1 where there are fewer.

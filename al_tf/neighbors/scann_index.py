@@ -96,8 +96,12 @@ class ScannIndex:
             training_sample_size=min(n, _TRAINING_ROWS),
             quantize_centroids=False,
         )
-        short = rows.shape[1] < _HASHING_DIMENSION
-        if short or _few_distinct(database):
+        # Codebooks cannot be trained on rows that seem too alike.
+        is_plain = rows.shape[1] < _HASHING_DIMENSION or (
+            len(np.unique(database[:_LOOKED_AT], axis=0))
+            < _DISTINCT_FOR_HASHING
+        )
+        if is_plain:
             builder = builder.score_brute_force()
         else:
             builder = builder.score_ah(
@@ -184,12 +188,6 @@ class ScannIndex:
                 return self._recall
             self._leaves = min(int(1.5 * self._leaves) + 1, most)
             self._reorder = int(1.5 * self._reorder)
-
-
-def _few_distinct(rows: np.ndarray) -> bool:
-    """Whether the rows seem too alike for codebooks to be trained on them."""
-    first = rows[:_LOOKED_AT]
-    return len(np.unique(first, axis=0)) < _DISTINCT_FOR_HASHING
 
 
 def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:

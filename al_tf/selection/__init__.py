@@ -1,4 +1,4 @@
-"""What to label next: Cluster-Margin and the strategies beside it."""
+"""What to label next: Cluster-Margin and the strategies it is compared with."""
 
 import lazy_loader
 

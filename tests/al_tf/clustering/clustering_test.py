@@ -1,4 +1,4 @@
-"""`cluster_embeddings`, and a clustering that is cut, kept and grown."""
+"""`cluster_embeddings`, and a clustering that is cut, saved and extended."""
 
 import errno
 import json
@@ -254,7 +254,7 @@ class StoreTest(absltest.TestCase):
         )
         self.assertGreaterEqual(other.info["queries"], 100)
 
-    def test_a_stopped_run_goes_on_from_its_neighbors(self):
+    def test_a_stopped_run_resumes_from_its_neighbors(self):
         path = self.path.parent / "stopped"
         with (
             absltest.mock.patch.object(
