@@ -1,11 +1,11 @@
-r"""Picks the next batch to label, from files.
+r"""Picks the next batch of examples to label, from files.
 
     python -m al_tf.select_main --embeddings=E.npy --margins=M.npy \
         --batch_size=1000 --output=batch/ids.csv --clustering=clusters
 
 The first run clusters the pool and keeps neighbors and clusters in
 `--clustering`; later rounds, with new margins, only pick. A page
-`report.html` beside the output shows what was picked.
+`report.html` next to the output shows what was picked.
 """
 
 from __future__ import annotations
@@ -13,86 +13,109 @@ from __future__ import annotations
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 from absl import flags, logging
 
 from al_tf.clustering import build as build_clustering
 from al_tf.clustering import store as clustering_store
-from al_tf.clustering.result import Clustering
-from al_tf.inputs.embeddings import METRICS, Embeddings, open_embeddings
+from al_tf.clustering.options import ClusteringOptions
+from al_tf.clustering.result import Clustering, load_clustering
+from al_tf.inputs.embeddings import Embeddings, open_embeddings
+from al_tf.inputs.preparation import METRICS
 from al_tf.selection import batch_files, cluster_margin, select_report
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
 from runkit.files import remove_leftovers
+from runkit.flag_values import Flag, check_table
 
-_EMBEDDINGS = flags.DEFINE_string(
-    "embeddings", None, ".npy or Parquet file, or folder of shards, [n, d]"
+FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag(
+        "embeddings",
+        "Embeddings of the pool, [n, d]: .npy or Parquet file, or directory "
+        "of shards.",
+        required=True,
+    ),
+    Flag(
+        "margins",
+        "Margins of the current model: .npy file [n] in [0, 1]; small means "
+        "uncertain.",
+        required=True,
+    ),
+    Flag("batch_size", "Examples to pick.", int, required=True),
+    Flag(
+        "output",
+        "File to write: .csv, .parquet, or .npy for the ids only.",
+        required=True,
+    ),
+    Flag(
+        "clustering",
+        "Directory that keeps neighbors and clusters between rounds.",
+        default="",
+    ),
+    Flag(
+        "labeled",
+        "Ids of labeled examples: .npy, text with one id per line, or an "
+        "earlier batch.",
+        default="",
+    ),
+    Flag(
+        "margin_batch_size",
+        "Uncertain examples to pick from; by default ten batches, at most a "
+        "quarter of the unlabeled pool.",
+        int,
+    ),
+    Flag(
+        "distance_threshold",
+        "Largest average linkage within a cluster.",
+        float,
+        least=0,
+    ),
+    Flag(
+        "target_cluster_size",
+        "Mean cluster size, in place of a threshold; default: 10.",
+        float,
+        positive=True,
+    ),
+    Flag("metric", "Distance.", default="cosine", choices=METRICS),
+    Flag(
+        "num_neighbors",
+        "Length of the candidate lists; default: "
+        f"{ClusteringOptions.num_neighbors}.",
+        int,
+        least=1,
+    ),
+    Flag(
+        "exact",
+        "Exact neighbors, or ScaNN; auto: exact if that takes minutes.",
+        default="auto",
+        choices=("auto", "true", "false"),
+    ),
+    Flag(
+        "seed",
+        "Random seed for the choice within and among clusters.",
+        int,
+        0,
+    ),
 )
-_MARGINS = flags.DEFINE_string(
-    "margins", None, ".npy file [n] in [0, 1]; small = uncertain"
-)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "examples to pick")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "file to write: .csv, .parquet or .npy (ids alone)"
-)
-_CLUSTERING = flags.DEFINE_string(
-    "clustering", "", "directory that keeps neighbors and clusters"
-)
-_LABELED = flags.DEFINE_string(
-    "labeled", "", "ids that have labels: .npy, or text with one id a line"
-)
-_MARGIN_BATCH_SIZE = flags.DEFINE_integer(
-    "margin_batch_size",
-    None,
-    "uncertain examples to pick from; default: ten batches, at most a quarter "
-    "of the unlabeled pool",
-)
-_DISTANCE_THRESHOLD = flags.DEFINE_float(
-    "distance_threshold", None, "largest average linkage within a cluster"
-)
-_TARGET_CLUSTER_SIZE = flags.DEFINE_float(
-    "target_cluster_size", None, "mean cluster size instead; default 10"
-)
-_METRIC = flags.DEFINE_string("metric", "cosine", ", ".join(METRICS))
-_NUM_NEIGHBORS = flags.DEFINE_integer(
-    "num_neighbors", None, "length of the candidate lists; default 16"
-)
-_EXACT = flags.DEFINE_enum(
-    "exact", "auto", ["auto", "true", "false"], "exact neighbors, or ScaNN"
-)
-_SEED = flags.DEFINE_integer("seed", 0, "of the random choices")
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads, clusters or reuses clusters, picks, writes."""
     del argv
-    output = pathlib.Path(_required(_OUTPUT))
+    check_table(FLAG_TABLE, FLAGS)
+    output = pathlib.Path(FLAGS.output)
     batch_files.check_output(output)
     # What was chosen and what was measured is part of the answer.
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
-    batch_size: int = _required(_BATCH_SIZE)
-    embeddings = open_embeddings(_required(_EMBEDDINGS))
-    n = embeddings.shape[0]
-    margins = batch_files.read_margins(_required(_MARGINS))
-    if len(margins) != n:
-        raise InputError(
-            "not one margin for each embedding",
-            where="--margins",
-            got=len(margins),
-            expected=str(n),
-        )
     # Everything that can be refused is refused before the long work.
-    labeled = batch_files.read_ids(_LABELED.value)
-    unlabeled = labeled_to_unlabeled(labeled, n)
-    unlabeled_ids(unlabeled, n, batch_size)
-    margin_batch_size = _margin_batch_size(batch_size, len(unlabeled))
-    cluster_margin.check_margin_batch_size(
-        margin_batch_size, batch_size, len(unlabeled)
-    )
-    if _CLUSTERING.value:
-        kept = pathlib.Path(_CLUSTERING.value)
+    embeddings = open_embeddings(FLAGS.embeddings)
+    margins, unlabeled = _read_round(embeddings.shape[0])
+    margin_batch_size = _margin_batch_size(len(unlabeled))
+    if FLAGS.clustering:
+        kept = pathlib.Path(FLAGS.clustering)
         clustering_store.check_replaceable(kept)
         remove_leftovers(kept)
         remove_leftovers(kept.parent, kept.name)
@@ -102,17 +125,25 @@ def main(argv: Sequence[str]) -> None:
     ids = cluster_margin.select_batch(
         margins,
         clustering.cluster_ids,
-        batch_size=batch_size,
+        batch_size=FLAGS.batch_size,
         margin_batch_size=margin_batch_size,
         unlabeled=unlabeled,
-        seed=_SEED.value,
+        seed=FLAGS.seed,
     )
     seconds = {
         "clustering": clustered - began,
         "selection": time.monotonic() - clustered,
     }
     batch_files.write_batch(output, ids, margins, clustering.cluster_ids)
-    settings = _settings(margin_batch_size)
+    settings = {
+        "embeddings": FLAGS.embeddings,
+        "margins": FLAGS.margins,
+        "labeled": FLAGS.labeled or "none",
+        "batch size": FLAGS.batch_size,
+        "margin batch size": margin_batch_size,
+        "metric": FLAGS.metric,
+        "seed": FLAGS.seed,
+    }
     picked = select_report.Round(
         ids, margins, unlabeled, clustering, settings, seconds
     )
@@ -120,53 +151,70 @@ def main(argv: Sequence[str]) -> None:
     logging.info("wrote %s and %s", output, page)
 
 
-def _required(flag: flags.FlagHolder) -> Any:
-    if flag.value is None or flag.value == "":
-        raise InputError("is required", where=f"--{flag.name}")
-    return flag.value
+def _read_round(num_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads (margins of the pool, ids that may be picked)."""
+    margins = batch_files.read_margins(FLAGS.margins)
+    if len(margins) != num_examples:
+        raise InputError(
+            "not one margin for each embedding",
+            where="--margins",
+            got=len(margins),
+            expected=str(num_examples),
+        )
+    labeled = batch_files.read_ids(FLAGS.labeled)
+    unlabeled = labeled_to_unlabeled(labeled, num_examples)
+    return margins, unlabeled_ids(unlabeled, num_examples, FLAGS.batch_size)
 
 
-def _margin_batch_size(batch_size: int, num_unlabeled: int) -> int:
-    if _MARGIN_BATCH_SIZE.value is not None:
-        return _MARGIN_BATCH_SIZE.value
-    chosen = cluster_margin.default_margin_batch_size(batch_size, num_unlabeled)
-    logging.info("--margin_batch_size=%d (default)", chosen)
-    return chosen
+def _margin_batch_size(num_unlabeled: int) -> int:
+    size = FLAGS.margin_batch_size
+    if size is None:
+        size = cluster_margin.default_margin_batch_size(
+            FLAGS.batch_size, num_unlabeled
+        )
+        logging.info("--margin_batch_size=%d (default)", size)
+    cluster_margin.check_margin_batch_size(
+        size, FLAGS.batch_size, num_unlabeled
+    )
+    return size
 
 
 def _clustering(embeddings: Embeddings) -> Clustering:
     """Loads the clusters, or makes and keeps them."""
-    folder = _CLUSTERING.value
+    folder, threshold = FLAGS.clustering, FLAGS.distance_threshold
     if folder and clustering_store.is_clustering(folder):
-        found = clustering_store.load_clustering(folder)
-        found.check_pool(embeddings)
+        found = load_clustering(folder)
         _refuse_other_settings(found)
         logging.info("clusters reused from %s", folder)
-        asked = _DISTANCE_THRESHOLD.value
-        if asked is None or asked == found.distance_threshold:
+        if threshold is None or threshold == found.distance_threshold:
+            found.check_pool(embeddings)
             return found
-        logging.info("cut at the smaller threshold %g", asked)
-        return found.cut(asked, embeddings)
-    size = _TARGET_CLUSTER_SIZE.value
-    if size is None and _DISTANCE_THRESHOLD.value is None:
+        logging.info("cut at the smaller threshold %g", threshold)
+        return found.cut(threshold, embeddings)
+    size = FLAGS.target_cluster_size
+    if size is None and threshold is None:
         size = float(min(10, embeddings.shape[0]))
         logging.info("--target_cluster_size=%g (default)", size)
-    made = build_clustering.cluster_embeddings(
-        embeddings,
-        distance_threshold=_DISTANCE_THRESHOLD.value,
+    asked = _asked_exact()
+    options = ClusteringOptions(
+        distance_threshold=threshold,
         target_cluster_size=size,
-        metric=_METRIC.value,
-        num_neighbors=16
-        if _NUM_NEIGHBORS.value is None
-        else _NUM_NEIGHBORS.value,
-        exact={"true": True, "false": False}.get(_EXACT.value, "auto"),
-        seed=_SEED.value,
-        cache=folder or None,
-        verbose=True,
+        metric=FLAGS.metric,
+        num_neighbors=FLAGS.num_neighbors or ClusteringOptions.num_neighbors,
+        exact="auto" if asked is None else asked,
+        seed=FLAGS.seed,
+    )
+    made = build_clustering.cluster_pool(
+        embeddings, options, cache=folder or None, verbose=True
     )
     if folder:
         made.save(folder)
     return made
+
+
+def _asked_exact() -> bool | None:
+    """The index that --exact asks for; None: either."""
+    return {"auto": None, "true": True, "false": False}[FLAGS.exact]
 
 
 def _refuse_other_settings(found: Clustering) -> None:
@@ -174,23 +222,26 @@ def _refuse_other_settings(found: Clustering) -> None:
 
     Flags that were not given ask for nothing.
     """
-    kept = {**found.info, "metric": found.metric}
-    for what, flag, key in (
-        ("metric", _METRIC, "metric"),
-        ("mean cluster size", _TARGET_CLUSTER_SIZE, "target"),
-        ("number of neighbors", _NUM_NEIGHBORS, "num_neighbors"),
-        ("kind of index (exact)", _EXACT, "exact"),
+    info = found.info
+    for what, asked, had in (
+        ("metric", FLAGS.metric, found.metric),
+        ("mean cluster size", FLAGS.target_cluster_size, info.get("target")),
+        (
+            "number of neighbors",
+            FLAGS.num_neighbors,
+            info.get("num_neighbors"),
+        ),
+        ("kind of index (exact)", _asked_exact(), info.get("exact")),
     ):
-        asked, had = _asked(flag), kept.get(key)
         if asked is not None and asked != had:
             raise InputError(
                 f"the kept clusters have another {what}",
                 where="--clustering",
-                got=had,
+                got="none" if had is None else had,
                 expected=str(asked),
                 remedy="Name another directory, or leave the flag out",
             )
-    asked = _DISTANCE_THRESHOLD.value
+    asked = FLAGS.distance_threshold
     if asked is not None and asked > found.distance_threshold:
         raise InputError(
             "the kept clusters end at a smaller distance threshold",
@@ -201,27 +252,9 @@ def _refuse_other_settings(found: Clustering) -> None:
         )
 
 
-def _asked(flag: flags.FlagHolder) -> Any:
-    """The value of a flag, None if it chooses nothing."""
-    choices = {"auto": None, "true": True, "false": False}
-    return choices.get(flag.value, flag.value)
-
-
-def _settings(margin_batch_size: int) -> dict[str, Any]:
-    return {
-        "embeddings": _EMBEDDINGS.value,
-        "margins": _MARGINS.value,
-        "labeled": _LABELED.value or "none",
-        "batch_size": _BATCH_SIZE.value,
-        "margin_batch_size": margin_batch_size,
-        "metric": _METRIC.value,
-        "seed": _SEED.value,
-    }
-
-
 def run() -> None:
     """Entry point of the console script."""
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

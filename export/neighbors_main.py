@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, says where."""
     del argv
     check_flags(FLAGS, required=("embeddings", "clustering", "output_dir"))
-    from al_tf.clustering.store import load_clustering
+    from al_tf.clustering.result import load_clustering
     from al_tf.inputs.embeddings import open_embeddings
 
     clustering = load_clustering(FLAGS.clustering)

@@ -1,14 +1,14 @@
 """Average-linkage clustering of millions of points: certified moment-RAC.
 
 The average linkage of clusters A and B is the mean squared distance over all
-pairs (a in A, b in B). It needs no pair: with size, mean and variance,
+pairs (a in A, b in B). No pair has to be visited; with means and variances,
 
     d(A, B) = |mean_A - mean_B|^2 + variance_A + variance_B.            (1)
 
 Reciprocal agglomerative clustering (RAC; Sumengen et al. 2021) merges, round
-by round, *all* pairs that are each other's nearest cluster. What is left to
-find is the nearest cluster. Each cluster A keeps a short list of candidates
-and a radius R_A, with the invariant
+by round, *all* pairs that are each other's nearest cluster. What remains is to
+find the nearest cluster of each. Each cluster A keeps a short list of
+candidates and a radius R_A, with the invariant
 
     d(A, C) >= R_A for every live cluster C that is not on the list.    (2)
 
@@ -26,9 +26,9 @@ Why the result is exactly average linkage:
 * Retirement. If A's nearest cluster and R_A both lie above the threshold,
   nothing ever comes nearer (convexity again): A is finished.
 * RAC. Convexity makes average linkage reducible: two clusters that are each
-  other's nearest stay so whatever else merges, so the greedy algorithm merges
-  them too, at the same height (Bruynooghe 1977). Merging all such pairs at
-  once builds the greedy algorithm's tree.
+  other's nearest remain so whatever else merges. The greedy algorithm
+  therefore merges them too, at the same height (Bruynooghe 1977), and merging
+  all such pairs at once builds its tree.
 
 Without ties the tree is unique. Tied pairs are ordered by `pair_key`, so that
 the nearest pair of all always merges and every round makes progress; identical
@@ -42,15 +42,30 @@ Memory is O(n (d + k)); no pair distances are stored.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from al_tf.clustering.agglomeration import Agglomeration, Merges
-from al_tf.clustering.cluster_search import Effort, IndexFactory
+from al_tf.clustering.cluster_search import Effort, FirstAnswer, IndexFactory
 from al_tf.neighbors import row_kernels
-from al_tf.neighbors.protocol import Neighbors
+from al_tf.neighbors.protocol import Probe
 
 _COMPARED_ROWS = 65536
+
+
+class Linkage(NamedTuple):
+    """The result of `average_linkage`.
+
+    Attributes:
+        merges: those at or below the threshold, nearest first.
+        effort: what they cost.
+        probe: how well the first index, over single points, answered.
+    """
+
+    merges: Merges
+    effort: Effort
+    probe: Probe
 
 
 def average_linkage(
@@ -60,26 +75,23 @@ def average_linkage(
     num_clusters: int | None = None,
     num_neighbors: int = 16,
     make_index: IndexFactory | None = None,
-    first_answer: Neighbors | None = None,
-    on_first_answer: Callable[[Neighbors], None] | None = None,
+    first_answer: FirstAnswer | None = None,
+    on_first_answer: Callable[[FirstAnswer], None] | None = None,
     verbose: bool = False,
-) -> tuple[Merges, Effort]:
+) -> Linkage:
     """Clusters rows by average linkage of squared Euclidean distance.
 
     Args:
         rows: `[n, d]` float32 or float64; *overwritten* (it holds the means).
         distance_threshold: clusters farther apart are not merged.
-        num_clusters: lower the threshold to where so many clusters are left.
+        num_clusters: lower the threshold until this many clusters are left.
         num_neighbors: length k of the candidate lists.
         make_index: builds an approximate index from (rows, offsets, k); None:
             all queries are exact.
-        first_answer: the neighbors of all distinct rows, where an earlier
-            run has kept them.
-        on_first_answer: called with them otherwise, to keep them.
+        first_answer: the neighbors of all distinct rows, if an earlier run
+            kept them.
+        on_first_answer: otherwise called with them, to keep them.
         verbose: print progress.
-
-    Returns:
-        The merges at or below the threshold, and the effort.
     """
     n = len(rows)
     distinct, copies, originals = duplicate_rows(rows)
@@ -94,16 +106,16 @@ def average_linkage(
         make_index=make_index,
         verbose=verbose,
     )
-    run.record(originals, copies, np.zeros(len(copies)))
+    run.record(Merges(originals, copies, np.zeros(len(copies))))
     merges_wanted = None if num_clusters is None else n - num_clusters
     if first_answer is not None:
-        run.take_answer(np.arange(len(distinct)), first_answer)
+        run.take_answer(np.arange(len(distinct)), first_answer.neighbors)
     elif len(distinct) > 1:
         if on_first_answer is None:
-            first_answer = run.first_answer(distance_threshold)
+            first_answer = run.ask_all(distance_threshold)
         else:
             # What is kept must serve other thresholds too.
-            first_answer = run.first_answer(np.inf)
+            first_answer = run.ask_all(np.inf)
             on_first_answer(first_answer)
     while True:
         run.tighten(merges_wanted)
@@ -113,7 +125,8 @@ def average_linkage(
         run.certify(only_wanted=False)
         if not run.merge_round():
             break
-    return run.merges(), run.effort
+    probe = Probe() if first_answer is None else first_answer.probe
+    return Linkage(run.merges(), run.effort, probe)
 
 
 def duplicate_rows(
@@ -123,7 +136,8 @@ def duplicate_rows(
 
     Returns:
         (distinct, copies, originals): ids of the first row of each kind,
-        ascending; ids of the other rows; for each of those its first row.
+        ascending; ids of the other rows; for each of these, the id of the
+        first row of its kind.
     """
     n = len(rows)
     words = rows.view(np.uint32 if rows.dtype == np.float32 else np.uint64)
@@ -132,7 +146,7 @@ def duplicate_rows(
     starts = np.ones(n, bool)
     starts[1:] = hashes[order[1:]] != hashes[order[:-1]]
     head = order[np.maximum.accumulate(np.where(starts, np.arange(n), 0))]
-    # Rows that share a hash by accident are told apart here; they stay.
+    # Different rows that share a hash are told apart here; they stay.
     suspects = np.flatnonzero(~starts)
     copies, originals = order[suspects], head[suspects]
     same = np.empty(len(suspects), bool)

@@ -1,40 +1,37 @@
-"""From embeddings to clusters: checks, choice of index, cache, clustering."""
+"""From embeddings to clusters: checks, choice of index, clustering."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import time
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from absl import logging
 
 from al_tf.clustering import average_linkage as hac
 from al_tf.clustering import store as clustering_store
-from al_tf.clustering.result import Clustering, assemble, checksum
-from al_tf.inputs.embeddings import METRICS, open_embeddings, working_copy
-from al_tf.neighbors import scann_index
-from al_tf.neighbors.protocol import Neighbors
-from runkit import InputError, closest
-
-# Multiply-adds of one pass over all pairs that `exact="auto"` spends: a few
-# minutes on two cores. A constant and not a measured speed, so that the same
-# pool gets the same clusters on every machine.
-EXACT_WORK = 1e13
-# Below this, an approximate index costs more than it saves.
-_SMALL_POOL = 2000
+from al_tf.clustering.options import ClusteringOptions
+from al_tf.clustering.result import (
+    Clustering,
+    PoolKey,
+    cluster_moments,
+    component_ids,
+)
+from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
+from al_tf.inputs.preparation import working_copy
+from al_tf.neighbors.scann_index import ScannIndex
 
 
 def cluster_embeddings(
-    embeddings: Any,
+    embeddings: Source,
     *,
     distance_threshold: float | None = None,
     target_cluster_size: float | None = None,
     metric: str = "cosine",
     num_neighbors: int = 16,
-    exact: bool | str = "auto",
+    exact: bool | Literal["auto"] = "auto",
     seed: int = 0,
     cache: str | os.PathLike | None = None,
     verbose: bool = False,
@@ -46,15 +43,16 @@ def cluster_embeddings(
             folder or list of shards; see `al_tf.inputs.embeddings`.
         distance_threshold: clusters farther apart than this are not merged
             (average cosine distance in [0, 2], or squared distance).
-        target_cluster_size: instead of it, the mean size of the clusters.
+        target_cluster_size: mean size of the clusters, in place of a
+            threshold.
         metric: "cosine" or "sqeuclidean".
         num_neighbors: length of the candidate lists.
         exact: True: exact average linkage. False: neighbors by ScaNN.
-            "auto": exact where that costs minutes; the choice is logged.
-        seed: of the recall probe.
-        cache: a directory where the neighbors are kept, so that a run that
-            was stopped, or one with another threshold, does not search again;
-            the exact search then lists neighbors beyond the threshold too.
+            "auto": exact if that takes minutes at most; the choice is logged.
+        seed: random seed of the recall probe.
+        cache: a directory that keeps the neighbors, so that a run that was
+            stopped, or one with another threshold, does not search again. The
+            exact search then lists neighbors beyond the threshold too.
         verbose: print progress.
 
     Returns:
@@ -63,190 +61,132 @@ def cluster_embeddings(
     Raises:
         InputError: bad embeddings or arguments.
     """
-    rows = open_embeddings(embeddings)
-    n = rows.shape[0]
-    _check_arguments(
-        n, distance_threshold, target_cluster_size, metric, num_neighbors
+    options = ClusteringOptions(
+        distance_threshold=distance_threshold,
+        target_cluster_size=target_cluster_size,
+        metric=metric,
+        num_neighbors=num_neighbors,
+        exact=exact,
+        seed=seed,
     )
-    num_neighbors = int(num_neighbors)
-    if target_cluster_size is not None:
-        target_cluster_size = float(target_cluster_size)
+    return cluster_pool(
+        open_embeddings(embeddings), options, cache=cache, verbose=verbose
+    )
+
+
+def cluster_pool(
+    embeddings: Embeddings,
+    options: ClusteringOptions,
+    *,
+    cache: str | os.PathLike | None = None,
+    verbose: bool = False,
+) -> Clustering:
+    """Clusters opened embeddings; see `cluster_embeddings`.
+
+    The embeddings are read twice: into the working copy that is clustered,
+    and for the moments of the clusters.
+    """
+    n = embeddings.shape[0]
+    options.check(n)
     if cache is not None:
         clustering_store.check_replaceable(cache)
-    use_exact, reason = _choose_index(rows.shape, exact)
-    logging.info("neighbor index: %s", reason)
+    choice = options.choose_index(embeddings.shape)
+    logging.info("neighbor index: %s", choice.reason)
     began, cpu = time.monotonic(), time.process_time()
-    work = working_copy(rows, metric, np.float64 if use_exact else np.float32)
-    pool = {"shape": list(rows.shape), "checksum": checksum(rows)}
-    probe: dict[str, Any] = {"recall": 1.0}
-    store = _NeighborCache(cache, pool, metric, num_neighbors, use_exact, probe)
-    threshold = np.inf if distance_threshold is None else distance_threshold
-    merges, effort = hac.average_linkage(
+    work = working_copy(
+        embeddings, options.metric, np.float64 if choice.exact else np.float32
+    )
+    pool = PoolKey(shape=list(embeddings.shape), checksum=work.checksum)
+    store, first_answer = None, None
+    if cache is not None:
+        key = {
+            **pool,
+            "metric": options.metric,
+            "num_neighbors": int(options.num_neighbors),
+            "exact": choice.exact,
+        }
+        store = clustering_store.NeighborStore(cache, key)
+        first_answer = store.load()
+        if first_answer is not None:
+            logging.info("neighbors reused from %s", cache)
+    threshold = options.distance_threshold
+    found = hac.average_linkage(
         work.rows,
-        distance_threshold=threshold / work.unit,
-        num_clusters=None
-        if target_cluster_size is None
-        else max(1, round(n / target_cluster_size)),
-        num_neighbors=num_neighbors,
-        make_index=None if use_exact else _scann_factory(seed, probe),
-        first_answer=store.load(),
-        on_first_answer=None if cache is None else store.save,
+        distance_threshold=(
+            np.inf if threshold is None else threshold / work.unit
+        ),
+        num_clusters=options.num_clusters(n),
+        num_neighbors=int(options.num_neighbors),
+        make_index=None if choice.exact else scann_factory(options.seed),
+        first_answer=first_answer,
+        on_first_answer=None if store is None else store.save,
         verbose=verbose,
     )
-    distance = merges.distance * work.unit
-    if distance_threshold is None:
-        threshold = float(distance[-1]) if len(distance) else 0.0
+    distance = found.merges.distance * work.unit
+    if threshold is None:
+        threshold = distance[-1] if len(distance) else 0.0
+    size = options.target_cluster_size
     info = {
-        "index": reason,
-        "target": target_cluster_size,
-        "exact": use_exact,
-        "num_neighbors": num_neighbors,
-        "queries_per_point": effort.queries / n,
-        **dataclasses.asdict(effort),
-        **probe,
+        "index": choice.reason,
+        "target": None if size is None else float(size),
+        "exact": choice.exact,
+        "num_neighbors": int(options.num_neighbors),
+        "queries_per_point": found.effort.queries / n,
+        **dataclasses.asdict(found.effort),
+        **found.probe.facts(),
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time() - cpu,
     }
-    # The moments are read from the embeddings again, in blocks.
+    origin = work.center
+    # Its memory is free before the embeddings are read again.
     del work
-    pairs = np.stack([merges.first, merges.second], 1)
-    made = assemble(rows, pairs, distance, float(threshold), metric, pool, info)
+    merges = np.stack([found.merges.first, found.merges.second], 1)
+    ids = component_ids(n, merges)
+    centers, variances = cluster_moments(
+        embeddings.blocks(), ids, options.metric, origin
+    )
     logging.info(
         "%d examples in %d clusters at threshold %g: %d rounds, %.2f "
-        "neighbor queries a point, recall %.4f, %.1f s",
+        "neighbor queries per point, recall %.4f, %.1f s",
         n,
-        made.num_clusters,
+        len(variances),
         threshold,
-        effort.rounds,
+        found.effort.rounds,
         info["queries_per_point"],
-        probe["recall"],
+        found.probe.recall,
         info["seconds"],
     )
-    return made
+    return Clustering(
+        cluster_ids=ids,
+        distance_threshold=float(threshold),
+        merge_distances=distance,
+        merges=merges,
+        metric=options.metric,
+        centers=centers,
+        variances=variances,
+        origin=origin,
+        pool=pool,
+        info=info,
+    )
 
 
-def _check_arguments(
-    n: int,
-    distance_threshold: float | None,
-    target_cluster_size: float | None,
-    metric: str,
-    num_neighbors: int,
-) -> None:
-    if metric not in METRICS:
-        raise InputError(
-            "unknown metric",
-            where="metric",
-            got=metric,
-            remedy=closest(metric, METRICS),
-        )
-    if n == 0:
-        raise InputError("an empty pool has no clusters", where="embeddings")
-    if (distance_threshold is None) == (target_cluster_size is None):
-        raise InputError(
-            "give exactly one of distance_threshold and target_cluster_size",
-            where="cluster_embeddings",
-        )
-    if num_neighbors < 1:
-        raise InputError(
-            "must be at least 1", where="num_neighbors", got=num_neighbors
-        )
-    if distance_threshold is not None and not distance_threshold >= 0:
-        raise InputError(
-            "must not be negative",
-            where="distance_threshold",
-            got=distance_threshold,
-        )
-    if target_cluster_size is not None and not 1 <= target_cluster_size <= n:
-        raise InputError(
-            "impossible mean cluster size",
-            where="target_cluster_size",
-            got=target_cluster_size,
-            expected=f"1 to {n}, the number of examples",
-        )
+def scann_factory(seed: int) -> hac.IndexFactory:
+    """Builds ScaNN indices that search enough leaves for a good recall.
 
+    Args:
+        seed: random seed of the recall probe.
+    """
 
-def _choose_index(
-    shape: tuple[int, int], exact: bool | str
-) -> tuple[bool, str]:
-    """Returns (exact?, the reason in words)."""
-    n, d = shape
-    work = float(n) * n * d
-    cost = f"{work:.1e} multiply-adds a pass over all pairs"
-    if exact is True:
-        return True, f"exact, as asked ({cost})"
-    if exact is False:
-        if n < _SMALL_POOL:
-            return True, f"exact: {n} examples are too few for ScaNN"
-        return False, f"ScaNN, as asked ({cost} were exact)"
-    if exact != "auto":
-        raise InputError(
-            "unknown choice",
-            where="exact",
-            got=exact,
-            expected="auto, True, False",
-        )
-    if work <= EXACT_WORK or n < _SMALL_POOL:
-        return True, f"exact: {cost} take minutes at most"
-    if not scann_index.is_available():
-        return True, f"exact, though {cost} take long: ScaNN is not installed"
-    return False, f"ScaNN: {cost} are more than {EXACT_WORK:.0e}"
-
-
-def _scann_factory(seed: int, probe: dict[str, Any]) -> hac.IndexFactory:
-    def make(rows, offsets, k):
-        index = scann_index.ScannIndex(rows, offsets, k=k, seed=seed)
-        reached = index.tune(k)
+    def make(rows: np.ndarray, offsets: np.ndarray, k: int) -> ScannIndex:
+        index = ScannIndex(rows, offsets, k=k, seed=seed)
+        index.tune(k)
         logging.info(
             "ScaNN: %d of %d leaves searched, recall@%d %.4f on a sample",
-            index.leaves_to_search,
-            index.num_leaves,
+            index.probe.leaves_to_search,
+            index.probe.num_leaves,
             k,
-            reached,
+            index.probe.recall,
         )
-        # The first index, over single points, is the one that is reported.
-        if "leaves_to_search" not in probe:
-            probe["recall"] = reached
-            probe["leaves_to_search"] = index.leaves_to_search
-            probe["num_leaves"] = index.num_leaves
         return index
 
     return make
-
-
-class _NeighborCache:
-    """The neighbors of the points, kept in a directory if there is one."""
-
-    def __init__(
-        self,
-        folder: str | os.PathLike | None,
-        pool: dict[str, Any],
-        metric: str,
-        num_neighbors: int,
-        exact: bool,
-        probe: dict[str, Any],
-    ):
-        self._path = None if folder is None else pathlib.Path(folder)
-        self._key = {
-            **pool,
-            "metric": metric,
-            "num_neighbors": num_neighbors,
-            "exact": exact,
-        }
-        self._probe = probe
-
-    def load(self) -> Neighbors | None:
-        if self._path is None:
-            return None
-        found = clustering_store.load_neighbors(self._path, self._key)
-        if found is None:
-            return None
-        answer, probe = found
-        self._probe.update(probe)
-        logging.info("neighbors reused from %s", self._path)
-        return answer
-
-    def save(self, answer: Neighbors) -> None:
-        if self._path is not None:
-            clustering_store.save_neighbors(
-                self._path, self._key, answer, self._probe
-            )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from al_tf.neighbors import row_kernels
-from al_tf.neighbors.contraction import spread_sample
 from al_tf.neighbors.exact_index import ExactIndex
-from al_tf.neighbors.protocol import NeighborIndex, Neighbors
+from al_tf.neighbors.protocol import NeighborIndex, Neighbors, Probe
 
 # Builds an approximate index from (rows, offsets, k).
 IndexFactory = Callable[[np.ndarray, np.ndarray, int], NeighborIndex]
@@ -20,10 +19,21 @@ Search = Callable[[np.ndarray], Neighbors]
 # Queries of one search: this bounds its memory and paces the progress.
 QUERY_BLOCK = 65536
 # Multiply-adds for which an exact answer is preferred to an approximate one.
-_CHEAP_WORK = 2e10
-_ORDERED_ROWS = 4096
-# An index is old when fewer of its rows are still clusters of their own.
-_OLD_SHARE = 0.7
+CHEAP_WORK = 2e10
+# An index is old when less than this share of its rows are clusters still.
+OLD_SHARE = 0.7
+
+
+class FirstAnswer(NamedTuple):
+    """What the first search of a clustering, among single points, found.
+
+    Attributes:
+        neighbors: of all distinct points.
+        probe: how well the index that answered does so.
+    """
+
+    neighbors: Neighbors
+    probe: Probe
 
 
 @dataclasses.dataclass
@@ -62,34 +72,12 @@ def exact_search(
     return search
 
 
-def locality_order(rows: np.ndarray) -> np.ndarray:
-    """An order in which near rows follow each other.
-
-    Queries that visit the same leaves of a tree one after another find them
-    in the cache. Rows are grouped by the nearest of sqrt(n) pivots.
-
-    Args:
-        rows: `[n, d]` float32.
-
-    Returns:
-        `[n]` int64, a permutation.
-    """
-    n = len(rows)
-    pivots = spread_sample(rows, max(1, int(np.sqrt(n))))
-    doubled, bias = -2 * pivots.T, np.einsum("pd,pd->p", pivots, pivots)
-    nearest = np.empty(n, np.int32)
-    for start in range(0, n, _ORDERED_ROWS):
-        block = slice(start, start + _ORDERED_ROWS)
-        nearest[block] = (rows[block] @ doubled + bias).argmin(1)
-    return np.argsort(nearest, kind="stable")
-
-
 class ClusterSearch:
     """An approximate index over the clusters of some earlier round, if any.
 
     Args:
         make_index: builds it; None: every search is exact.
-        k: neighbors a query.
+        k: neighbors per query.
         effort: where builds are counted.
     """
 
@@ -105,8 +93,8 @@ class ClusterSearch:
         variances: np.ndarray,
         threshold: float,
         report: Callable[[int], None],
-    ) -> Neighbors:
-        """The neighbors of all points at the beginning.
+    ) -> FirstAnswer:
+        """Finds the neighbors of all points at the beginning.
 
         Args:
             means: `[n, d]` float32.
@@ -114,38 +102,32 @@ class ClusterSearch:
             threshold: neighbors farther away need not be listed.
             report: called with the number of points answered.
         """
+        index: NeighborIndex
         if self._make_index is None:
             index = ExactIndex(means, variances)
-            return index.search_all(self._k, threshold - variances, report)
-        self.build(means, variances)
-        search = self.indexed(means)
-        ids = np.empty((len(means), self._k), np.int32)
-        bound = np.empty(len(means))
-        order = locality_order(means).astype(np.int32)
-        for start in range(0, len(order), QUERY_BLOCK):
-            block = order[start : start + QUERY_BLOCK]
-            answer = search(block)
-            ids[block], bound[block] = answer.ids, answer.bound
-            report(start + len(block))
-        return Neighbors(row_kernels.mutual_lists(ids, 2 * self._k), bound)
+        else:
+            index = self.build(means, variances)
+        neighbors = index.search_all(self._k, threshold - variances, report)
+        return FirstAnswer(neighbors, index.probe)
 
-    def build(self, means: np.ndarray, variances: np.ndarray) -> None:
+    def build(self, means: np.ndarray, variances: np.ndarray) -> NeighborIndex:
         """Builds the index anew over the present clusters."""
         assert self._make_index is not None
         self._index = None  # Its memory is needed.
         self._index = self._make_index(means, variances, self._k)
         self._members = np.arange(len(means), dtype=np.int32)
         self._effort.index_builds += 1
+        return self._index
 
     def indexed(self, means: np.ndarray) -> Search:
-        """Searches the index; `means` are the present clusters'."""
+        """Searches the index; `means` are those of the present clusters."""
 
         def search(rows: np.ndarray) -> Neighbors:
             assert self._index is not None
-            # A query must not find itself; in an old index it may be several
+            # A query must not find itself. In an old index it may be several
             # rows, which are told apart after the search.
-            fresh = len(self._members) == len(means)
-            exclude = rows if fresh else np.full(len(rows), -1)
+            is_fresh = len(self._members) == len(means)
+            exclude = rows if is_fresh else np.full(len(rows), -1)
             found = self._index.search(means[rows], self._k, exclude)
             ids = np.where(found.ids >= 0, self._members[found.ids], -1)
             return Neighbors(ids.astype(np.int32), found.bound)
@@ -162,19 +144,19 @@ class ClusterSearch:
     def is_old(self, num_open: int) -> bool:
         """Whether it is missing or describes too early a round."""
         return self._index is None or (
-            num_open < _OLD_SHARE * len(self._members)
+            num_open < OLD_SHARE * len(self._members)
         )
 
     def prefers_index(
         self, num_queries: int, means: np.ndarray, num_open: int
     ) -> bool:
-        """Whether the index, built anew if it is old, should answer.
+        """Whether the index, rebuilt if it is old, should answer.
 
-        A fraction of a second buys an exact answer. Beyond, a tree of
+        A fraction of a second buys an exact answer. Beyond that, a tree of
         2 sqrt(n) leaves costs about as much to build as 16 sqrt(n) queries
         that read everything, and a query to a standing tree far less.
         """
         n, d = means.shape
-        if self._make_index is None or float(num_queries) * n * d < _CHEAP_WORK:
+        if self._make_index is None or float(num_queries) * n * d < CHEAP_WORK:
             return False
         return not self.is_old(num_open) or num_queries > 16 * np.sqrt(n)

@@ -1,18 +1,54 @@
 """The inner loops of `al_tf.clustering.average_linkage`, compiled by numba.
 
-Shapes: n clusters, d dimensions, k candidates per cluster. A cluster is a row
-number; `parent[row]` is the row that it was merged into, itself while alive.
-No kernel uses atomics or random numbers, so the number of threads never
+A cluster is a row number of `Clusters`. Kernels change its arrays in place. No
+kernel uses atomics or random numbers, so the number of threads never
 changes a result.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
+from runkit import hashing
+
+_finalize = numba.njit(cache=True)(hashing.finalize)
+
 # Sums may be reordered for SIMD; infinities and signs keep their meaning.
 _REORDER = {"reassoc", "contract", "nsz"}
+
+
+class Clusters(NamedTuple):
+    """The state of n clusters in d dimensions with k candidates each.
+
+    Attributes:
+        mean: `[n, d]` float32 or float64.
+        variance: `[n]` float64 mean squared distance to the mean.
+        size: `[n]` float64 number of points.
+        origin: `[n]` int64 smallest id of a point in the cluster.
+        height: `[n]` float64 linkage of the last merge, 0 for a point.
+        lists: `[n, k]` int32 candidates for the nearest cluster, -1 where
+            there are fewer. May name absorbed rows; see `parent`.
+        radius: `[n]` float64; no cluster off the list is nearer.
+        nearest: `[n]` int32 nearest candidate, or -1.
+        distance: `[n]` float64 linkage to it, infinite if there is none.
+        parent: `[n]` int32 row that absorbed this one; itself while alive.
+        is_open: `[n]` bool; neither absorbed nor retired.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    size: np.ndarray
+    origin: np.ndarray
+    height: np.ndarray
+    lists: np.ndarray
+    radius: np.ndarray
+    nearest: np.ndarray
+    distance: np.ndarray
+    parent: np.ndarray
+    is_open: np.ndarray
 
 
 @numba.njit(fastmath=_REORDER, cache=True)
@@ -35,9 +71,7 @@ def pair_key(a, b):
     """
     low, high = min(a, b), max(a, b)
     x = (np.uint64(low) << np.uint64(32)) | np.uint64(high)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return _finalize(x)
 
 
 @numba.njit(cache=True)
@@ -74,14 +108,13 @@ def _insert(ids, distances, count, capacity, new_id, new_distance):
 
 
 @numba.njit(cache=True)
-def _keep_nearest(
-    row, pool, mean, variance, parent, lists, radius, nearest, distance
-):
+def _keep_nearest(row, pool, clusters):
     """Makes the nearest clusters of `pool` the candidate list of `row`.
 
     Candidates that do not fit lower the radius: they are off the list now.
     """
-    k = lists.shape[1]
+    mean, variance, parent = clusters.mean, clusters.variance, clusters.parent
+    k = clusters.lists.shape[1]
     for t in range(pool.size):
         if pool[t] >= 0:
             pool[t] = parent[pool[t]]
@@ -100,51 +133,40 @@ def _keep_nearest(
         if best < 0 or _is_nearer(d, key, best_distance, best_key):
             best, best_distance, best_key = other, d, key
         count, dropped = _insert(ids, distances, count, k, other, d)
-        radius[row] = min(radius[row], dropped)
+        clusters.radius[row] = min(clusters.radius[row], dropped)
     for t in range(k):
-        lists[row, t] = ids[t] if t < count else -1
-    nearest[row], distance[row] = best, best_distance
+        clusters.lists[row, t] = ids[t] if t < count else -1
+    clusters.nearest[row], clusters.distance[row] = best, best_distance
 
 
 @numba.njit(parallel=True, cache=True)
-def refresh_nearest(
-    rows, mean, variance, parent, lists, radius, nearest, distance
-):
+def refresh_nearest(rows, clusters):
     """Recomputes the nearest candidate of `rows` after others merged."""
     for i in numba.prange(rows.size):
-        row = rows[i]
-        pool = lists[row].copy()
-        _keep_nearest(
-            row, pool, mean, variance, parent, lists, radius, nearest, distance
-        )
+        _keep_nearest(rows[i], clusters.lists[rows[i]].copy(), clusters)
 
 
 @numba.njit(parallel=True, cache=True)
-def unite_lists(
-    rows, other_lists, mean, variance, parent, lists, radius, nearest, distance
-):
+def unite_lists(rows, other_lists, clusters):
     """Unites the list of rows[i] with other_lists[i], keeping the nearest."""
-    k = lists.shape[1]
+    k = clusters.lists.shape[1]
     for i in numba.prange(rows.size):
-        row = rows[i]
         pool = np.empty(k + other_lists.shape[1], np.int32)
-        pool[:k] = lists[row]
+        pool[:k] = clusters.lists[rows[i]]
         pool[k:] = other_lists[i]
-        _keep_nearest(
-            row, pool, mean, variance, parent, lists, radius, nearest, distance
-        )
+        _keep_nearest(rows[i], pool, clusters)
 
 
 @numba.njit(cache=True)
 def mutual_pairs(ready, nearest, distance, threshold):
     """Pairs that are each other's nearest cluster, within the threshold.
 
-    A cluster also hears of those that call *it* nearest: with ties, or by an
-    approximate search, they can be missing on its own list. So the nearest
-    pair of all always merges and no round is without progress.
+    A cluster also considers those that call *it* nearest: with ties, or after
+    an approximate search, they may be missing from its own list. So the
+    nearest pair of all always merges, and every round makes progress.
 
     Args:
-        ready: `[n]` clusters whose nearest is certified; only they merge.
+        ready: `[n]` bool; the nearest cluster is certified. Only these merge.
         nearest: `[n]` nearest cluster, or -1.
         distance: `[n]` linkage to it.
         threshold: larger distances do not merge.
@@ -185,8 +207,12 @@ def mutual_pairs(ready, nearest, distance, threshold):
 
 
 @numba.njit(parallel=True, cache=True)
-def merge_moments(kept, absorbed, mean, variance, size, radius, parent):
+def merge_moments(kept, absorbed, clusters):
     """Moments, sizes and radii of the unions; `absorbed` rows die."""
+    # Taken out of the tuple here: numba loses writes to `clusters.parent[b]`
+    # inside a parallel loop.
+    mean, variance = clusters.mean, clusters.variance
+    size, radius, parent = clusters.size, clusters.radius, clusters.parent
     for i in numba.prange(kept.size):
         a, b = kept[i], absorbed[i]
         total = size[a] + size[b]
@@ -210,24 +236,23 @@ def flatten_parents(parent):
 
 
 @numba.njit(parallel=True, cache=True)
-def scan_all(rows, alive, mean, variance, ids, last):
+def scan_all(rows, clusters, ids, last):
     """Exact nearest clusters by reading every cluster, for hopeless ties.
 
     Args:
         rows: `[q]` clusters to serve.
-        alive: `[n]` clusters that may be found.
-        mean: `[n, d]`.
-        variance: `[n]`.
+        clusters: only open ones are found.
         ids: `[q, k]` int32 result, -1 where there are fewer.
         last: `[q]` float64 result: lower bound of every linkage not listed.
     """
     k = ids.shape[1]
+    mean, variance, is_open = clusters.mean, clusters.variance, clusters.is_open
     for i in numba.prange(rows.size):
         found = np.empty(k, np.int32)
         distances = np.empty(k, np.float64)
         count, bound = 0, np.inf
-        for other in range(alive.size):
-            if alive[other] and other != rows[i]:
+        for other in range(is_open.size):
+            if is_open[other] and other != rows[i]:
                 d = linkage(mean, variance, rows[i], other)
                 count, dropped = _insert(found, distances, count, k, other, d)
                 bound = min(bound, dropped)

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zlib
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypedDict
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
-from al_tf.inputs.embeddings import Embeddings, normalized, open_embeddings
+from al_tf.clustering import store
+from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
+from al_tf.inputs.preparation import block_checksum, normalized
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
 
 # Squares of larger numbers come near the end of float32.
 _LARGEST_QUERY = 1e15
+
+# A value of `Clustering.info`.
+Fact = str | int | float | bool | None
+# Consecutive rows of a pool, each block with the id of its first example.
+Blocks = Iterable[tuple[int, np.ndarray]]
+
+
+class PoolKey(TypedDict):
+    """What tells one pool of embeddings from another.
+
+    Attributes:
+        shape: [n, d].
+        checksum: CRC-32 of all rows.
+    """
+
+    shape: list[int]
+    checksum: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +48,14 @@ class Clustering:
             0, 1, ... in the order of their smallest example ids.
         distance_threshold: largest average linkage within a cluster.
         merge_distances: `[m]` float64, ascending; average linkage of the
-            merges, n - m clusters are left.
+            merges. n - m clusters are left.
         merges: `[m, 2]` int64; an example of either cluster of each merge.
         metric: "cosine" or "sqeuclidean".
         centers: `[clusters, d]` float64 mean of each cluster's (for cosine:
             scaled) rows, less `origin`.
         variances: `[clusters]` float64 mean squared distance to the mean.
         origin: `[d]` float64 mean of all (scaled) rows.
-        pool: {"shape": [n, d], "checksum": int} of the clustered embeddings.
+        pool: the embeddings that were clustered.
         info: how it was made: index and why, recall, rounds, queries, seconds.
     """
 
@@ -46,20 +67,21 @@ class Clustering:
     centers: np.ndarray
     variances: np.ndarray
     origin: np.ndarray
-    pool: dict[str, Any]
-    info: dict[str, Any]
+    pool: PoolKey
+    info: dict[str, Fact]
 
     @property
     def num_clusters(self) -> int:
         """Number of clusters."""
         return len(self.variances)
 
-    def cut(self, distance_threshold: float, embeddings: Any) -> Clustering:
+    def cut(self, distance_threshold: float, embeddings: Source) -> Clustering:
         """Cuts the same tree at a smaller threshold, without clustering.
 
         Args:
             distance_threshold: at most the present one.
-            embeddings: those of the pool, for the clusters' new moments.
+            embeddings: those of the pool, for the clusters' new moments; read
+                once.
 
         Raises:
             InputError: the threshold is larger than the present one, or the
@@ -73,21 +95,36 @@ class Clustering:
                 expected=f"0 to {self.distance_threshold:g}",
                 remedy="Cluster again for a larger threshold",
             )
-        rows = open_embeddings(embeddings)
-        self.check_pool(rows)
         keep = self.merge_distances <= distance_threshold
-        return assemble(
-            rows,
-            self.merges[keep],
-            self.merge_distances[keep],
-            float(distance_threshold),
-            self.metric,
-            self.pool,
-            self.info,
+        merges = self.merges[keep]
+        ids = component_ids(len(self.cluster_ids), merges)
+        blocks = self._checked_blocks(open_embeddings(embeddings))
+        centers, variances = cluster_moments(
+            blocks, ids, self.metric, self.origin
+        )
+        return dataclasses.replace(
+            self,
+            cluster_ids=ids,
+            distance_threshold=float(distance_threshold),
+            merge_distances=self.merge_distances[keep],
+            merges=merges,
+            centers=centers,
+            variances=variances,
         )
 
     def check_pool(self, embeddings: Embeddings) -> None:
-        """Refuses embeddings that are not those that were clustered."""
+        """Refuses embeddings that are not those that were clustered.
+
+        Raises:
+            InputError: the shapes or the checksums differ.
+        """
+        for _ in self._checked_blocks(embeddings):
+            pass
+
+    def _checked_blocks(
+        self, embeddings: Embeddings
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields all blocks; then refuses those of another pool."""
         shape = list(embeddings.shape)
         if shape != self.pool["shape"]:
             raise InputError(
@@ -96,7 +133,10 @@ class Clustering:
                 got=self.pool["shape"],
                 expected=str(shape),
             )
-        found = checksum(embeddings)
+        found = 0
+        for first, block in embeddings.blocks():
+            found = block_checksum(block, found)
+            yield first, block
         if found != self.pool["checksum"]:
             raise InputError(
                 "the clustering is of another pool: the checksums differ",
@@ -106,7 +146,7 @@ class Clustering:
                 remedy="Delete the directory or name another",
             )
 
-    def assign(self, new_embeddings: Any) -> np.ndarray:
+    def assign(self, new_embeddings: Source) -> np.ndarray:
         """Finds clusters for examples that joined the pool later.
 
         A new example joins the cluster with the smallest average linkage to
@@ -117,13 +157,16 @@ class Clustering:
             new_embeddings: `[m, d]`, anything that `open_embeddings` takes.
 
         Returns:
-            `[m]` int64 cluster ids; new clusters are numbered on from
-            `num_clusters` in the order of the examples.
+            `[m]` int64 cluster ids; new clusters are numbered from
+            `num_clusters` on in the order of the examples.
+
+        Raises:
+            InputError: embeddings of another dimension, or bad ones.
         """
         new = open_embeddings(new_embeddings)
         if new.shape[1] != self.centers.shape[1]:
             raise InputError(
-                "another dimension than the clustering",
+                "not the dimension of the clustering",
                 where="new_embeddings",
                 got=new.shape[1],
                 expected=str(self.centers.shape[1]),
@@ -163,8 +206,8 @@ class Clustering:
         best = np.lexsort((found, linkage), axis=1)[:, :1]
         nearest = np.take_along_axis(found, best, 1)[:, 0].astype(np.int64)
         linkage = np.take_along_axis(linkage, best, 1)[:, 0]
-        # Where a cluster that was not listed might be the nearest within the
-        # threshold, float32 was too coarse.
+        # float32 was too coarse where a cluster that is not listed might be the
+        # nearest within the threshold.
         unsure = (linkage > bound) & (bound <= self.distance_threshold)
         for query in np.flatnonzero(unsure | huge):
             step = self.centers - rows[query]
@@ -174,10 +217,30 @@ class Clustering:
         return nearest, linkage
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes a directory, replacing an older clustering there."""
-        from al_tf.clustering import store as clustering_store
+        """Writes a directory, replacing an older clustering there.
 
-        clustering_store.save_clustering(self, path)
+        Raises:
+            InputError: the directory holds other files.
+        """
+        fields = dataclasses.asdict(self)
+        arrays = {name: fields.pop(name) for name in store.ARRAYS}
+        store.write_clustering(path, fields, arrays)
+
+
+def load_clustering(path: str | os.PathLike) -> Clustering:
+    """Opens what `Clustering.save` wrote.
+
+    Raises:
+        InputError: no clustering there, of another version, or damaged.
+    """
+    fields, arrays = store.read_clustering(path)
+    values: dict[str, Any] = {**fields, **arrays}
+    try:
+        return Clustering(**values)
+    except TypeError as error:
+        raise InputError(
+            f"is not a whole clustering ({error})", where=str(path)
+        ) from None
 
 
 def power_of_two_below(rows: np.ndarray) -> float:
@@ -186,49 +249,51 @@ def power_of_two_below(rows: np.ndarray) -> float:
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
 
 
-def checksum(embeddings: Embeddings) -> int:
-    """CRC-32 of all rows, in float32 or float64 as they are stored."""
-    value = 0
-    for _, block in embeddings.blocks():
-        value = zlib.crc32(np.ascontiguousarray(block).data, value)
-    return value
+def component_ids(n: int, merges: np.ndarray) -> np.ndarray:
+    """Cluster of each of n points after the merges.
+
+    Args:
+        n: number of points.
+        merges: `[m, 2]` int64 ids of points whose clusters are one.
+
+    Returns:
+        `[n]` int64, numbered 0, 1, ... by smallest member.
+    """
+    links = sparse.coo_array(
+        (np.ones(len(merges), np.int8), (merges[:, 0], merges[:, 1])), (n, n)
+    )
+    count, labels = csgraph.connected_components(links, directed=False)
+    # SciPy promises no order. The last write, of the smallest member, stays.
+    smallest = np.empty(count, np.int64)
+    smallest[labels[::-1]] = np.arange(n - 1, -1, -1)
+    number = np.empty(count, np.int64)
+    number[np.argsort(smallest)] = np.arange(count)
+    return number[labels]
 
 
-def assemble(
-    rows: Embeddings,
-    merges: np.ndarray,
-    distances: np.ndarray,
-    threshold: float,
-    metric: str,
-    pool: dict[str, Any],
-    info: dict[str, Any],
-) -> Clustering:
-    """Cuts the tree and computes the moments of the clusters."""
-    n, d = rows.shape
-    ids = row_kernels.components(n, merges[:, 0], merges[:, 1])
-    count = np.bincount(ids)
-    origin = np.zeros(d)
-    for first, block in rows.blocks():
-        origin += normalized(block, first, metric).sum(0) / n
-    total = np.zeros((len(count), d))
+def cluster_moments(
+    blocks: Blocks, cluster_ids: np.ndarray, metric: str, origin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes mean and variance of each cluster in one pass.
+
+    Args:
+        blocks: all rows of the pool.
+        cluster_ids: `[n]` int64, none without a member.
+        metric: "cosine" or "sqeuclidean".
+        origin: `[d]` float64, subtracted from the (normalized) rows; near
+            their mean, so that little is lost by cancellation.
+
+    Returns:
+        (centers `[clusters, d]`, variances `[clusters]`), both float64.
+    """
+    count = np.bincount(cluster_ids)
+    total = np.zeros((len(count), len(origin)))
     square = np.zeros(len(count))
-    for first, block in rows.blocks():
+    for first, block in blocks:
         part = normalized(block, first, metric) - origin
-        row_kernels.add_rows(
-            part, ids[first : first + len(part)], total, square
-        )
+        ids = cluster_ids[first : first + len(part)]
+        row_kernels.add_rows(part, ids, total, square)
     total /= count[:, None]
     # Rounding may leave a tiny negative number where all rows are equal.
     spread = square / count - np.einsum("cd,cd->c", total, total)
-    return Clustering(
-        cluster_ids=ids,
-        distance_threshold=threshold,
-        merge_distances=distances,
-        merges=merges,
-        metric=metric,
-        centers=total,
-        variances=np.maximum(spread, 0.0),
-        origin=origin,
-        pool=pool,
-        info=info,
-    )
+    return total, np.maximum(spread, 0.0)

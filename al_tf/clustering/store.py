@@ -1,7 +1,7 @@
-"""The files of a clustering: plain `.npy` arrays and one JSON each.
+"""The files of a clustering: plain `.npy` arrays and one JSON file each.
 
     DIR/clustering.json, cluster_ids.npy, ...   a `Clustering`
-    DIR/neighbors/neighbors.json, ids.npy, ...  what the search found
+    DIR/neighbors/neighbors.json, ids.npy, ...  the answer of the first search
 
 Each directory appears whole or not at all. The JSON names the format version
 and every array's shape, so that a damaged directory is refused.
@@ -9,7 +9,6 @@ and every array's shape, so that a damaged directory is refused.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import shutil
@@ -17,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from al_tf.clustering.result import Clustering
+from al_tf.clustering.cluster_search import FirstAnswer
 from al_tf.inputs.embeddings import open_npy
-from al_tf.neighbors.protocol import Neighbors
+from al_tf.neighbors.protocol import Neighbors, Probe
 from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.files import check_folder, write_npy
 
 FORMAT_VERSION = 1
-_ARRAYS = (
+# The arrays of a clustering; everything else about it is in the JSON.
+ARRAYS = (
     "cluster_ids",
     "merge_distances",
     "merges",
@@ -33,20 +33,25 @@ _ARRAYS = (
     "origin",
 )
 _NEIGHBORS = "neighbors"
-_OWN = {"clustering.json", _NEIGHBORS, *(f"{name}.npy" for name in _ARRAYS)}
+_OWN = {"clustering.json", _NEIGHBORS, *(f"{name}.npy" for name in ARRAYS)}
 _OWN_OF_NEIGHBORS = {"neighbors.json", "ids.npy", "bound.npy"}
+
+# Values of a JSON file by name.
+Fields = dict[str, Any]
+Arrays = dict[str, np.ndarray]
 
 
 def is_clustering(path: str | os.PathLike) -> bool:
-    """Whether a finished clustering lies in the directory."""
+    """Whether the directory holds a finished clustering."""
     return (pathlib.Path(path) / "clustering.json").exists()
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
-    """Refuses a place where a clustering would delete anything else.
+    """Refuses a place where writing a clustering would delete other files.
 
     Raises:
-        InputError: a file, a folder with other files, or no place at all.
+        InputError: a file, a directory with other files, or a path that
+            cannot be a directory.
     """
     path = pathlib.Path(path)
     check_folder(path, where="clustering")
@@ -67,12 +72,12 @@ def check_replaceable(path: str | os.PathLike) -> None:
             )
 
 
-def save_clustering(clustering: Clustering, path: str | os.PathLike) -> None:
-    """Writes the directory; neighbors kept there survive."""
+def write_clustering(
+    path: str | os.PathLike, fields: Fields, arrays: Arrays
+) -> None:
+    """Writes the directory; neighbors that are kept there survive."""
     path = pathlib.Path(path)
     check_replaceable(path)
-    fields = dataclasses.asdict(clustering)
-    arrays = {name: fields.pop(name) for name in _ARRAYS}
     with atomic_directory(path, replace=True) as folder:
         _write(folder, "clustering.json", fields, arrays)
         if (path / _NEIGHBORS).is_dir():
@@ -82,60 +87,54 @@ def save_clustering(clustering: Clustering, path: str | os.PathLike) -> None:
             )
 
 
-def load_clustering(path: str | os.PathLike) -> Clustering:
-    """Opens what `Clustering.save` wrote.
+def read_clustering(path: str | os.PathLike) -> tuple[Fields, Arrays]:
+    """Reads what `write_clustering` wrote.
 
     Raises:
         InputError: no clustering there, of another version, or damaged.
     """
-    path = pathlib.Path(path)
     if not is_clustering(path):
         raise InputError("holds no clustering", where=str(path))
-    fields, arrays = _read(path, "clustering.json")
-    values: dict[str, Any] = {**fields, **arrays}
-    try:
-        return Clustering(**values)
-    except TypeError as error:
-        raise InputError(
-            f"is not a whole clustering ({error})", where=str(path)
-        ) from None
+    return _read(pathlib.Path(path), "clustering.json")
 
 
-def save_neighbors(
-    path: pathlib.Path,
-    key: dict[str, Any],
-    answer: Neighbors,
-    probe: dict[str, Any],
-) -> None:
-    """Keeps the neighbors under the key of pool and settings."""
-    check_replaceable(path)
-    with atomic_directory(path / _NEIGHBORS, replace=True) as folder:
-        _write(
-            folder,
-            "neighbors.json",
-            {"key": key, "probe": probe},
-            {"ids": answer.ids, "bound": answer.bound},
-        )
+class NeighborStore:
+    """Keeps the answer of the first search with the clustering.
 
+    Args:
+        path: directory of the clustering.
+        key: what the answer depends on: pool and settings.
+    """
 
-def load_neighbors(
-    path: pathlib.Path, key: dict[str, Any]
-) -> tuple[Neighbors, dict[str, Any]] | None:
-    """Returns (neighbors, probe), or None if there are none for the key."""
-    folder = path / _NEIGHBORS
-    if not (folder / "neighbors.json").exists():
-        return None
-    fields, arrays = _read(folder, "neighbors.json")
-    if fields["key"] != key:
-        return None
-    return Neighbors(arrays["ids"], arrays["bound"]), fields["probe"]
+    def __init__(self, path: str | os.PathLike, key: Fields):
+        self._path, self._key = pathlib.Path(path), key
+
+    def save(self, answer: FirstAnswer) -> None:
+        """Writes the answer, replacing an older one."""
+        check_replaceable(self._path)
+        neighbors = answer.neighbors
+        with atomic_directory(self._path / _NEIGHBORS, replace=True) as folder:
+            _write(
+                folder,
+                "neighbors.json",
+                {"key": self._key, "probe": answer.probe.facts()},
+                {"ids": neighbors.ids, "bound": neighbors.bound},
+            )
+
+    def load(self) -> FirstAnswer | None:
+        """Reads the answer, or returns None if none is kept for the key."""
+        folder = self._path / _NEIGHBORS
+        if not (folder / "neighbors.json").exists():
+            return None
+        fields, arrays = _read(folder, "neighbors.json")
+        if fields["key"] != self._key:
+            return None
+        neighbors = Neighbors(arrays["ids"], arrays["bound"])
+        return FirstAnswer(neighbors, Probe(**fields["probe"]))
 
 
 def _write(
-    folder: pathlib.Path,
-    name: str,
-    fields: dict[str, Any],
-    arrays: dict[str, np.ndarray],
+    folder: pathlib.Path, name: str, fields: Fields, arrays: Arrays
 ) -> None:
     for key, array in arrays.items():
         write_npy(folder / f"{key}.npy", array)
@@ -146,9 +145,7 @@ def _write(
     )
 
 
-def _read(
-    folder: pathlib.Path, name: str
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
     fields = read_json(folder / name)
     version = fields.pop("format_version", None)
     if version != FORMAT_VERSION:

@@ -1,3 +1,10 @@
+from .checks import refuse_rows as refuse_rows
 from .embeddings import Embeddings as Embeddings
-from .embeddings import normalized as normalized
+from .embeddings import Source as Source
 from .embeddings import open_embeddings as open_embeddings
+from .preparation import METRICS as METRICS
+from .preparation import WorkingCopy as WorkingCopy
+from .preparation import block_checksum as block_checksum
+from .preparation import checksum as checksum
+from .preparation import normalized as normalized
+from .preparation import working_copy as working_copy

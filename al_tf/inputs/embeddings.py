@@ -1,9 +1,8 @@
-"""Embeddings of a pool: opened without copying, read in blocks, made ready.
+"""Embeddings of a pool: opened without copying, read in blocks.
 
 `open_embeddings` accepts an array, a memory-mapped `.npy` file, a folder or
-list of `.npy` or Parquet shards, or one Parquet file. Of `.npy` nothing is read
-before `working_copy`, which fills the one array that the clustering works on;
-Parquet is decoded when it is opened.
+list of `.npy` or Parquet shards, or one Parquet file. `.npy` files are not
+read until their blocks are asked for; Parquet is decoded when it is opened.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from runkit import InputError
 
-METRICS = ("cosine", "sqeuclidean")
+Part: TypeAlias = np.ndarray | str | os.PathLike
 _BLOCK_ROWS = 65536
 _FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
@@ -32,7 +31,7 @@ class Embeddings:
         names: where each part came from, for messages.
     """
 
-    parts: tuple[Any, ...]
+    parts: tuple[np.ndarray, ...]
     names: tuple[str, ...]
 
     @property
@@ -62,26 +61,15 @@ class Embeddings:
         return out
 
 
-@dataclasses.dataclass(frozen=True)
-class WorkingCopy:
-    """Rows whose squared Euclidean distance is the wanted one / unit.
-
-    Attributes:
-        rows: `[n, d]` float32 or float64, C-ordered, norm at most 1.
-        center: `[d]` float64 that was subtracted from the (normalized) rows.
-        unit: the distance that 1.0 between two rows stands for.
-    """
-
-    rows: np.ndarray
-    center: np.ndarray
-    unit: float
+# What `open_embeddings` opens.
+Source: TypeAlias = Embeddings | Part | Sequence[Part] | Sequence[list[float]]
 
 
-def open_embeddings(source: Any) -> Embeddings:
+def open_embeddings(source: Source) -> Embeddings:
     """Opens embeddings; all but Parquet without reading them.
 
     Args:
-        source: an array `[n, d]`; the path of an `.npy` or Parquet file or of
+        source: an array `[n, d]`; the path of an `.npy` or Parquet file, or of
             a folder of such shards (taken in the order of their names); or a
             list of any of these.
 
@@ -91,45 +79,33 @@ def open_embeddings(source: Any) -> Embeddings:
     """
     if isinstance(source, Embeddings):
         return source
-    if isinstance(source, (str, os.PathLike)):
-        items: Sequence[Any] = _shards(pathlib.Path(source))
-    elif isinstance(source, (list, tuple)) and not len(source):
-        raise InputError("an empty list", where="embeddings")
-    elif isinstance(source, (list, tuple)) and not _is_rows(source):
-        items = [
-            shard
-            for item in source
-            for shard in (
-                _shards(pathlib.Path(item))
-                if isinstance(item, (str, os.PathLike))
-                else [item]
-            )
-        ]
-    else:
-        items = [source]
-    names = tuple(
-        str(item) if isinstance(item, pathlib.Path) else f"embeddings[{i}]"
-        for i, item in enumerate(items)
-    )
-    parts = tuple(
-        _open_part(item, name) for item, name in zip(items, names, strict=True)
-    )
-    for part, name in zip(parts, names, strict=True):
-        if part.shape[1] != parts[0].shape[1]:
-            raise InputError(
-                "shards of different dimension",
-                where=name,
-                got=part.shape[1],
-                expected=str(parts[0].shape[1]),
-            )
-    return Embeddings(parts, names)
-
-
-def _is_rows(source: Sequence[Any]) -> bool:
-    return len(source) > 0 and np.ndim(source[0]) == 1
+    items: Sequence[Any] = [source]
+    if isinstance(source, (list, tuple)):
+        if not len(source):
+            raise InputError("an empty list", where="embeddings")
+        # A list of rows is one array; any other list is one of parts.
+        if np.ndim(source[0]) != 1:
+            items = source
+    parts: list[np.ndarray] = []
+    names: list[str] = []
+    for item in items:
+        is_path = isinstance(item, (str, os.PathLike))
+        for shard in _shards(pathlib.Path(item)) if is_path else [item]:
+            name = str(shard) if is_path else f"embeddings[{len(parts)}]"
+            parts.append(_open_part(shard, name))
+            names.append(name)
+            if parts[-1].shape[1] != parts[0].shape[1]:
+                raise InputError(
+                    "shards of different dimension",
+                    where=name,
+                    got=parts[-1].shape[1],
+                    expected=str(parts[0].shape[1]),
+                )
+    return Embeddings(tuple(parts), tuple(names))
 
 
 def _shards(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a folder of shards, or the file itself."""
     if not path.exists():
         raise InputError("no such file", where=str(path))
     if not path.is_dir():
@@ -148,11 +124,8 @@ def _shards(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _open_part(item: Any, name: str) -> np.ndarray:
     if isinstance(item, pathlib.Path):
-        item = (
-            _open_parquet(item)
-            if item.suffix == ".parquet"
-            else open_npy(item, name)
-        )
+        is_parquet = item.suffix == ".parquet"
+        item = _open_parquet(item) if is_parquet else open_npy(item, name)
     array = item if hasattr(item, "dtype") else np.asarray(item)
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(
@@ -207,12 +180,15 @@ def _open_parquet(path: pathlib.Path) -> np.ndarray:
         raise InputError(
             f"is not a Parquet file ({error})", where=str(path)
         ) from None
+    kinds = (
+        pa.types.is_list,
+        pa.types.is_fixed_size_list,
+        pa.types.is_large_list,
+    )
     lists = [
         field.name
         for field in table.schema
-        if pa.types.is_list(field.type)
-        or pa.types.is_fixed_size_list(field.type)
-        or pa.types.is_large_list(field.type)
+        if any(is_kind(field.type) for is_kind in kinds)
     ]
     name = "embedding" if "embedding" in lists else None
     if name is None and len(lists) == 1:
@@ -233,88 +209,10 @@ def _open_parquet(path: pathlib.Path) -> np.ndarray:
         raise InputError(
             "rows of different length", where=f"{path}: column {name}"
         )
-    if isinstance(column, pa.FixedSizeListArray):
-        return values.reshape(rows, -1)
-    lengths = np.diff(column.offsets.to_numpy())
-    if (lengths != lengths[0]).any():
-        raise InputError(
-            "rows of different length", where=f"{path}: column {name}"
-        )
+    if not isinstance(column, pa.FixedSizeListArray):
+        lengths = np.diff(column.offsets.to_numpy())
+        if (lengths != lengths[0]).any():
+            raise InputError(
+                "rows of different length", where=f"{path}: column {name}"
+            )
     return values.reshape(rows, -1)
-
-
-def working_copy(
-    embeddings: Embeddings, metric: str, dtype: type = np.float64
-) -> WorkingCopy:
-    """Reads, checks, scales and centers the rows into one new array.
-
-    Centring and scaling by a power of two change no distance; they keep the
-    float32 products of the neighbor search accurate for data far from the
-    origin or of extreme magnitude.
-
-    Args:
-        embeddings: `[n, d]`.
-        metric: "cosine" (1 - cosine similarity) or "sqeuclidean".
-        dtype: of the result.
-
-    Raises:
-        InputError: NaN or infinite values, or zero rows under cosine; the
-            example ids are named.
-    """
-    n, d = embeddings.shape
-    center = np.zeros(d)
-    for first, block in embeddings.blocks():
-        center += normalized(block, first, metric).sum(0)
-    center /= max(n, 1)
-    rows: np.ndarray = np.empty((n, d), dtype)
-    largest = 0.0
-    for first, block in embeddings.blocks():
-        centered = normalized(block, first, metric) - center
-        square = np.einsum("nd,nd->n", centered, centered)
-        largest = max(largest, float(square.max(initial=0.0)))
-        rows[first : first + len(block)] = centered
-    if not np.isfinite(largest):
-        raise InputError(
-            "values too large: their squares overflow", where="embeddings"
-        )
-    # The exponent is even, so that its root is a power of two as well.
-    exponent = int(np.ceil(np.log2(largest) / 2)) if largest > 0 else 0
-    rows *= dtype(2.0**-exponent)
-    return WorkingCopy(rows, center, 4.0**exponent)
-
-
-def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
-    """Checks a block and makes its squared distances the metric's.
-
-    Args:
-        block: `[rows, d]` floating-point.
-        first: example id of its first row.
-        metric: "cosine" or "sqeuclidean".
-
-    Returns:
-        `[rows, d]` float64; for cosine every row has length sqrt(1/2).
-
-    Raises:
-        InputError: NaN or infinite values, or zero rows under cosine.
-    """
-    block = block.astype(np.float64)
-    # One pass: a row with NaN or infinity has no finite sum of squares.
-    square = np.einsum("nd,nd->n", block, block)
-    _refuse(~np.isfinite(square), first, "NaN or infinite values")
-    if metric == "sqeuclidean":
-        return block
-    _refuse(square == 0, first, "zero rows have no cosine distance")
-    # Half the squared distance of unit vectors is 1 - cosine.
-    return block * np.sqrt(0.5 / square)[:, None]
-
-
-def _refuse(bad: np.ndarray, first: int, what: str) -> None:
-    if bad.any():
-        ids = first + np.flatnonzero(bad)
-        shown = ", ".join(str(i) for i in ids[:10])
-        raise InputError(
-            f"{what} in {len(ids)} rows; example ids {shown}"
-            + (", ..." if len(ids) > 10 else ""),
-            where="embeddings",
-            remedy="Remove or repair these rows",
-        )

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from al_tf.clustering.build import cluster_embeddings
-from al_tf.clustering.result import Clustering, checksum
-from al_tf.clustering.store import is_clustering, load_clustering
-from al_tf.inputs.embeddings import open_embeddings
+from al_tf.clustering.result import Clustering, load_clustering
+from al_tf.clustering.store import is_clustering
+from al_tf.inputs import checksum, open_embeddings
 from al_tf.learners.protocol import Learner
 from al_tf.loop.config import LoopConfig
 from al_tf.loop.label_store import LabelStore

@@ -1,4 +1,4 @@
-"""Nearest neighbors: the protocol, an exact index and ScaNN."""
+"""Nearest neighbors: the interface, an exact index and ScaNN."""
 
 import lazy_loader
 

@@ -9,17 +9,55 @@ coordinates say most; any orthonormal basis would be correct.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-# What a multiply-add of a tile costs is the unit: a pair costs its dimensions
-# and this for writing and reading the product once,
+from al_tf.neighbors.row_order import spread_sample
+
+# Costs are in multiply-adds of a tile. A pair costs its dimensions and this,
+# for writing and reading the product once;
 _PAIR_COST = 20
-# and a pair that is not ruled out costs the search in its stretch of the tile.
+# a pair that is not ruled out also costs the search in its stretch of the
+# tile.
 _SURVIVOR_COST = 6000
 # A contraction must promise to save this share.
 _WORTHWHILE = 0.2
 _SAMPLE = 4096
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+
+class Contraction(NamedTuple):
+    """A database in fewer dimensions.
+
+    Attributes:
+        axes: `[d, d]` float64, an orthonormal axis per column.
+        rows: `[n, width]` float32, `contract` of the database.
+    """
+
+    axes: np.ndarray
+    rows: np.ndarray
+
+
+def choose_contraction(
+    rows: np.ndarray,
+    bias: np.ndarray,
+    queries: np.ndarray,
+    exclude: np.ndarray,
+    cuts: np.ndarray,
+) -> Contraction | None:
+    """Contracts a database to the width that is cheapest to look at first.
+
+    Args: those of `best_width`; the axes are the principal ones.
+
+    Returns:
+        None where looking at all dimensions is cheapest.
+    """
+    axes = principal_axes(rows)
+    width = best_width(rows, bias, axes, queries, exclude, cuts)
+    if width is None:
+        return None
+    return Contraction(axes, contract(rows, axes, width))
 
 
 def principal_axes(rows: np.ndarray) -> np.ndarray:
@@ -29,7 +67,7 @@ def principal_axes(rows: np.ndarray) -> np.ndarray:
         rows: `[n, d]` floating point.
 
     Returns:
-        `[d, d]` float64, an axis a column.
+        `[d, d]` float64, an axis per column.
     """
     sample = spread_sample(rows, _SAMPLE).astype(np.float64)
     _, axes = np.linalg.eigh(sample.T @ sample)
@@ -75,10 +113,10 @@ def best_width(
         axes: `[d, d]` orthonormal.
         queries: `[q, d]` a sample of the queries.
         exclude: `[q]` the row that is the query itself, or -1.
-        cuts: `[q]` the largest values that these queries keep.
+        cuts: `[q]` the largest value that each of these queries keeps.
 
     Returns:
-        The width that costs least, or None where all dimensions do.
+        The cheapest width, or None where all dimensions are cheapest.
     """
     dimension = rows.shape[1]
     database, bias = spread_sample(rows, _SAMPLE), spread_sample(bias, _SAMPLE)
@@ -94,12 +132,6 @@ def best_width(
         if cost < best_cost:
             best, best_cost = width, cost
     return best
-
-
-def spread_sample(rows: np.ndarray, size: int) -> np.ndarray:
-    """At most `size` rows at even steps."""
-    step = -(-len(rows) // size)
-    return rows[:: max(1, step)]
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:

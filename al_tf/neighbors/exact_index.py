@@ -11,24 +11,30 @@ import numba
 import numpy as np
 import threadpoolctl
 
-from al_tf.neighbors import contraction, row_kernels
-from al_tf.neighbors.protocol import Neighbors
+from al_tf.neighbors import row_kernels
+from al_tf.neighbors.contraction import (
+    Contraction,
+    choose_contraction,
+    contract,
+)
+from al_tf.neighbors.protocol import Neighbors, Probe
 from al_tf.neighbors.row_kernels import Side
+from al_tf.neighbors.row_order import spread_sample
 
+# All rows against all: about this many blocks, so that a round has pairs for
+# all cores.
+NUM_BLOCKS = 32
+# A smaller search is not worth the preparation of fewer dimensions.
+MANY_QUERIES = 4096
+MUCH_WORK = 2e9
 # Tiles of the distance matrix; the product stays in the cache of a core.
 _TILE_ROWS = 512
-# All rows against all: about this many blocks, so that a round has pairs for
-# all cores, of at most so many tiles.
-_PLAYERS = 32
-_MOST_TILES = 8
+_MOST_TILES_PER_BLOCK = 8
 _UNIT_ROUNDOFF = 2.0**-24
 # Smaller numbers are zero for some threads' arithmetic.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-# A smaller search is not worth the preparation of fewer dimensions.
-_MANY_QUERIES = 4096
-_MUCH_WORK = 2e9
 _SAMPLE_QUERIES = 128
-# Looking for the libraries takes longer than a small search: done once.
+# Finding the libraries takes longer than a small search, so it is done once.
 _BLAS = threadpoolctl.ThreadpoolController()
 
 
@@ -58,9 +64,7 @@ class _Asked(NamedTuple):
 
     def sample(self, size: int) -> _Asked:
         """Copies of rows at even steps, with lists of their own."""
-        return _Asked(
-            *(contraction.spread_sample(array, size).copy() for array in self)
-        )
+        return _Asked(*(spread_sample(array, size).copy() for array in self))
 
     def answer(self) -> Neighbors:
         """What the lists hold, with a bound on what they do not."""
@@ -91,7 +95,7 @@ class ExactIndex:
 
     For a query q and rows y with offset o, the value o + |y|^2 - 2 q.y is
     computed. Where many queries are asked, it is first bounded from below in
-    fewer dimensions (`contraction`) and computed where that does not
+    fewer dimensions (`contraction`) and computed only where that does not
     rule the row out.
 
     The products are float32, and a rounding error must not hide a neighbor.
@@ -100,25 +104,37 @@ class ExactIndex:
     the product and u (|bias| + |value|) for the rest. A search subtracts a
     slightly larger number from the k-th value, so that its `bound` is rigorous.
     A lower bound rules a row out where it exceeds the k-th value by that number
-    too; what is left is added up in float64.
+    too; the values of the other rows are summed in float64.
 
     Args:
         rows: `[n, d]` float32.
         offsets: `[n]` float64 added to the distances; infinity hides a row.
+        contraction: of `rows`, to rule out by; by default the first large
+            search chooses one, if any is useful.
     """
 
-    is_exact = True
+    probe = Probe()
 
-    def __init__(self, rows: np.ndarray, offsets: np.ndarray | None = None):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        offsets: np.ndarray | None = None,
+        *,
+        contraction: Contraction | None = None,
+    ):
         self._rows = rows
         square = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
         bias = square if offsets is None else square + offsets
         self._bias = bias.astype(np.float32)
         visible = np.isfinite(bias)
         self._largest = float(bias[visible].max()) if visible.any() else 0.0
-        # (axes, contracted rows) once a large search has found them useful.
-        self._contraction: tuple[np.ndarray, np.ndarray] | None = None
-        self._was_tried = False
+        self._contraction = contraction
+        self._may_choose = contraction is None
+
+    @property
+    def contraction(self) -> Contraction | None:
+        """The rows in fewer dimensions, if a search rules out by them."""
+        return self._contraction
 
     def search(
         self,
@@ -127,15 +143,7 @@ class ExactIndex:
         exclude: np.ndarray,
         within: np.ndarray | None = None,
     ) -> Neighbors:
-        """See `NeighborIndex.search`.
-
-        Args:
-            queries: `[q, d]` float32.
-            k: neighbors a query.
-            exclude: `[q]` the row that a query must not find, or -1.
-            within: `[q]` distances beyond which rows need not be listed;
-                `bound` lies above them where nothing nearer was left out.
-        """
+        """See `NeighborIndex.search`."""
         no_bias = np.zeros(len(queries), np.float32)
         asked = self._ask(queries, no_bias, k, exclude, within)
         tiles = _tiles(len(queries))
@@ -149,21 +157,17 @@ class ExactIndex:
         within: np.ndarray | None = None,
         report: Callable[[int], None] | None = None,
     ) -> Neighbors:
-        """The neighbors of every row, from half as many products.
+        """See `NeighborIndex.search_all`; needs half as many products.
 
-        A product serves the lists of both its rows. Blocks of rows meet as the
-        players of a tournament: no two pairs of a round share a block, so each
-        list is in one thread's hands at a time, and the order in which it is
+        A product serves the lists of both its rows. Blocks of rows meet like
+        the players of a tournament: no two pairs of a round share a block, so
+        only one thread at a time fills a list, and the order in which it is
         filled does not depend on the number of threads.
-
-        Args:
-            k: neighbors a row, itself excluded.
-            within: `[n]`, see `search`.
-            report: called with the number of rows done, in proportion.
         """
         n = len(self._rows)
         asked = self._ask(self._rows, self._bias, k, np.arange(n), within)
-        size = min(max(n // _TILE_ROWS // _PLAYERS, 1), _MOST_TILES)
+        size = max(n // _TILE_ROWS // NUM_BLOCKS, 1)
+        size = min(size, _MOST_TILES_PER_BLOCK)
         tiles = _tiles(n)
         players = [tiles[i : i + size] for i in range(0, len(tiles), size)]
         rounds = tournament(len(players))
@@ -199,39 +203,39 @@ class ExactIndex:
             # Rounded up: the limit must not cut off what it promises.
             limit = np.nextafter(wanted.astype(np.float32), row_kernels.EMPTY)
         asked = _Asked(
-            queries, queries, bias, square, error, np.asarray(exclude),
+            rows=queries,
+            factor=queries,
+            bias=bias,
+            square=square,
+            error=error,
+            exclude=np.asarray(exclude),
             ids=np.full((len(queries), k), -1, np.int32),
             values=np.repeat(limit[:, None], k, 1),
-        )  # fmt: skip
+        )
         work = len(queries) * self._rows.size
-        if len(queries) >= _MANY_QUERIES and work >= _MUCH_WORK:
-            self._try_contraction(asked.sample(_SAMPLE_QUERIES))
-        return asked._replace(factor=self._factor(queries))
-
-    def _factor(self, queries: np.ndarray) -> np.ndarray:
+        is_large = len(queries) >= MANY_QUERIES and work >= MUCH_WORK
+        if is_large and self._may_choose:
+            self._may_choose = False
+            self._contraction = self._choose(asked.sample(_SAMPLE_QUERIES))
         if self._contraction is None:
-            return queries
+            return asked
         axes, rows = self._contraction
         if queries is self._rows:
-            return rows
-        return contraction.contract(queries, axes, rows.shape[1])
+            return asked._replace(factor=rows)
+        return asked._replace(factor=contract(queries, axes, rows.shape[1]))
 
-    def _try_contraction(self, sample: _Asked) -> None:
-        """Finds the number of dimensions that is cheapest to look at first."""
-        if self._was_tried:
-            return
-        self._was_tried = True
+    def _choose(self, sample: _Asked) -> Contraction | None:
+        """Answers a sample of the queries and judges by its answers."""
         block = self._block(sample, slice(0, len(sample.rows)))
         with _workers(1) as run:
             run(self._scan_all, [block])
-        axes = contraction.principal_axes(self._rows)
-        width = contraction.best_width(
-            self._rows, self._bias, axes, sample.rows, sample.exclude,
-            sample.values[:, -1],
-        )  # fmt: skip
-        if width is not None:
-            rows = contraction.contract(self._rows, axes, width)
-            self._contraction = axes, rows
+        return choose_contraction(
+            self._rows,
+            self._bias,
+            sample.rows,
+            sample.exclude,
+            cuts=sample.values[:, -1],
+        )
 
     def _block(self, asked: _Asked, tile: slice) -> _Block:
         rows = asked.rows[tile]
@@ -283,11 +287,11 @@ class ExactIndex:
         if self._contraction is None:
             rows = rows[:, :0]
         else:
-            factor = self._contraction[1][tile]
+            factor = self._contraction.rows[tile]
+        products = block.factor @ factor.T
         row_kernels.scan_tile(
-            block.factor @ factor.T, block.side, other, block.exclude,
-            block.doubled, rows,
-        )  # fmt: skip
+            products, block.side, other, block.exclude, block.doubled, rows
+        )
 
 
 def tournament(players: int) -> list[list[tuple[int, int]]]:

@@ -1,15 +1,16 @@
-"""Nearest neighbors: one protocol.
+"""Nearest neighbors: the interface that every index implements.
 
 All distances are squared Euclidean. A database row may carry an `offset`
 that is added to its distances; the clustering uses it for the variance of a
 cluster, so that the same index finds points and clusters. Cosine distance is
 the squared Euclidean distance of rows scaled to length sqrt(1/2)
-(`al_tf.inputs.embeddings` does that).
+(`al_tf.inputs.preparation` does that).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -17,62 +18,89 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Neighbors:
-    """What a search returned.
+    """The answer of a search.
 
     Attributes:
         ids: `[queries, k]` int32 database rows, -1 where there are fewer.
         bound: `[queries]` float64; every database row that is not in `ids`
             is at least this far away (infinite when all rows are listed).
-            Rigorous for an exact index, a good guess for another.
+            Rigorous for an exact index, an estimate for an approximate one.
     """
 
     ids: np.ndarray
     bound: np.ndarray
 
 
-class NeighborIndex(Protocol):
-    """A built index over `[n, d]` rows."""
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """How well an index answers, measured on a sample.
 
-    is_exact: bool
+    Attributes:
+        recall: share of the true neighbors that it finds, in [0, 1].
+        leaves_to_search: leaves of a tree that a query visits; None for an
+            index without a tree.
+        num_leaves: leaves of the tree.
+    """
+
+    recall: float = 1.0
+    leaves_to_search: int | None = None
+    num_leaves: int | None = None
+
+    def facts(self) -> dict[str, float | int]:
+        """The attributes that are known, by name."""
+        values = dataclasses.asdict(self)
+        return {name: v for name, v in values.items() if v is not None}
+
+
+class NeighborIndex(Protocol):
+    """A built index over `[n, d]` float32 rows.
+
+    The clustering uses an index through these members alone, so that a new
+    one needs to implement nothing else.
+    """
+
+    @property
+    def probe(self) -> Probe:
+        """How well the index answers."""
 
     def search(
-        self, queries: np.ndarray, k: int, exclude: np.ndarray
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        within: np.ndarray | None = None,
     ) -> Neighbors:
         """Finds the k nearest rows of each query.
 
         Args:
             queries: `[q, d]` float32.
-            k: neighbors a query.
+            k: neighbors per query.
             exclude: `[q]` the row that a query must not find (itself), or -1.
+            within: `[q]` distances beyond which rows need not be listed. An
+                index may ignore it. `bound` lies above it where no nearer row
+                was left out.
+
+        Returns:
+            `[q, k]` neighbors, nearest first.
         """
 
+    def search_all(
+        self,
+        k: int,
+        within: np.ndarray | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> Neighbors:
+        """Finds the k nearest other rows of each row.
 
-def symmetrize(
-    ids: np.ndarray, distances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Turns neighbor lists into an undirected graph in CSR form.
+        An index that is asked about all of its rows can save work: one
+        product serves two rows, one visit of a leaf many queries.
 
-    Args:
-        ids: `[n, k]` int, -1 where there are fewer.
-        distances: `[n, k]` float.
+        Args:
+            k: neighbors per row, itself excluded.
+            within: `[n]`, see `search`.
+            report: called with the number of rows answered so far.
 
-    Returns:
-        (indptr `[n + 1]`, indices, distances): the neighbors of i are
-        `indices[indptr[i]:indptr[i + 1]]`, ascending, without i and without
-        repeats; j is a neighbor of i exactly if i is one of j.
-    """
-    n, k = ids.shape
-    source = np.repeat(np.arange(n, dtype=np.int64), k)
-    target = ids.astype(np.int64).ravel()
-    weight = distances.ravel()
-    keep = (target >= 0) & (target != source)
-    source, target, weight = source[keep], target[keep], weight[keep]
-    key = np.concatenate([source * n + target, target * n + source])
-    weight = np.concatenate([weight, weight])
-    order = np.lexsort((weight, key))
-    key, weight = key[order], weight[order]
-    first = np.ones(len(key), bool)
-    first[1:] = key[1:] != key[:-1]
-    key, weight = key[first], weight[first]
-    indptr = np.searchsorted(key, np.arange(n + 1, dtype=np.int64) * n)
-    return indptr, (key % n).astype(np.int32), weight
+        Returns:
+            Neighbors of all rows. `ids` may be wider than k: an approximate
+            index also lists rows that found the row themselves.
+        """

@@ -20,7 +20,7 @@ def measure_recall(
         rows: `[n, d]` float32.
         ids: `[n, k]` neighbor lists of all rows.
         sample_size: rows whose true neighbors are computed.
-        seed: of the sample.
+        seed: random seed of the sample.
 
     Returns:
         Mean over the sample of |listed and true| / |true|, in [0, 1]; 1.0

@@ -25,8 +25,8 @@ class Side(NamedTuple):
         slack: `[m]` float32, see `scan_tile`.
         ids: `[m, k]` int32 neighbor lists, ascending by value; -1 where still
             empty.
-        values: `[m, k]` float32; where still empty, what a value must be below
-            to be kept.
+        values: `[m, k]` float32; in an empty place, the value below which a
+            row is kept.
     """
 
     first: int
@@ -37,7 +37,7 @@ class Side(NamedTuple):
 
 
 def without_lists(first, bias):
-    """A `Side` whose rows are found and look for nothing."""
+    """A `Side` whose rows can be found and search for nothing."""
     ids = np.full((len(bias), 1), -1, np.int32)
     values = np.full((len(bias), 1), -EMPTY, np.float32)
     return Side(first, bias, np.zeros(len(bias), np.float32), ids, values)
@@ -47,12 +47,12 @@ def without_lists(first, bias):
 def scan_tile(products, left, right, exclude, doubled, rows):
     """Offers the rows of each side to the lists of the other.
 
-    Row j of the right has, for row i of the left, the value product + bias[j];
+    To row i of the left, row j of the right has the value product + bias[j];
     the other way round it is product + bias[i].
 
     Args:
-        products: `[m, r]` float32, exactly or, where `doubled` has columns,
-            such that the values are off by less than `slack` or too small.
+        products: `[m, r]` float32; where `doubled` has columns, lower bounds
+            that may also be too large by less than `slack`.
         left: `Side` of m rows.
         right: `Side` of r rows.
         exclude: `[m]` id that a row of the left must not find (itself), or -1.
@@ -157,49 +157,11 @@ def compact_rows(array, rows):
 
 @numba.njit(parallel=True, cache=True)
 def renumber(lists, new_row):
-    """Replaces candidates by their new row numbers (-1: gone for good)."""
+    """Replaces candidates by their new row numbers (-1: retired)."""
     for i in numba.prange(lists.shape[0]):
         for t in range(lists.shape[1]):
             if lists[i, t] >= 0:
                 lists[i, t] = new_row[lists[i, t]]
-
-
-@numba.njit(cache=True)
-def components(n, first, second):
-    """Numbers the connected components of n points by smallest member.
-
-    Args:
-        n: number of points.
-        first: `[m]` one end of each link.
-        second: `[m]` the other end.
-
-    Returns:
-        `[n]` int64 component numbers 0, 1, ... in order of first appearance.
-    """
-    root = np.arange(n)
-    for i in range(first.size):
-        a, b = first[i], second[i]
-        while root[a] != a:
-            root[a] = root[root[a]]
-            a = root[a]
-        while root[b] != b:
-            root[b] = root[root[b]]
-            b = root[b]
-        root[max(a, b)] = min(a, b)
-    label = np.empty(n, np.int64)
-    count = 0
-    for i in range(n):
-        # Roots are the smallest members, hence numbered before their members.
-        r = root[i]
-        while root[r] != r:
-            r = root[r]
-        root[i] = r
-        if r == i:
-            label[i] = count
-            count += 1
-        else:
-            label[i] = label[r]
-    return label
 
 
 @numba.njit(parallel=True, cache=True)

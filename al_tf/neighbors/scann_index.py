@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from al_tf.neighbors.protocol import Neighbors
+from al_tf.neighbors import row_kernels
+from al_tf.neighbors.protocol import Neighbors, Probe
 from al_tf.neighbors.recall import probe_sample, recall, true_neighbors
+from al_tf.neighbors.row_order import locality_order
 from runkit import InputError
+
+if TYPE_CHECKING:
+    from scann.scann_ops.py.scann_ops_pybind import ScannSearcher
 
 _SEARCH_ROWS = 65536
 # Queries that visit a leaf together. ScaNN's own default, 256, loads every
@@ -17,13 +23,14 @@ _SEARCH_ROWS = 65536
 _BATCH_ROWS = 4096
 _TRAINING_ROWS = 100_000
 _FIRST_LEAVES = 10
-# From here on distances are cheaper from 4-bit codes, with re-ordering.
+# From this dimension on, distances are cheaper from 4-bit codes, with
+# re-ordering.
 _HASHING_DIMENSION = 256
 _REORDER_PER_NEIGHBOR = 12
 # A codebook has 16 entries, and training on fewer rows than that fails.
 _DISTINCT_FOR_HASHING, _LOOKED_AT = 256, 4096
 # Multiply-adds that one search of all rows may cost for the sake of recall;
-# by brute force, eight times as many take about the same time.
+# eight times as many take about the same time by brute force.
 _MOST_WORK = 1e12
 # Weakly clustered pools need nearly every neighbor; where a search is cheap
 # anyway, it is made nearly exact.
@@ -47,10 +54,11 @@ class ScannIndex:
         offsets: `[n]` float64, not negative.
         k: the largest number of neighbors that will be asked for.
         target_recall: `tune` searches more leaves until this is reached.
-        seed: of the probe sample.
-    """
+        seed: random seed of the probe sample.
 
-    is_exact = False
+    Raises:
+        InputError: the `scann` package is not installed.
+    """
 
     def __init__(
         self,
@@ -79,7 +87,7 @@ class ScannIndex:
         self._leaves = min(_FIRST_LEAVES, self.num_leaves)
         self._reorder = _REORDER_PER_NEIGHBOR * (k + 1)
         self._target, self._seed = target_recall, seed
-        self.recall = float("nan")
+        self._recall = float("nan")
         builder = scann_ops_pybind.builder(
             database, min(k + 1, n), "squared_l2"
         ).tree(
@@ -88,19 +96,33 @@ class ScannIndex:
             training_sample_size=min(n, _TRAINING_ROWS),
             quantize_centroids=False,
         )
-        short = rows.shape[1] < _HASHING_DIMENSION
-        if short or _few_distinct(database):
+        # Codebooks cannot be trained on rows that seem too alike.
+        is_plain = rows.shape[1] < _HASHING_DIMENSION or (
+            len(np.unique(database[:_LOOKED_AT], axis=0))
+            < _DISTINCT_FOR_HASHING
+        )
+        if is_plain:
             builder = builder.score_brute_force()
         else:
             builder = builder.score_ah(
                 2, anisotropic_quantization_threshold=0.2
             ).reorder(min(self._reorder, n))
-        self._searcher: Any = builder.build()
+        self._searcher: ScannSearcher = builder.build()
+
+    @property
+    def probe(self) -> Probe:
+        """What the last `tune` reached; before it, the recall is NaN."""
+        return Probe(self._recall, self._leaves, self.num_leaves)
 
     def search(
-        self, queries: np.ndarray, k: int, exclude: np.ndarray
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        within: np.ndarray | None = None,
     ) -> Neighbors:
-        """See `al_tf.neighbors.protocol.NeighborIndex.search`."""
+        """See `NeighborIndex.search`; ignores `within`."""
+        del within
         ids = np.empty((len(queries), k), np.int32)
         bound = np.empty(len(queries), np.float64)
         for start in range(0, len(queries), _SEARCH_ROWS):
@@ -117,6 +139,30 @@ class ScannIndex:
             )
         return Neighbors(ids, bound)
 
+    def search_all(
+        self,
+        k: int,
+        within: np.ndarray | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> Neighbors:
+        """See `NeighborIndex.search_all`.
+
+        Returns:
+            Neighbors with `[n, 2 k]` ids: where there is room, a row is also
+            listed by the neighbors that it found.
+        """
+        del within
+        n = len(self._rows)
+        ids, bound = np.empty((n, k), np.int32), np.empty(n)
+        order = locality_order(self._rows).astype(np.int32)
+        for start in range(0, n, _SEARCH_ROWS):
+            block = order[start : start + _SEARCH_ROWS]
+            answer = self.search(self._rows[block], k, block)
+            ids[block], bound[block] = answer.ids, answer.bound
+            if report:
+                report(start + len(block))
+        return Neighbors(row_kernels.mutual_lists(ids, 2 * k), bound)
+
     def tune(self, k: int, sample_size: int = 500) -> float:
         """Searches more until a sample reaches the target recall.
 
@@ -125,7 +171,7 @@ class ScannIndex:
         `_CHEAP_WORK` the target is at least `_CHEAP_RECALL`.
 
         Returns:
-            The recall reached, also kept as `recall`.
+            The recall reached, also kept in `probe`.
         """
         sample = probe_sample(len(self._rows), sample_size, self._seed)
         true = true_neighbors(self._rows, sample, k, self._offsets)
@@ -135,24 +181,13 @@ class ScannIndex:
         most = min(self.num_leaves, int(_MOST_WORK / leaf_work))
         while True:
             found = self.search(queries, k, sample)
-            self.recall = recall(found.ids, true)
+            self._recall = recall(found.ids, true)
             cheap = self._leaves * leaf_work < _CHEAP_WORK
             target = max(self._target, _CHEAP_RECALL if cheap else 0.0)
-            if self.recall >= target or self._leaves >= most:
-                return self.recall
+            if self._recall >= target or self._leaves >= most:
+                return self._recall
             self._leaves = min(int(1.5 * self._leaves) + 1, most)
             self._reorder = int(1.5 * self._reorder)
-
-    @property
-    def leaves_to_search(self) -> int:
-        """Leaves that a query visits."""
-        return self._leaves
-
-
-def _few_distinct(rows: np.ndarray) -> bool:
-    """Whether the rows seem too alike for codebooks to be trained on them."""
-    first = rows[:_LOOKED_AT]
-    return len(np.unique(first, axis=0)) < _DISTINCT_FOR_HASHING
 
 
 def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:

@@ -37,11 +37,11 @@ def read_ids(path: str) -> np.ndarray:
     """Reads example ids.
 
     Args:
-        path: `.npy`; a `.csv` or `.parquet` batch that `write_batch` wrote;
-            text with one id a line; "" means no ids.
+        path: `.npy`; a `.csv` or `.parquet` batch that `write_batch` wrote; a
+            text file with one id per line; "" means no ids.
 
     Raises:
-        InputError: no such file, no such column, or what is no whole number.
+        InputError: no such file, no such column, or not whole numbers.
     """
     if not path:
         return np.zeros(0, np.int64)
@@ -49,7 +49,10 @@ def read_ids(path: str) -> np.ndarray:
         return np.asarray(open_npy(path))
     try:
         if path.endswith(".parquet"):
-            return _parquet_ids(path)
+            from pyarrow import parquet
+
+            table = parquet.read_table(path, columns=["example_id"])
+            return table.column("example_id").to_numpy()
         lines = pathlib.Path(path).read_text(encoding="utf-8").split()
         if lines and lines[0].split(",")[:2] == ["rank", "example_id"]:
             lines = [line.split(",")[1] for line in lines[1:]]
@@ -60,15 +63,8 @@ def read_ids(path: str) -> np.ndarray:
         raise InputError(
             f"not a list of example ids ({error})",
             where=path,
-            expected="one whole number a line, or a batch that was written",
+            expected="one whole number per line, or a batch that was written",
         ) from None
-
-
-def _parquet_ids(path: str) -> np.ndarray:
-    from pyarrow import parquet
-
-    table = parquet.read_table(path, columns=["example_id"])
-    return table.column("example_id").to_numpy()
 
 
 def write_batch(
@@ -77,10 +73,10 @@ def write_batch(
     margins: np.ndarray,
     cluster_ids: np.ndarray,
 ) -> None:
-    """Writes rank, example_id, margin, cluster_id, cluster_size.
+    """Writes rank, example_id, margin, cluster_id and cluster_size.
 
     Args:
-        path: `.csv`, `.parquet`, or `.npy` for the ids alone.
+        path: `.csv`, `.parquet`, or `.npy` for the ids only.
         ids: `[k]` int64 in pick order.
         margins: `[n]`.
         cluster_ids: `[n]`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from runkit import InputError
+from runkit.hashing import splitmix64
 
 
 class PoolExhausted(InputError):
@@ -38,8 +39,8 @@ def unlabeled_ids(
 
     Raises:
         PoolExhausted: fewer than `batch_size` are left.
-        InputError: ids repeated or out of range, a mask of another length, a
-            batch size that is not positive.
+        InputError: ids repeated or out of range, a mask of another length, or
+            a batch size that is not positive.
     """
     if unlabeled is None:
         ids = np.arange(num_examples, dtype=np.int64)
@@ -58,6 +59,11 @@ def unlabeled_ids(
 
 def check_ids(ids: np.ndarray, num_examples: int, *, where: str) -> np.ndarray:
     """Returns ids as ascending int64, from ids or from a mask.
+
+    Args:
+        ids: `[m]` int example ids, or a bool mask `[num_examples]`.
+        num_examples: size of the full pool.
+        where: name of the argument, for messages.
 
     Raises:
         InputError: repeated, out of range, or not ids at all.
@@ -97,35 +103,23 @@ def check_ids(ids: np.ndarray, num_examples: int, *, where: str) -> np.ndarray:
 
 def labeled_to_unlabeled(labeled: np.ndarray, num_examples: int) -> np.ndarray:
     """Returns the ids that are not labeled, ascending."""
-    mask = np.ones(num_examples, bool)
-    mask[check_ids(labeled, num_examples, where="labeled")] = False
-    return np.flatnonzero(mask)
+    labeled = check_ids(labeled, num_examples, where="labeled")
+    return np.delete(np.arange(num_examples), labeled)
 
 
 def random_keys(ids: np.ndarray, seed: int) -> np.ndarray:
     """A random number for each example id, the same wherever it is computed.
 
-    A counter-based hash (the finalizer of SplitMix64) of seed and id: no
-    state, no order of evaluation, so that any machine, number of threads or
-    distribution of the pool gives the same batch.
+    A counter-based hash (SplitMix64) of seed and id has no state and no order
+    of evaluation, so that any machine, number of threads or distribution of
+    the pool gives the same batch.
 
     Args:
         ids: `[m]` int64.
-        seed: any int; counted modulo 2^64.
+        seed: any int, taken modulo 2^64.
 
     Returns:
         `[m]` uint64, distinct for distinct ids under one seed.
     """
-    with np.errstate(over="ignore"):
-        start = _mix(np.array([int(seed) % 2**64], np.uint64))[0]
-        return _mix(ids.astype(np.uint64) + start)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
+    start = splitmix64(np.array([int(seed) % 2**64], np.uint64))
+    return splitmix64(ids.astype(np.uint64) + start)

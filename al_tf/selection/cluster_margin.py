@@ -6,7 +6,7 @@ model:
 
 1. take the k_m unlabeled examples with the smallest margins: the uncertain;
 2. group them by cluster and visit the clusters in turn, the smallest first,
-   one random member a visit, until k_t are picked: the diverse.
+   picking one random member per visit, until k_t are picked: the diverse.
 
 The loop of step 2 is a sort. Give each candidate its rank in a random order
 of its cluster's candidates. On its r-th pass the loop meets the clusters in
@@ -16,8 +16,9 @@ candidates ordered by (rank, turn of the cluster), and the batch is the first
 k_t of them.
 
 Most clusters have equally few candidates. They take their turns in a random
-order too, that of the numbers which their last candidates drew: an order of
-cluster ids is one of the pool, and a batch would come from its beginning.
+order too, given by the numbers that their last candidates drew. Cluster ids
+follow the order of the pool: if they decided, a batch would come from its
+beginning.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def select_batch(
             `default_margin_batch_size`.
         unlabeled: ids (or a mask) of the examples that may be picked; by
             default the whole pool.
-        seed: of the random choice within clusters, and among clusters of the
-            same size. Equal margins at the border of the k_m are decided by
-            it as well.
+        seed: random seed of the choice within clusters and among clusters of
+            equal size. It also decides between equal margins at the border of
+            the k_m.
 
     Returns:
         `[batch_size]` int64 example ids in pick order. With the same
@@ -83,7 +84,7 @@ def select_batch(
 def check_margin_batch_size(
     margin_batch_size: int, batch_size: int, num_unlabeled: int
 ) -> None:
-    """Refuses a k_m that is no whole number from k_t to what is unlabeled."""
+    """Refuses a k_m that is not a whole number from k_t to the unlabeled."""
     if (
         not isinstance(margin_batch_size, int | np.integer)
         or not batch_size <= margin_batch_size <= num_unlabeled
@@ -97,11 +98,11 @@ def check_margin_batch_size(
 
 
 def default_margin_batch_size(batch_size: int, num_unlabeled: int) -> int:
-    """Ten batches, but at most a quarter of the pool, at least one batch.
+    """Ten batches, but at most a quarter of the pool and at least one batch.
 
-    Ten is what the paper used for Open Images. On a pool that ten batches
-    nearly exhaust, the margin would no longer matter and the smallest
-    clusters, the outliers, would be picked first.
+    The paper used ten for Open Images. On a pool that ten batches nearly
+    exhaust, the margin would no longer matter, and the smallest clusters, the
+    outliers, would be picked first.
     """
     return max(batch_size, min(10 * batch_size, num_unlabeled // 4))
 
@@ -132,8 +133,8 @@ def round_robin(
 ) -> np.ndarray:
     """Positions in pick order: sorted by (rank, turn of the cluster).
 
-    The smallest cluster has the first turn; of clusters equally large that
-    whose last candidate has the smaller key.
+    The smallest cluster has the first turn; of equally large clusters, the
+    one whose last candidate has the smallest key.
 
     Args:
         clusters: `[m]` int cluster of each candidate.
@@ -145,7 +146,7 @@ def round_robin(
     """
     turn = _cluster_turns(clusters, keys)
     # Cluster in the high bits, key in the low: one sort groups and shuffles.
-    # Cutting the key is harmless; equal keys are decided by position.
+    # Cutting the key is harmless: position decides between equal keys.
     bits = int(turn.max()).bit_length()
     grouped = turn.astype(np.uint64) << np.uint64(64 - bits) if bits else 0
     order = np.argsort(grouped | (keys >> np.uint64(bits)), kind="stable")
@@ -166,7 +167,7 @@ def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
     cluster_ids = np.asarray(cluster_ids)
     if cluster_ids.shape != (n,):
         raise InputError(
-            "must have one entry an example",
+            "must have one entry per example",
             where="cluster_ids",
             got=cluster_ids.shape,
             expected=str((n,)),
@@ -181,19 +182,19 @@ def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
 
 
 def _cluster_turns(clusters: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Place of each candidate's cluster by (size, a key of its own)."""
+    """Rank of each candidate's cluster by (size, a key of the cluster)."""
     if int(clusters.max()) > 8 * len(clusters) + 1024:
-        # Few candidates of a large pool: number only the clusters they are in.
+        # Few candidates of a large pool: number only their clusters.
         _, clusters = np.unique(clusters, return_inverse=True)
     sizes = np.bincount(clusters)
     key = np.zeros(len(sizes), np.uint64)
-    # The last candidate's key stays; to find the smallest takes much longer.
+    # The last candidate's key stays; finding the smallest takes much longer.
     key[clusters] = keys
     order = np.flatnonzero(sizes)
     order = order[np.argsort(key[order])]
     size = sizes[order]
     if size.max() < 2**16:
-        size = size.astype(np.uint16)  # NumPy counts these: no comparisons.
+        size = size.astype(np.uint16)  # NumPy sorts these by counting.
     order = order[np.argsort(size, kind="stable")]
     turn = np.empty(len(sizes), np.int64)
     turn[order] = np.arange(len(order))

@@ -1,8 +1,8 @@
 """Greedy selection one pick at a time: k-center and k-means++.
 
 Both keep one number for each candidate, its distance to the nearest pick, and
-lower it after every pick: O(n d) time a pick, O(n) memory. A pick is one pass
-over the rows, bound by memory: one thread is enough, and more would spend
+lower it after every pick: O(n d) time per pick, O(n) memory. A pick is one
+pass over the rows, bound by memory: one thread is enough, and more would spend
 most of their time waiting for each other between picks.
 """
 
@@ -27,8 +27,8 @@ def k_center(
         first: picked first if there are no centers.
 
     Returns:
-        `[batch_size]` positions in pick order, all different; of equally far
-        candidates the first.
+        `[batch_size]` positions in pick order, all different. Of equally far
+        candidates, the first is picked.
     """
     square = np.einsum("nd,nd->n", rows, rows)
     distance = np.full(len(rows), np.inf, np.float32)
@@ -45,7 +45,7 @@ def k_center(
         product += square
         product += square[pick]
         np.minimum(distance, np.maximum(product, 0, out=product), out=distance)
-        # Below every distance: not even an exact copy of it is so near.
+        # Below every distance, even that of an exact copy.
         distance[pick] = -np.inf
     return picks
 
@@ -75,7 +75,7 @@ def k_means_plus_plus(
         errors: `[n, classes]` float32.
         rows: `[n, d]` float32.
         batch_size: 1 to n.
-        generator: of the draws.
+        generator: makes the draws.
 
     Returns:
         `[batch_size]` positions in pick order, all different.
@@ -111,5 +111,5 @@ def _draw(
         at = min(int(at), len(distance) - 1)
         if open_[at]:
             return at
-    # All that is left coincides with a pick: any of it is as good.
+    # Every candidate left coincides with a pick: any of them is as good.
     return int(generator.choice(np.flatnonzero(open_)))

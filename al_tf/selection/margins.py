@@ -1,7 +1,7 @@
-"""Margins: how sure a model is of its answer. Small margin = uncertain.
+"""Margins: how certain a model is of its answer. Small = uncertain.
 
 Multi-class: p(1st) - p(2nd). Multi-label: |2p - 1| per class, and the
-smallest over the classes: the least sure of its decisions (Cluster-Margin,
+smallest over the classes: the least certain decision (Cluster-Margin,
 section 3).
 """
 
@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypeAlias, cast
 
 import numpy as np
+from scipy import special
 
-from al_tf.inputs.embeddings import open_embeddings
+from al_tf.inputs.checks import refuse_rows
+from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from runkit import InputError
+
+# A whole source, or blocks of it that are streamed.
+Scores: TypeAlias = Source | Iterable[np.ndarray]
 
 # Half-precision softmax rows sum to one no better than this.
 _SUM_TOLERANCE = 1e-2
 
 
 def margin_scores(
-    probabilities: Any, *, from_logits: bool = False
+    probabilities: Scores, *, from_logits: bool = False
 ) -> np.ndarray:
     """Margins of a multi-class model.
 
@@ -38,15 +43,24 @@ def margin_scores(
         InputError: NaN, values outside [0, 1], rows that do not sum to one
             (their example ids are named), or fewer than two classes.
     """
-    margins = [
-        _margins(_softmax(block) if from_logits else block, first)
-        for first, block in _blocks(probabilities, from_logits)
-    ]
+    margins = []
+    for first, block in _blocks(probabilities, from_logits):
+        if block.shape[1] < 2:
+            raise InputError(
+                "one class has no margin",
+                where="probabilities",
+                got=block.shape,
+            )
+        if from_logits:
+            block = special.softmax(block, axis=1)
+        check_probabilities(block, first)
+        top = np.partition(block, -2, axis=1)[:, -2:]
+        margins.append((top[:, 1] - top[:, 0]).astype(np.float32))
     return np.concatenate(margins) if margins else np.zeros(0, np.float32)
 
 
 def multilabel_margin_scores(
-    probabilities: Any, *, from_logits: bool = False
+    probabilities: Scores, *, from_logits: bool = False
 ) -> np.ndarray:
     """Margins of a multi-label model: min over classes of |2p - 1|.
 
@@ -88,93 +102,67 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
             got=f"{margins.dtype} of shape {margins.shape}",
         )
     bad = ~((margins >= 0) & (margins <= 1))
-    _refuse(bad, 0, "margins that are NaN or outside [0, 1]", "margins")
+    refuse_rows(bad, "margins that are NaN or outside [0, 1]", where="margins")
     return margins
 
 
 def check_probabilities(
     block: np.ndarray, first: int, ids: np.ndarray | None = None
 ) -> None:
-    """Refuses rows that are no distribution over classes.
+    """Refuses rows that are not distributions over classes.
 
     Args:
         block: `[rows, classes]`.
-        first: example id of the first row, where the rows are neighbors.
-        ids: `[rows]` example ids, where they are not.
+        first: example id of the first row, if the rows are consecutive.
+        ids: `[rows]` example ids, if they are not.
+
+    Raises:
+        InputError: not two dimensions, negative values, or rows that do not
+            sum to one; the example ids are named.
     """
     if block.ndim != 2:
         raise InputError(
-            "must have a row an example and a column a class",
+            "must have a row per example and a column per class",
             where="probabilities",
             got=block.shape,
         )
     total = block.sum(1)
-    # A NaN in a row makes the sum one, too, and fails the comparison.
+    # A NaN in a row makes the sum NaN, which fails the comparison.
     good = (np.abs(total - 1) <= _SUM_TOLERANCE) & (block >= 0).all(1)
-    _refuse(
+    refuse_rows(
         ~good,
-        first,
         "probabilities that do not sum to one",
-        "probabilities",
-        "Pass logits with from_logits=True, or use the multi-label margins",
-        ids,
+        where="probabilities",
+        first=first,
+        ids=ids,
+        remedy="Pass logits with from_logits=True, or use the multi-label "
+        "margins",
     )
 
 
-def _blocks(source: Any, from_logits: bool) -> Iterator[tuple[int, np.ndarray]]:
-    is_stream = isinstance(source, Iterable) and not (
-        hasattr(source, "dtype")
-        or isinstance(source, (str, os.PathLike, list, tuple))
+def _blocks(
+    source: Scores, from_logits: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (first example id, `[rows, classes]` float64 block), checked."""
+    is_whole = hasattr(source, "dtype") or isinstance(
+        source, (Embeddings, str, os.PathLike, list, tuple)
     )
+    parts = [source] if is_whole else source
     first = 0
-    for part in source if is_stream else [source]:
+    for part in cast(Iterable[Source], parts):
         opened = open_embeddings(part)
         for start, block in opened.blocks():
             block = block.astype(np.float64)
             bad = ~np.isfinite(block)
             if not from_logits:
                 bad |= (block < 0) | (block > 1)
-            _refuse(
+            refuse_rows(
                 bad.any(1),
-                first + start,
                 "NaN or infinite logits"
                 if from_logits
                 else "probabilities that are NaN or outside [0, 1]",
-                "probabilities",
+                where="probabilities",
+                first=first + start,
             )
             yield first + start, block
         first += opened.shape[0]
-
-
-def _margins(block: np.ndarray, first: int) -> np.ndarray:
-    if block.shape[1] < 2:
-        raise InputError(
-            "one class has no margin", where="probabilities", got=block.shape
-        )
-    check_probabilities(block, first)
-    top = np.partition(block, -2, axis=1)[:, -2:]
-    return (top[:, 1] - top[:, 0]).astype(np.float32)
-
-
-def _softmax(block: np.ndarray) -> np.ndarray:
-    scores = np.exp(block - block.max(1, keepdims=True))
-    return scores / scores.sum(1, keepdims=True)
-
-
-def _refuse(
-    bad: np.ndarray,
-    first: int,
-    what: str,
-    where: str,
-    remedy: str = "",
-    ids: np.ndarray | None = None,
-) -> None:
-    if bad.any():
-        named = first + np.flatnonzero(bad) if ids is None else ids[bad]
-        shown = ", ".join(str(i) for i in named[:10])
-        raise InputError(
-            f"{what} in {len(named)} rows; example ids {shown}"
-            + (", ..." if len(named) > 10 else ""),
-            where=where,
-            remedy=remedy,
-        )

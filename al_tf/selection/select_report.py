@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import numpy as np
 
-from al_tf.clustering.result import Clustering
+from al_tf.clustering.result import Clustering, Fact
 from al_tf.inputs.embeddings import Embeddings
 from al_tf.selection.strategies import Pool, margin_batch
 from runkit.report import Report, new_figure
@@ -25,15 +24,15 @@ class Round:
         margins: `[n]`.
         unlabeled: `[m]` int64 ids that could be picked.
         clustering: of the pool.
-        settings: resolved flags.
-        seconds: of each step.
+        settings: flags, with the defaults that were chosen.
+        seconds: wall-clock time of each step.
     """
 
     ids: np.ndarray
     margins: np.ndarray
     unlabeled: np.ndarray
     clustering: Clustering
-    settings: dict[str, Any]
+    settings: dict[str, Fact]
     seconds: dict[str, float]
 
 
@@ -47,20 +46,27 @@ def write_report(
     _margins(report, picked)
     _projection(report, picked, embeddings)
     report.heading("Clustering")
-    clustering = picked.clustering
-    facts: dict[str, Any] = {
+    report.table(("what", "value"), _facts(picked.clustering))
+    report.heading("Settings")
+    report.table(("setting", "value"), picked.settings.items())
+    report.heading("Time")
+    report.table(("step", "seconds"), picked.seconds.items())
+    return report.write()
+
+
+def _facts(clustering: Clustering) -> list[tuple[str, Fact]]:
+    """What is known about the clusters, in words; nothing that is None."""
+    info = dict(clustering.info)
+    facts: dict[str, Fact] = {
         "examples": len(clustering.cluster_ids),
         "clusters": clustering.num_clusters,
         "distance threshold": clustering.distance_threshold,
+        "mean cluster size asked for": info.pop("target", None),
         "metric": clustering.metric,
-        **clustering.info,
+        "exact neighbors": "yes" if info.pop("exact", False) else "no",
+        **{name.replace("_", " "): value for name, value in info.items()},
     }
-    report.table(("what", "value"), facts.items())
-    report.heading("Settings and seconds")
-    report.table(
-        ("what", "value"), {**picked.settings, **picked.seconds}.items()
-    )
-    return report.write()
+    return [(name, value) for name, value in facts.items() if value is not None]
 
 
 def _coverage(report: Report, picked: Round) -> None:

@@ -1,12 +1,12 @@
-"""Selection strategies with one signature, Cluster-Margin among them.
+"""Cluster-Margin and the strategies it is compared with, one signature.
 
 `strategy(pool, batch_size=, seed=) -> int64 example ids in pick order`. None
 of them allocates an array of batch x pool.
 
 The paper compares with random, margin, CoreSet (Sener & Savarese 2018) and
-BADGE (Ash et al. 2020); to make the last two run at its scale it splits the
-pool at random and selects in every part. `cluster_random` is the ablation:
-the round-robin over clusters without margins. Entropy is customary.
+BADGE (Ash et al. 2020). To run the last two at its scale, it splits the pool
+at random and selects in every part. `cluster_random` is the ablation: the
+round-robin over clusters without margins. `entropy` is a customary baseline.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from al_tf.inputs.checks import refuse_rows
 from al_tf.selection import cluster_margin, greedy
 from al_tf.selection.candidates import random_keys, unlabeled_ids
 from al_tf.selection.margins import check_margins, check_probabilities
@@ -26,7 +27,7 @@ from runkit import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """What is known of the pool in one round; a strategy takes what it needs.
+    """What is known about the pool in one round, as far as it is needed.
 
     Attributes:
         num_examples: n, size of the full pool.
@@ -45,13 +46,17 @@ class Pool:
     cluster_ids: np.ndarray | None = None
 
     def need(self, name: str) -> np.ndarray:
-        """Returns a field that the strategy cannot do without."""
+        """Returns a field that the strategy cannot do without.
+
+        Raises:
+            InputError: it is None, or does not cover the whole pool.
+        """
         value = getattr(self, name)
         if value is None:
             raise InputError("the strategy needs it", where=f"pool.{name}")
         if len(value) != self.num_examples:
             raise InputError(
-                "must have one entry an example",
+                "must have one entry per example",
                 where=f"pool.{name}",
                 got=len(value),
                 expected=str(self.num_examples),
@@ -104,7 +109,7 @@ def cluster_margin_batch(
 ) -> np.ndarray:
     """Cluster-Margin; see `select_batch`.
 
-    A margin batch larger than what is left of the pool is all that is left.
+    `margin_batch_size` is capped at the number of unlabeled examples.
     """
     if margin_batch_size is not None:
         left = len(pool.candidates(batch_size))
@@ -138,7 +143,8 @@ def coreset_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
     batches.
     """
     ids = pool.candidates(batch_size)
-    return _coreset(pool, ids, _labeled(pool, ids), batch_size, seed)
+    labeled = np.delete(np.arange(pool.num_examples), ids)
+    return _coreset(pool, ids, labeled, batch_size, seed)
 
 
 def badge_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
@@ -157,7 +163,7 @@ def partitioned_coreset_batch(
 ) -> np.ndarray:
     """CoreSet in each of `num_parts` random parts of the pool."""
     ids = pool.candidates(batch_size)
-    labeled = _labeled(pool, ids)
+    labeled = np.delete(np.arange(pool.num_examples), ids)
     return _partitioned(
         functools.partial(_coreset, pool, labeled=labeled),
         ids,
@@ -197,12 +203,6 @@ def _smallest(
     return picked[np.lexsort((random_keys(picked, seed), scores[picked]))]
 
 
-def _labeled(pool: Pool, ids: np.ndarray) -> np.ndarray:
-    mask = np.ones(pool.num_examples, bool)
-    mask[ids] = False
-    return np.flatnonzero(mask)
-
-
 def _probabilities(pool: Pool, ids: np.ndarray) -> np.ndarray:
     rows = pool.need("probabilities")[ids]
     check_probabilities(rows, 0, ids)
@@ -219,13 +219,12 @@ def _embeddings(pool: Pool, ids: np.ndarray) -> np.ndarray:
             got=embeddings.shape,
         )
     rows = embeddings[ids].astype(np.float32)
-    bad = ids[~np.isfinite(np.einsum("nd,nd->n", rows, rows))]
-    if len(bad):
-        raise InputError(
-            f"NaN, infinite or too large values in {len(bad)} rows; example "
-            f"ids {', '.join(map(str, bad[:10]))}",
-            where="pool.embeddings",
-        )
+    refuse_rows(
+        ~np.isfinite(np.einsum("nd,nd->n", rows, rows)),
+        "NaN, infinite or too large values",
+        where="pool.embeddings",
+        ids=ids,
+    )
     return rows
 
 
@@ -238,7 +237,7 @@ def _coreset(
 ) -> np.ndarray:
     rows = _embeddings(pool, ids)
     centers = _embeddings(pool, labeled)
-    # No distance changes, and products near the origin round less.
+    # Moving the origin changes no distance; products near it round less.
     origin = rows.mean(0, dtype=np.float64).astype(np.float32)
     rows -= origin
     centers -= origin
@@ -270,7 +269,7 @@ def _partitioned(
     num_parts = max(1, min(num_parts, batch_size))
     shuffled = ids[np.argsort(random_keys(ids, seed))]
     parts = np.array_split(shuffled, num_parts)
-    # As many more picks as the part is larger; the rest to the first parts.
+    # The batch is split like the pool: one more to each of the first parts.
     sizes = [len(p) for p in np.array_split(np.arange(batch_size), num_parts)]
     picks = [
         select(ids=np.sort(part), batch_size=size, seed=seed + i)

@@ -43,11 +43,11 @@ class VersionSpace:
 
     @property
     def disagreement(self) -> float:
-        """Largest disagreement of two members, in [0, 1]."""
+        """Largest disagreement of two separators in the arc, in [0, 1]."""
         return (self.high - self.low) / np.pi
 
     def critical_angles(self, points: np.ndarray) -> np.ndarray:
-        """Where in the arc's frame each point's label flips.
+        """The angle at which each point's label flips.
 
         Args:
             points: `[n, 2]`, not zero.
@@ -73,7 +73,7 @@ class VersionSpace:
         for flip, point, label in zip(flips, points, labels, strict=True):
             if not self.low < flip < self.high:
                 continue
-            # Which side of the flip gives this label?
+            # Whether the separators below the flip give this label.
             below = (self.low + flip) / 2
             agrees = point @ [np.cos(below), np.sin(below)] * label > 0
             low, high = (
@@ -99,10 +99,10 @@ def cluster_margin_v_batch(
     Args:
         points: `[n, 2]` unlabeled points.
         space: the version space.
-        batch_size: at most so many points are picked; fewer if the arc holds
-            fewer critical angles (labels of the others are known already), or
-            if fewer leave no wider part than any number would.
-        margin: only points with |w . x| at most this are looked at, w being
+        batch_size: largest number of points to pick. Fewer are picked if the
+            arc holds fewer critical angles (the other labels are known
+            already), or if more would not narrow the widest part.
+        margin: only points with |w . x| at most this are considered, w being
             the middle of the version space.
 
     Returns:

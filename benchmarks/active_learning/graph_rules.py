@@ -1,8 +1,7 @@
-"""The two usual ways to average linkage on a neighbor graph, to compare with.
+"""The two usual approximations of average linkage on a neighbor graph.
 
 Greedy: the pair of clusters with the smallest linkage merges, from a heap.
-Both rules are correct implementations of what they promise; what they promise
-is not average linkage.
+Both rules do what they promise, but that is not average linkage.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ def cluster(graph, threshold: float, missing: float | None) -> np.ndarray:
     Args:
         graph: (indptr, indices, distances).
         threshold: largest linkage that merges.
-        missing: distance of pairs without an edge; None: they are ignored
-            and the linkage is the mean over the edges that there are.
+        missing: distance of pairs without an edge; None: they are ignored,
+            and the linkage is the mean over the edges.
 
     Returns:
         `[n]` labels (the numbers mean nothing).
@@ -49,8 +48,8 @@ def cluster(graph, threshold: float, missing: float | None) -> np.ndarray:
         parent[b] = a
         _move_edges(near, b, a)
         size[a] += size[b]
-        # A mean over edges changes only where edges came; with missing pairs
-        # every linkage of the union changes with its size.
+        # A mean over edges changes only where edges were added; with missing
+        # pairs, every linkage of the union changes with its size.
         changed = near[a] if missing is not None else near[b]
         for c in changed:
             if c != a:
@@ -58,6 +57,37 @@ def cluster(graph, threshold: float, missing: float | None) -> np.ndarray:
                 heapq.heappush(heap, (linkage(*pair), *pair))
         near[b] = {}
     return np.array([_root(parent, i) for i in range(n)])
+
+
+def symmetrize(
+    ids: np.ndarray, distances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns neighbor lists into an undirected graph in CSR form.
+
+    Args:
+        ids: `[n, k]` int, -1 where there are fewer.
+        distances: `[n, k]` float.
+
+    Returns:
+        (indptr `[n + 1]`, indices, distances): the neighbors of i are
+        `indices[indptr[i]:indptr[i + 1]]`, ascending, without i and without
+        repeats; j is a neighbor of i exactly if i is one of j.
+    """
+    n, k = ids.shape
+    source = np.repeat(np.arange(n, dtype=np.int64), k)
+    target = ids.astype(np.int64).ravel()
+    weight = distances.ravel()
+    keep = (target >= 0) & (target != source)
+    source, target, weight = source[keep], target[keep], weight[keep]
+    key = np.concatenate([source * n + target, target * n + source])
+    weight = np.concatenate([weight, weight])
+    order = np.lexsort((weight, key))
+    key, weight = key[order], weight[order]
+    first = np.ones(len(key), bool)
+    first[1:] = key[1:] != key[:-1]
+    key, weight = key[first], weight[first]
+    indptr = np.searchsorted(key, np.arange(n + 1, dtype=np.int64) * n)
+    return indptr, (key % n).astype(np.int32), weight
 
 
 def _move_edges(near: list[dict], b: int, a: int) -> None:

@@ -4,8 +4,8 @@
 
 Handwritten digits (scikit-learn's 1,797 images), once as they are and once
 with near-copies in Zipf-distributed numbers; logistic regression; the labels
-needed until the test accuracy first reaches the target, over seeds. Small and
-easy pools: the direction can be seen here, not the paper's savings.
+needed until the test accuracy first reaches the target, over seeds. The pools
+are small and easy: they show the direction, not the paper's savings.
 """
 
 from __future__ import annotations

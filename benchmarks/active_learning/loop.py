@@ -5,8 +5,8 @@ r"""The whole loop on real pools: labels that each strategy needs.
         --init_from=runs/imdb
 
 Each experiment is one command of `al_tf.active_learning_main`, printed and
-recorded, so that it can be run by itself. What is finished is kept below
-`--output_root`: the same command goes on where it was stopped.
+recorded, so that it can be run by itself. Finished parts are kept below
+`--output_root`: the same command resumes where it was stopped.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def shown(options: Mapping[str, Any]) -> str:
 def run(
     folder: pathlib.Path, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], float]:
-    """Runs or goes on; returns the rows of curves.csv and CPU seconds."""
+    """Runs or resumes; returns the rows of curves.csv and CPU seconds."""
     import resource
 
     line = command(options)
@@ -240,7 +240,7 @@ def run(
         subprocess.run([sys.executable, *arguments], check=True)
     finally:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Children are counted together: earlier experiments are in it too.
+        # The children's total includes those of earlier experiments.
         own = usage.ru_utime + usage.ru_stime - _USED["cpu"]
         _USED["cpu"] += own
         write_json(spent, before + own)
@@ -252,7 +252,7 @@ _USED = {"cpu": 0.0}
 
 
 def read_curves(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of curves.csv with numbers for what are numbers."""
+    """The rows of curves.csv, its numbers as numbers."""
     with path.open() as handle:
         rows: list[dict[str, Any]] = list(csv.DictReader(handle))
     for row in rows:
@@ -267,7 +267,7 @@ def read_curves(path: pathlib.Path) -> list[dict[str, Any]]:
 def table(
     rows: list[dict[str, Any]], targets: tuple[float, ...]
 ) -> list[dict[str, Any]]:
-    """One line a strategy."""
+    """One line per strategy."""
     lines = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         line: dict[str, Any] = {"strategy": name}

@@ -3,16 +3,17 @@
     BENCH_PYTHON=... python -m benchmarks.active_learning.peers
 
 Clustering: average linkage at cosine distance 0.03 on families of
-near-duplicates, neighbor graph included on our side; fastcluster and
-scikit-learn with the full distance matrix. Baselines: k-center greedy and
-BADGE of scikit-activeml. One process an arm; the peers run with the Python
-named by $BENCH_PYTHON.
+near-duplicates; our side includes the neighbor search, fastcluster and
+scikit-learn the full distance matrix. Baselines: k-center greedy and BADGE of
+scikit-activeml. One process per arm; the peers run with the Python that
+$BENCH_PYTHON names.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import zlib
 
 import numpy as np
 from absl import app, flags
@@ -243,8 +244,6 @@ def peer_badge(path, batch):
 
 def digest(picks) -> float:
     """A number that stands for the picks in their order."""
-    import zlib
-
     return float(zlib.crc32(np.asarray(picks, np.int64).tobytes()))
 
 

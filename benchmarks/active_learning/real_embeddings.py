@@ -3,15 +3,16 @@ r"""Exact clustering against fastcluster, and ScaNN against exact, on real data.
     TFDS_DATA_DIR=... BENCH_PYTHON=... \
         python -m benchmarks.active_learning.real_embeddings
 
-fastcluster runs with the peers' Python in a process of its own; it writes the
-tree to a file, and partitions are compared here. Beside ScaNN stand the two
-usual ways to make average linkage out of a neighbor graph: the average over
+fastcluster runs with the peers' Python in its own process; it writes the tree
+to a file, and partitions are compared here. ScaNN is compared with the two
+usual ways to approximate average linkage on a neighbor graph: the average over
 stored edges (missing pairs ignored), and missing pairs at similarity zero
 (distance: the larger of twice the threshold and the median k-th distance).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
@@ -22,9 +23,9 @@ import numpy as np
 from absl import app, flags
 
 import al_tf
-from al_tf.inputs.embeddings import open_embeddings, working_copy
+from al_tf.inputs.embeddings import open_embeddings
+from al_tf.inputs.preparation import working_copy
 from al_tf.neighbors.exact_index import ExactIndex
-from al_tf.neighbors.protocol import symmetrize
 from benchmarks import harness
 from benchmarks.active_learning import data as al_data
 from benchmarks.active_learning import graph_rules as al_graph_rules
@@ -113,8 +114,6 @@ def fastcluster_tree(path, work) -> tuple[np.ndarray, float, float]:
 
 
 def one_run(path, at, work, index) -> dict:
-    import json
-
     answer = run_python(sys.executable, _OWN, path, at, work / "own", index)
     made = np.load(work / "own.npz")
     return {**json.loads(answer.splitlines()[-1]), **made}
@@ -183,7 +182,7 @@ def rules_row(path, at, expected) -> dict:
     step = rows[:, None].astype(np.float64) - rows[ids]
     distances = np.einsum("nkd,nkd->nk", step, step)
     far = max(2 * at, float(np.median(distances[:, -1])))
-    graph = symmetrize(ids, distances)
+    graph = al_graph_rules.symmetrize(ids, distances)
     stored = al_graph_rules.cluster(graph, at, missing=None)
     zero = al_graph_rules.cluster(graph, at, missing=far)
     return {

@@ -16,7 +16,6 @@ import numpy as np
 from absl import app, flags
 
 import al_tf
-from al_tf.neighbors import row_kernels
 from benchmarks import harness
 from benchmarks.active_learning import data as al_data
 
@@ -86,7 +85,6 @@ def warm_up() -> None:
         al_tf.cluster_embeddings(
             rows.astype(np.float32), target_cluster_size=5, exact=exact
         )
-    row_kernels.components(2, np.zeros(1, np.int64), np.ones(1, np.int64))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ def main(argv) -> None:
     del argv
     rows = []
     for n, k in _SIZES:
-        # A process each: the peak memory is that of one size.
-        code = f"from benchmarks import al_selection as a; a.measure({n}, {k})"
+        # One process per size, whose peak memory is that of the size.
+        code = (
+            "from benchmarks.active_learning import selection; "
+            f"selection.measure({n}, {k})"
+        )
         answer = subprocess.run(
             [sys.executable, "-c", code],
             check=True,

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
+from runkit.hashing import splitmix64
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.corruption import (
     CorruptionLengths,
@@ -235,21 +236,14 @@ def _round_keys(passes: np.ndarray, seed: int) -> np.ndarray:
     """[rounds, n] uint64 keys, one set for each pass."""
     rounds = np.arange(_FEISTEL_ROUNDS, dtype=np.uint64)[:, np.newaxis]
     base = passes.astype(np.uint64) * np.uint64(_FEISTEL_ROUNDS) + rounds
-    return _mix64(base + _mix64(np.uint64(seed + 1) + np.zeros_like(base)))
+    return splitmix64(
+        base + splitmix64(np.uint64(seed + 1) + np.zeros_like(base))
+    )
 
 
 def _feistel(value: np.ndarray, keys: np.ndarray, half: int) -> np.ndarray:
     mask = np.uint64((1 << half) - 1)
     left, right = value >> np.uint64(half), value & mask
     for key in keys:
-        left, right = right, left ^ (_mix64(right + key) & mask)
+        left, right = right, left ^ (splitmix64(right + key) & mask)
     return (left << np.uint64(half)) | right
-
-
-def _mix64(x: Any) -> np.ndarray:
-    """A hash of uint64 (the finalizer of SplitMix64); wraps around."""
-    with np.errstate(over="ignore"):
-        x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

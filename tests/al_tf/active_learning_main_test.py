@@ -97,7 +97,7 @@ class MainTest(MainTestCase):
         ({"oracle": "peple"}, "mean 'people'"),
         ({"seeds": "0,x"}, "whole numbers"),
         ({"seeds": str(2**63)}, "below 2.63"),
-        ({"output_dir": f"{__file__}/x"}, "--output_dir: is no folder"),
+        ({"output_dir": f"{__file__}/x"}, "--output_dir: is not a directory"),
         ({"seed_size": 500}, "larger than the pool of 96"),
         ({"test": "1.5"}, "no fraction"),
         ({"test": "npz:nothing.npz"}, "no such file"),

@@ -6,20 +6,18 @@ import subprocess
 import sys
 
 import numpy as np
-from absl import flags
-from absl.testing import absltest, flagsaver, parameterized
+from absl.testing import absltest, parameterized
 from pyarrow import parquet
 
 import al_tf
 from al_tf import select_main
 from runkit import InputError
+from tests.support import testing
 
 
 class SelectMainTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS(sys.argv[:1])
         self.folder = pathlib.Path(self.create_tempdir().full_path)
         generator = np.random.default_rng(0)
         centers = generator.standard_normal((40, 8))
@@ -43,7 +41,7 @@ class SelectMainTest(parameterized.TestCase):
             "target_cluster_size": 5.0,
             **change,
         }
-        with flagsaver.flagsaver(**values):
+        with testing.main_flags(select_main, **values):
             select_main.main(["select_main"])
         return pathlib.Path(values["output"])
 
@@ -74,11 +72,13 @@ class SelectMainTest(parameterized.TestCase):
         page = (output.parent / "report.html").read_text()
         for text in ("Cluster sizes", "clusters covered", "recall", "Settings"):
             self.assertIn(text, page)
+        for text in ("None", "<td>[", "<td>{"):
+            self.assertNotIn(text, page)
 
     def test_the_second_run_reuses_the_clusters(self):
         first = self.run_main().read_text()
         with absltest.mock.patch.object(
-            select_main.build_clustering, "cluster_embeddings"
+            select_main.build_clustering, "cluster_pool"
         ) as cluster:
             # The size is known from the kept clusters.
             again = self.run_main(target_cluster_size=None).read_text()
@@ -101,7 +101,9 @@ class SelectMainTest(parameterized.TestCase):
         for place in (self.folder, self.folder / "E.npy", self.folder / "M"):
             (self.folder / "M" / "neighbors").mkdir(parents=True, exist_ok=True)
             (self.folder / "M" / "neighbors" / "mine").touch()
-            with self.assertRaisesRegex(InputError, "other files|no folder"):
+            with self.assertRaisesRegex(
+                InputError, "other files|not a directory"
+            ):
                 self.run_main(clustering=str(place))
         after = sorted(p.name for p in self.folder.iterdir())
         self.assertEqual([*before, "M"], sorted(after, key=lambda n: n == "M"))
@@ -154,13 +156,21 @@ class SelectMainTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("format", {"output": "ids.txt"}, "unknown format"),
         ("missing", {"embeddings": "none.npy"}, "no such file"),
-        ("required", {"margins": None}, "--margins: is required"),
+        ("required", {"margins": None}, "--margins: is missing"),
         ("exhausted", {"batch_size": 151}, "only 150 unlabeled"),
         ("no_labels", {"labeled": "none.txt"}, "no such file"),
         ("margin_batch", {"margin_batch_size": 11}, "margin_batch_size"),
         ("labels_folder", {"labeled": "."}, "not a list of example ids"),
-        ("output_in_file", {"output": f"{__file__}/ids.csv"}, "no folder"),
-        ("clusters_in_file", {"clustering": f"{__file__}/c"}, "no folder"),
+        (
+            "output_in_file",
+            {"output": f"{__file__}/ids.csv"},
+            "not a directory",
+        ),
+        (
+            "clusters_in_file",
+            {"clustering": f"{__file__}/c"},
+            "not a directory",
+        ),
     )
     def test_bad_flags(self, change, message):
         with self.assertRaisesRegex(InputError, message):
@@ -211,7 +221,7 @@ class SelectMainTest(parameterized.TestCase):
             check=False,
         )
         self.assertEqual(done.returncode, 2)
-        self.assertIn("--output: is required", done.stderr)
+        self.assertIn("--embeddings: is missing", done.stderr)
 
 
 class ImportTest(absltest.TestCase):

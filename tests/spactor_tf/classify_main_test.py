@@ -86,7 +86,7 @@ class ClassifyMainTest(parameterized.TestCase):
         test = self.write("test.jsonl", ["three", "four"], [["a"], ["b"]])
         with self.assertRaisesRegex(InputError, "undefined for class 'c'"):
             self.main(lists, test=test)
-        with self.assertRaisesRegex(InputError, "is no folder"):
+        with self.assertRaisesRegex(InputError, "is not a directory"):
             self.main(train, output_dir=f"{train.split(':')[1]}/x")
         self.assertFalse(self.output.exists())
 

@@ -12,7 +12,8 @@ from scipy.spatial import distance
 
 from al_tf.clustering import average_linkage as hac
 from al_tf.clustering import cluster_search, hac_kernels
-from al_tf.neighbors import contraction, exact_index, row_kernels, scann_index
+from al_tf.clustering.result import component_ids
+from al_tf.neighbors import contraction, exact_index, scann_index
 from al_tf.neighbors.exact_index import ExactIndex
 
 
@@ -33,9 +34,9 @@ def points(kind: str, n: int, seed: int) -> np.ndarray:
 
 
 def cluster(rows: np.ndarray, **kwargs):
-    merges, effort = hac.average_linkage(rows.copy(), **kwargs)
-    labels = row_kernels.components(len(rows), merges.first, merges.second)
-    return merges, labels, effort
+    merges, effort, _ = hac.average_linkage(rows.copy(), **kwargs)
+    pairs = np.stack([merges.first, merges.second], 1)
+    return merges, component_ids(len(rows), pairs), effort
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
@@ -64,22 +65,6 @@ def assert_valid_tree(rows: np.ndarray, merges: hac.Merges, atol: float):
             height, pairs[np.ix_(a, b)].mean(), atol=atol
         )
         groups[min(first, second)] = a + b
-
-
-class LocalityOrderTest(absltest.TestCase):
-    def test_near_rows_follow_each_other(self):
-        generator = np.random.default_rng(0)
-        group = generator.integers(0, 3, 200)
-        centers = 10 * np.eye(3, 5)
-        rows = centers[group] + generator.standard_normal((200, 5))
-        order = cluster_search.locality_order(rows.astype(np.float32))
-        self.assertEqual(sorted(order), list(range(200)))
-        # sqrt(200) pivots: 14 runs at most, and chance would make 130.
-        self.assertLess(np.count_nonzero(np.diff(group[order])), 14)
-
-    def test_one_row(self):
-        order = cluster_search.locality_order(np.ones((1, 2), np.float32))
-        self.assertEqual(order.tolist(), [0])
 
 
 class AverageLinkageTest(parameterized.TestCase):
@@ -113,8 +98,8 @@ class AverageLinkageTest(parameterized.TestCase):
         tree = hierarchy.linkage(distance.pdist(rows, "sqeuclidean"), "average")
         heights = np.sort(tree[:, 2])
         with (
-            mock.patch.object(exact_index, "_MANY_QUERIES", 50),
-            mock.patch.object(exact_index, "_MUCH_WORK", 0),
+            mock.patch.object(exact_index, "MANY_QUERIES", 50),
+            mock.patch.object(exact_index, "MUCH_WORK", 0),
             mock.patch.object(contraction, "best_width", return_value=8),
             mock.patch.object(
                 contraction,
@@ -226,8 +211,8 @@ class AverageLinkageTest(parameterized.TestCase):
         rows = points("gauss", 500, 7).astype(np.float32)
         patch = absltest.mock.patch.object
         with (
-            patch(cluster_search, "_CHEAP_WORK", 0),
-            patch(cluster_search, "_OLD_SHARE", 0.05),
+            patch(cluster_search, "CHEAP_WORK", 0),
+            patch(cluster_search, "OLD_SHARE", 0.05),
             patch(
                 cluster_search.ClusterSearch,
                 "prefers_index",
@@ -264,25 +249,38 @@ class AverageLinkageTest(parameterized.TestCase):
 
 class UniteListsTest(absltest.TestCase):
     def test_what_does_not_fit_lowers_the_radius(self):
-        mean = np.array([[0.0], [1], [2], [3], [4]])
-        lists = np.array([[4, 1]] + [[-1, -1]] * 4, np.int32)
-        radius = np.full(5, 100.0)
-        nearest, near = np.full(5, -1, np.int32), np.full(5, np.inf)
-        hac_kernels.unite_lists(
-            np.array([0], np.int32),
-            np.array([[3, 2]], np.int32),
-            mean,
-            np.zeros(5),
-            np.arange(5, dtype=np.int32),
-            lists,
-            radius,
-            nearest,
-            near,
+        clusters = hac_kernels.Clusters(
+            mean=np.array([[0.0], [1], [2], [3], [4]]),
+            variance=np.zeros(5),
+            size=np.ones(5),
+            origin=np.arange(5),
+            height=np.zeros(5),
+            lists=np.array([[4, 1]] + [[-1, -1]] * 4, np.int32),
+            radius=np.full(5, 100.0),
+            nearest=np.full(5, -1, np.int32),
+            distance=np.full(5, np.inf),
+            parent=np.arange(5, dtype=np.int32),
+            is_open=np.ones(5, bool),
         )
-        self.assertEqual(lists[0].tolist(), [1, 2])
+        hac_kernels.unite_lists(
+            np.array([0], np.int32), np.array([[3, 2]], np.int32), clusters
+        )
+        self.assertEqual(clusters.lists[0].tolist(), [1, 2])
         # Of the dropped 3 and 4 the nearer one, at distance 9, bounds it.
-        self.assertEqual(radius[0], 9.0)
-        self.assertEqual((nearest[0], near[0]), (1, 1.0))
+        self.assertEqual(clusters.radius[0], 9.0)
+        self.assertEqual((clusters.nearest[0], clusters.distance[0]), (1, 1.0))
+
+
+class ComponentIdsTest(absltest.TestCase):
+    def test_numbered_by_smallest_member(self):
+        merges = np.array([[5, 1], [6, 3], [6, 5]])
+        ids = component_ids(8, merges)
+        self.assertEqual(ids.tolist(), [0, 1, 2, 1, 3, 1, 1, 4])
+        self.assertEqual(ids.dtype, np.int64)
+
+    def test_no_merges(self):
+        ids = component_ids(3, np.zeros((0, 2), np.int64))
+        self.assertEqual(ids.tolist(), [0, 1, 2])
 
 
 class DuplicateRowsTest(absltest.TestCase):

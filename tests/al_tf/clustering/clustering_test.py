@@ -10,8 +10,10 @@ from scipy.cluster import hierarchy
 
 import al_tf
 from al_tf.clustering import average_linkage as hac
-from al_tf.clustering import build as build_clustering
-from al_tf.clustering import store as clustering_store
+from al_tf.clustering.options import ClusteringOptions
+from al_tf.clustering.store import ARRAYS
+from al_tf.inputs.embeddings import Embeddings, open_embeddings
+from al_tf.neighbors import scann_index
 from runkit import InputError
 
 
@@ -119,20 +121,45 @@ class ClusterEmbeddingsTest(parameterized.TestCase):
                 al_tf.cluster_embeddings(np.eye(2), target_cluster_size=size)
 
     def test_auto_says_what_it_chose(self):
-        chosen = build_clustering._choose_index
-        self.assertTrue(chosen((1000, 64), "auto")[0])
-        with absltest.mock.patch.object(
-            build_clustering.scann_index, "is_available", lambda: True
-        ):
-            exact, reason = chosen((10_000_000, 64), "auto")
+        def chosen(n: int):
+            return ClusteringOptions(target_cluster_size=9).choose_index(
+                (n, 64)
+            )
+
+        self.assertTrue(chosen(1000).exact)
+        patch = absltest.mock.patch.object
+        with patch(scann_index, "is_available", lambda: True):
+            exact, reason = chosen(10_000_000)
         self.assertFalse(exact)
         self.assertIn("6.4e+15 multiply-adds", reason)
-        with absltest.mock.patch.object(
-            build_clustering.scann_index, "is_available", lambda: False
-        ):
-            exact, reason = chosen((10_000_000, 64), "auto")
+        with patch(scann_index, "is_available", lambda: False):
+            exact, reason = chosen(10_000_000)
         self.assertTrue(exact)
         self.assertIn("not installed", reason)
+
+
+class PassesTest(parameterized.TestCase):
+    """How often the pool is read, which takes minutes where it is large."""
+
+    def reads(self, pool, function) -> int:
+        """Passes over the pool; those over its copy do not count."""
+        with absltest.mock.patch.object(
+            Embeddings, "blocks", autospec=True, side_effect=Embeddings.blocks
+        ) as blocks:
+            function()
+        return sum(call.args[0] is pool for call in blocks.call_args_list)
+
+    @parameterized.parameters(np.float16, np.float32, np.float64)
+    def test_twice_to_cluster_once_to_cut_or_check(self, dtype):
+        pool = open_embeddings(families(seed=3).astype(dtype))
+        made = al_tf.cluster_embeddings(pool, target_cluster_size=5)
+        reads = self.reads(
+            pool,
+            lambda: al_tf.cluster_embeddings(pool, target_cluster_size=5),
+        )
+        self.assertEqual(reads, 2)
+        self.assertEqual(self.reads(pool, lambda: made.cut(0.0, pool)), 1)
+        self.assertEqual(self.reads(pool, lambda: made.check_pool(pool)), 1)
 
 
 class AssignTest(absltest.TestCase):
@@ -204,7 +231,7 @@ class StoreTest(absltest.TestCase):
 
     def test_round_trip(self):
         found = al_tf.load_clustering(self.path)
-        for name in clustering_store._ARRAYS:
+        for name in ARRAYS:
             np.testing.assert_array_equal(
                 getattr(found, name), getattr(self.made, name)
             )

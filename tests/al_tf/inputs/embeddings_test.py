@@ -104,28 +104,5 @@ class OpenTest(parameterized.TestCase):
             embeddings.open_embeddings([self.rows, self.rows[:, :2]])
 
 
-class WorkingCopyTest(parameterized.TestCase):
-    @parameterized.parameters("cosine", "sqeuclidean")
-    def test_distances_are_the_metrics(self, metric):
-        rows = np.random.default_rng(1).standard_normal((9, 4)) * 1e3 + 5e3
-        work = embeddings.working_copy(embeddings.open_embeddings(rows), metric)
-        step = work.rows[0] - work.rows[1]
-        a, b = rows[:2]
-        expected = (
-            1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-            if metric == "cosine"
-            else ((a - b) ** 2).sum()
-        )
-        np.testing.assert_allclose(step @ step * work.unit, expected, 1e-9)
-        self.assertLessEqual((work.rows**2).sum(1).max(), 1)
-
-    def test_ids_are_those_of_the_pool(self):
-        parts = [np.ones((70000, 2)), np.ones((4, 2))]
-        parts[1][2] = 0
-        opened = embeddings.open_embeddings(parts)
-        with self.assertRaisesRegex(InputError, "ids 70002"):
-            embeddings.working_copy(opened, "cosine")
-
-
 if __name__ == "__main__":
     absltest.main()

@@ -1,4 +1,4 @@
-"""Neighbor search: the exact index against numpy, bounds, graph, recall."""
+"""Neighbor search: the exact index against numpy, bounds, order, recall."""
 
 import itertools
 
@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from al_tf.neighbors import contraction, exact_index, recall, scann_index
-from al_tf.neighbors import protocol as neighbors
+from al_tf.neighbors import (
+    contraction,
+    exact_index,
+    recall,
+    row_order,
+    scann_index,
+)
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
 
@@ -100,9 +105,9 @@ class ExactIndexTest(parameterized.TestCase):
         self.assertBetween(short, 100, 700)
 
     @parameterized.product(
-        n=[0, 1, 2, 63, 512, 513, 3000], limited=[False, True], players=[2, 32]
+        n=[0, 1, 2, 63, 512, 513, 3000], limited=[False, True], blocks=[2, 32]
     )
-    def test_all_rows_at_once_find_what_each_finds(self, n, limited, players):
+    def test_all_rows_at_once_find_what_each_finds(self, n, limited, blocks):
         generator = np.random.default_rng(n)
         rows = generator.standard_normal((n, 5)).astype(np.float32)
         offsets = generator.random(n)
@@ -111,8 +116,8 @@ class ExactIndexTest(parameterized.TestCase):
         index = ExactIndex(rows, offsets)
         expected = index.search(rows, 4, np.arange(n), within)
         told: list[int] = []
-        # With few players, one of them has several tiles.
-        with absltest.mock.patch.object(exact_index, "_PLAYERS", players):
+        # With few blocks, one of them has several tiles.
+        with absltest.mock.patch.object(exact_index, "NUM_BLOCKS", blocks):
             found = index.search_all(4, within, told.append)
         self.assertEqual((sorted(told), told[-1]), (told, n))
         np.testing.assert_array_equal(found.ids, expected.ids)
@@ -172,14 +177,14 @@ class ExactIndexTest(parameterized.TestCase):
         offsets[7] = np.inf
         within = np.full(6000, 0.5) if limited else None
         index = ExactIndex(rows, offsets)
-        with absltest.mock.patch.object(exact_index, "_MUCH_WORK", 0):
+        with absltest.mock.patch.object(exact_index, "MUCH_WORK", 0):
             found = index.search(rows, 6, ids, within)
             all_found = index.search_all(6, within)
-        assert index._contraction is not None
-        self.assertLess(index._contraction[1].shape[1], 48)
+        self.assertLess(index.contraction.rows.shape[1], 48)
         plain = ExactIndex(rows, offsets)
-        with absltest.mock.patch.object(exact_index, "_MANY_QUERIES", 10**9):
+        with absltest.mock.patch.object(exact_index, "MANY_QUERIES", 10**9):
             expected = plain.search(rows, 6, ids, within)
+        self.assertIsNone(plain.contraction)
         true = all_distances(rows[:500], rows, offsets)
         for answer in (found, all_found):
             bound = answer.bound
@@ -196,25 +201,34 @@ class ExactIndexTest(parameterized.TestCase):
         row = np.full(d, 1 / np.sqrt(d), np.float32)
         rows = np.tile(row, (3, 1))
         query = np.full((1, d), 0.45 * 2.0**-25 * np.sqrt(d), np.float32)
-        index = ExactIndex(rows)
         axes = np.linalg.qr(np.eye(d, 8) + 1e-3)[0]
         short = contraction.contract(rows, axes, 8)
-        index._contraction = axes, short
+        index = ExactIndex(
+            rows, contraction=contraction.Contraction(axes, short)
+        )
         found = index.search(query, 1, np.array([-1]))
         true = all_distances(query, rows)[0]
         rest = np.delete(true, found.ids[0]).min()
         self.assertLessEqual(found.bound[0], rest)
 
 
-class GraphTest(absltest.TestCase):
-    def test_symmetrize(self):
-        ids = np.array([[1, 2], [0, -1], [2, 1], [0, 0]])
-        weights = np.array([[1.0, 2], [1, 9], [0, 3], [4, 4]])
-        indptr, indices, distances = neighbors.symmetrize(ids, weights)
-        rows = [indices[a:b].tolist() for a, b in zip(indptr, indptr[1:])]  # noqa: B905
-        self.assertEqual(rows, [[1, 2, 3], [0, 2], [0, 1], [0]])
-        self.assertEqual(distances.tolist(), [1, 2, 4, 1, 3, 2, 3, 4])
+class LocalityOrderTest(absltest.TestCase):
+    def test_near_rows_follow_each_other(self):
+        generator = np.random.default_rng(0)
+        group = generator.integers(0, 3, 200)
+        centers = 10 * np.eye(3, 5)
+        rows = centers[group] + generator.standard_normal((200, 5))
+        order = row_order.locality_order(rows.astype(np.float32))
+        self.assertEqual(sorted(order), list(range(200)))
+        # sqrt(200) pivots: 14 runs at most, and chance would make 130.
+        self.assertLess(np.count_nonzero(np.diff(group[order])), 14)
 
+    def test_one_row(self):
+        order = row_order.locality_order(np.ones((1, 2), np.float32))
+        self.assertEqual(order.tolist(), [0])
+
+
+class RecallTest(absltest.TestCase):
     def test_recall_by_hand(self):
         true = np.array([[1, 2], [3, -1]])
         found = np.array([[2, 5], [3, 7]])
@@ -244,6 +258,9 @@ class ScannIndexTest(parameterized.TestCase):
         offsets = generator.random(3000)
         index = scann_index.ScannIndex(rows, offsets, k=8)
         self.assertGreater(index.tune(8), 0.95)
+        self.assertBetween(
+            index.probe.leaves_to_search, 1, index.probe.num_leaves
+        )
         ids = np.arange(3000)
         found = index.search(rows, 8, ids)
         self.assertFalse((found.ids == ids[:, None]).any())
@@ -252,6 +269,12 @@ class ScannIndexTest(parameterized.TestCase):
         np.testing.assert_allclose(
             np.median(found.bound), np.median(exact.bound), rtol=0.02
         )
+        told: list[int] = []
+        everyone = index.search_all(8, report=told.append)
+        self.assertEqual(told, [3000])
+        self.assertEqual(everyone.ids.shape, (3000, 16))
+        self.assertFalse((everyone.ids == ids[:, None]).any())
+        self.assertGreater(recall.recall(everyone.ids, exact.ids), 0.95)
 
     @parameterized.parameters(2, 10, 100)
     def test_many_dimensions_and_few_distinct_rows(self, distinct):

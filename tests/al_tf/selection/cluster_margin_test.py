@@ -55,11 +55,14 @@ class RoundRobinTest(absltest.TestCase):
         margins, clusters = np.zeros(2000), np.arange(2000) // 2
         picks = [
             al_tf.select_batch(
-                margins, clusters, batch_size=200, margin_batch_size=2000,
+                margins,
+                clusters,
+                batch_size=200,
+                margin_batch_size=2000,
                 seed=seed,
             )
             for seed in (0, 1)
-        ]  # fmt: skip
+        ]
         for batch in picks:
             self.assertLen(set(clusters[batch]), 200)
             self.assertBetween(batch.mean(), 850, 1150)

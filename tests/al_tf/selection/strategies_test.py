@@ -104,7 +104,7 @@ class StrategiesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "in 1 rows; example ids 17"):
             al_tf.STRATEGIES[name](pool, batch_size=5)
         flat = dataclasses.replace(pool, probabilities=np.ones(40))
-        with self.assertRaisesRegex(InputError, "a column a class"):
+        with self.assertRaisesRegex(InputError, "a column per class"):
             al_tf.STRATEGIES[name](flat, batch_size=5)
 
     def test_coreset_far_from_the_origin(self):
@@ -168,7 +168,7 @@ class GreedyTest(parameterized.TestCase):
                 self.assertEqual(pick, nearest.argmax())
             cover.append(rows[pick])
 
-    def test_factorised_distances_equal_those_of_gradients(self):
+    def test_factorized_distances_equal_those_of_gradients(self):
         generator = np.random.default_rng(4)
         p = generator.dirichlet(np.ones(3), 40).astype(np.float32)
         rows = generator.standard_normal((40, 5)).astype(np.float32)

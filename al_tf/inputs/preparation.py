@@ -1,0 +1,140 @@
+"""One pass over a pool: checked, scaled, centered, copied and checksummed.
+
+The clustering works on squared Euclidean distances of small numbers, whatever
+metric and magnitude the embeddings have. `working_copy` makes such rows and
+learns everything else that the clustering needs to know about the pool while
+it reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+
+import numpy as np
+
+from al_tf.inputs.checks import refuse_rows
+from al_tf.inputs.embeddings import Embeddings
+from runkit import InputError
+
+METRICS = ("cosine", "sqeuclidean")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkingCopy:
+    """Rows whose squared Euclidean distance is the metric's divided by `unit`.
+
+    Attributes:
+        rows: `[n, d]` float32 or float64, C-ordered, norm at most 1.
+        center: `[d]` float64 mean of the (normalized) rows, which was
+            subtracted.
+        unit: the distance that 1.0 between two rows stands for.
+        checksum: `checksum` of the embeddings.
+    """
+
+    rows: np.ndarray
+    center: np.ndarray
+    unit: float
+    checksum: int
+
+
+def working_copy(
+    embeddings: Embeddings, metric: str, dtype: type = np.float64
+) -> WorkingCopy:
+    """Reads the pool once and makes it ready for the clustering.
+
+    The rows are first copied as they are, because the center is known only
+    after the last of them; they are normalized and centered in place. Only
+    float64 embeddings with a float32 result are read twice: the copy would
+    round them before they are centered.
+
+    Centering and scaling by a power of two change no distance; they keep the
+    float32 products of the neighbor search accurate for data far from the
+    origin or of extreme magnitude.
+
+    Args:
+        embeddings: `[n, d]`.
+        metric: "cosine" (1 - cosine similarity) or "sqeuclidean".
+        dtype: of the result.
+
+    Raises:
+        InputError: NaN or infinite values, or zero rows under cosine; the
+            example ids are named. Or values whose squares overflow.
+    """
+    n, d = embeddings.shape
+    rows: np.ndarray = np.empty((n, d), dtype)
+    center, crc, is_exact = np.zeros(d), 0, True
+    for first, block in embeddings.blocks():
+        crc = block_checksum(block, crc)
+        center += normalized(block, first, metric).sum(0)
+        is_exact &= np.can_cast(block.dtype, dtype)
+        if is_exact:
+            rows[first : first + len(block)] = block
+    center /= max(n, 1)
+    largest = 0.0
+    source = Embeddings((rows,), ("working copy",)) if is_exact else embeddings
+    for first, block in source.blocks():
+        centered = normalized(block, first, metric) - center
+        square = np.einsum("nd,nd->n", centered, centered)
+        largest = max(largest, float(square.max(initial=0.0)))
+        rows[first : first + len(block)] = centered
+    if not np.isfinite(largest):
+        raise InputError(
+            "values too large: their squares overflow", where="embeddings"
+        )
+    # The exponent is even, so that its root is a power of two as well.
+    exponent = int(np.ceil(np.log2(largest) / 2)) if largest > 0 else 0
+    rows *= dtype(2.0**-exponent)
+    return WorkingCopy(rows, center, 4.0**exponent, crc)
+
+
+def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
+    """Checks a block and scales it so that squared distances are the metric's.
+
+    Args:
+        block: `[rows, d]` floating-point.
+        first: example id of its first row.
+        metric: "cosine" or "sqeuclidean".
+
+    Returns:
+        `[rows, d]` float64, a copy; for cosine every row has length sqrt(1/2).
+
+    Raises:
+        InputError: NaN or infinite values, or zero rows under cosine.
+    """
+    block = block.astype(np.float64)
+    # One pass: a row with NaN or infinity has no finite sum of squares.
+    square = np.einsum("nd,nd->n", block, block)
+    remedy = "Remove or repair these rows"
+    refuse_rows(
+        ~np.isfinite(square),
+        "NaN or infinite values",
+        where="embeddings",
+        first=first,
+        remedy=remedy,
+    )
+    if metric == "sqeuclidean":
+        return block
+    refuse_rows(
+        square == 0,
+        "zero rows have no cosine distance",
+        where="embeddings",
+        first=first,
+        remedy=remedy,
+    )
+    # Half the squared distance of unit vectors is 1 - cosine.
+    block *= np.sqrt(0.5 / square)[:, None]
+    return block
+
+
+def checksum(embeddings: Embeddings) -> int:
+    """CRC-32 of all rows, in float32 or float64 as they are stored."""
+    crc = 0
+    for _, block in embeddings.blocks():
+        crc = block_checksum(block, crc)
+    return crc
+
+
+def block_checksum(block: np.ndarray, crc: int) -> int:
+    """Continues the checksum `crc` of all blocks before with one more."""
+    return zlib.crc32(np.ascontiguousarray(block).data, crc)
