@@ -18,21 +18,22 @@ class LoopConfig:
 
     Attributes:
         strategies: names from `al_tf.STRATEGIES`.
-        seeds: of seed set, training and selection. A seed begins with the
-            same examples under every strategy.
-        seed_size: labeled examples to begin with.
-        batch_size: examples labeled in each round.
-        rounds: batches after the seed set.
-        seed_set: "random", or "stratified" as far as the labels allow (the
-            pool's labels are then looked at before they are paid for).
+        seeds: random seeds of seed set, training and selection, each one
+            repetition. All strategies begin a seed with the same examples.
+        seed_size: number of labeled examples to begin with.
+        batch_size: number of examples labeled in each round.
+        rounds: number of batches after the seed set.
+        seed_set: "random", or "stratified" by class as far as the labels
+            allow (which looks at the pool's labels before they are paid for).
         missing_classes: "refuse" a seed set that lacks a class, or "allow" it.
-        metric: that targets and plots are about; "" is accuracy, and average
-            precision for a multi-label pool.
-        target_accuracy: value of the metric in the table of labels needed;
-            None: the lowest over seeds that `random`, or else the first
-            strategy, ends with.
-        target_cluster_size: mean size of the clusters.
-        margin_batch_size: of Cluster-Margin; None is its own default.
+        metric: "accuracy" or "average_precision", for targets and plots; ""
+            chooses by the pool, see `primary_metric`.
+        target_accuracy: value of the metric, in (0, 1], in the table of labels
+            needed; None takes the lowest final value over the seeds of
+            `random`, or else of the first strategy.
+        target_cluster_size: mean size of the clusters, at least 1.
+        margin_batch_size: k_m of Cluster-Margin, at least `batch_size`; None
+            takes the default of `al_tf.select_batch`.
     """
 
     strategies: tuple[str, ...] = ("cluster_margin", "margin", "random")
@@ -48,7 +49,7 @@ class LoopConfig:
     margin_batch_size: int | None = None
 
     def validate(self) -> None:
-        """Refuses settings that no pool could fulfil.
+        """Refuses settings that no pool can fulfill.
 
         Raises:
             InputError: the first wrong field, with the nearest known name.
@@ -68,55 +69,82 @@ class LoopConfig:
         ):
             if getattr(self, field) < least:
                 raise InputError(
-                    "is too small", where=f"--{field}",
-                    got=getattr(self, field), expected=f"{least} or more",
-                )  # fmt: skip
+                    "is too small",
+                    where=f"--{field}",
+                    got=getattr(self, field),
+                    expected=f"{least} or more",
+                )
         for field in ("strategies", "seeds"):
             values = getattr(self, field)
             if not values or len(set(values)) < len(values):
                 raise InputError(
                     "names nothing" if not values else "names one twice",
-                    where=f"--{field}", got=values,
-                )  # fmt: skip
+                    where=f"--{field}",
+                    got=values,
+                )
         for seed in self.seeds:
             if not 0 <= seed < 2**63:
                 raise InputError(
-                    "must not be negative and below 2^63",
-                    where="--seeds", got=seed,
-                )  # fmt: skip
+                    "is out of range",
+                    where="--seeds",
+                    got=seed,
+                    expected="at least 0 and below 2^63",
+                )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
         target, size = self.target_accuracy, self.target_cluster_size
         if target is not None and not 0 < target <= 1:
             raise InputError(
-                "is impossible", where="--target_accuracy", got=target,
+                "is impossible",
+                where="--target_accuracy",
+                got=target,
                 expected="above 0, at most 1",
-            )  # fmt: skip
+            )
         if not size >= 1:
             raise InputError(
-                "is too small", where="--target_cluster_size", got=size,
+                "is too small",
+                where="--target_cluster_size",
+                got=size,
                 expected="1 or more",
-            )  # fmt: skip
+            )
         k_m = self.margin_batch_size
         if k_m is not None and k_m < self.batch_size:
             raise InputError(
-                "is smaller than the batch", where="--margin_batch_size",
-                got=k_m, expected=f"{self.batch_size} or more",
-            )  # fmt: skip
+                "is smaller than the batch",
+                where="--margin_batch_size",
+                got=k_m,
+                expected=f"{self.batch_size} or more",
+            )
+
+    def primary_metric(self, multilabel: bool) -> str:
+        """The metric of targets and plots.
+
+        By default the accuracy, and the average precision for a multi-label
+        pool.
+        """
+        default = "average_precision" if multilabel else "accuracy"
+        return self.metric or default
 
     def check_pool(self, size: int) -> None:
-        """Refuses a pool that is too small for seed set and rounds."""
+        """Refuses a pool that is too small for the seed set and rounds.
+
+        Raises:
+            InputError: more labels are asked for than there are examples.
+        """
         if self.seed_size > size:
             raise InputError(
                 f"is larger than the pool of {size} examples",
-                where="--seed_size", got=self.seed_size,
+                where="--seed_size",
+                got=self.seed_size,
                 expected=f"at most {size}",
-            )  # fmt: skip
+            )
         wanted = self.seed_size + self.rounds * self.batch_size
         if wanted > size:
             raise InputError(
-                f"seed set and {self.rounds} batches are more than the pool "
-                f"of {size} examples",
-                where="--rounds", got=wanted, expected=f"at most {size} labels",
-            )  # fmt: skip
+                f"the seed set and {self.rounds} batches are more than the "
+                f"pool of {size} examples",
+                where="--rounds",
+                got=wanted,
+                expected=f"at most {size} labels",
+            )

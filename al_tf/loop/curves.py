@@ -1,15 +1,23 @@
-"""Learning curves of a comparison: the table behind every figure."""
+"""Learning curves of a comparison: the table that every figure is drawn from.
+
+A row describes one round of one strategy with one seed; its keys are
+`COLUMNS`, and None is a value that was not measured.
+"""
 
 from __future__ import annotations
 
 import csv
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from al_tf.loop.loop import Loop
 from runkit import atomic_write
 from runkit.averages import in_words, mean_and_error
+
+if TYPE_CHECKING:
+    from al_tf.loop.loop import Loop
+
+Row = dict[str, Any]
 
 COLUMNS = (
     "strategy",
@@ -26,14 +34,14 @@ COLUMNS = (
 _WHOLE = ("seed", "round", "labels", "clusters_covered", "batch_clusters")
 
 
-def collect(loop: Loop) -> list[dict[str, Any]]:
-    """Returns a row for every round that is finished, in order.
+def collect(loop: Loop) -> list[Row]:
+    """Returns one row per finished round, in order.
 
-    `selection_seconds` are those of choosing the round's own batch, 0 for the
-    seed set; `clusters_covered` counts the clusters of all labeled examples,
-    `batch_clusters` those of the batch.
+    `selection_seconds` is the time it took to choose the round's own batch, 0
+    for the seed set; `clusters_covered` counts the clusters of all labeled
+    examples, `batch_clusters` those of the batch.
     """
-    rows = []
+    rows: list[Row] = []
     for name in loop.config.strategies:
         for seed in loop.config.seeds:
             store = loop.store(name, seed)
@@ -41,14 +49,20 @@ def collect(loop: Loop) -> list[dict[str, Any]]:
                 result = store.result(number)
                 if result is None:
                     break
-                row = {"strategy": name, "seed": seed, "round": number}
-                row |= {"selection_seconds": 0.0, "selection_cpu_seconds": 0.0}
-                row |= {**result, **store.batch_facts(number)}
+                row: Row = {
+                    "strategy": name,
+                    "seed": seed,
+                    "round": number,
+                    "selection_seconds": 0.0,
+                    "selection_cpu_seconds": 0.0,
+                    **result,
+                    **store.batch_facts(number),
+                }
                 rows.append({key: row.get(key) for key in COLUMNS})
     return rows
 
 
-def write_curves(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_curves(path: pathlib.Path, rows: Iterable[Row]) -> None:
     """Writes `curves.csv`; what was not measured stays empty."""
     with atomic_write(path) as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
@@ -56,26 +70,20 @@ def write_curves(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def read_curves(path: pathlib.Path) -> list[dict[str, Any]]:
+def read_curves(path: pathlib.Path) -> list[Row]:
     """Reads what `write_curves` wrote; what was not measured is None."""
+    rows: list[Row] = []
     with path.open(encoding="utf-8", newline="") as handle:
-        return [
-            {name: _value(name, text) for name, text in row.items()}
-            for row in csv.DictReader(handle)
-        ]
+        for texts in csv.DictReader(handle):
+            row: Row = {"strategy": texts.pop("strategy")}
+            for name, text in texts.items():
+                number = int if name in _WHOLE else float
+                row[name] = number(text) if text else None
+            rows.append(row)
+    return rows
 
 
-def _value(name: str, text: str) -> Any:
-    if name == "strategy":
-        return text
-    if not text:
-        return None
-    return int(text) if name in _WHOLE else float(text)
-
-
-def select(
-    rows: Iterable[dict[str, Any]], **wanted: Any
-) -> list[dict[str, Any]]:
+def select(rows: Iterable[Row], **wanted: str | int) -> list[Row]:
     """Rows whose columns have the wanted values."""
     return [
         row
@@ -85,31 +93,34 @@ def select(
 
 
 def final_values(
-    rows: Iterable[dict[str, Any]], strategy: str, metric: str
+    rows: Iterable[Row], strategy: str, metric: str
 ) -> list[float]:
-    """What a strategy ended with, a value for every seed that got so far."""
+    """The metric after a strategy's last round, per seed that got there."""
     own = select(rows, strategy=strategy)
     last = select(own, round=max(row["round"] for row in own))
     return [row[metric] for row in last if row[metric] is not None]
 
 
-def reference(rows: Iterable[dict[str, Any]]) -> str | None:
+def reference(rows: Iterable[Row]) -> str | None:
     """The strategy that sets the target: `random`, or else the first one."""
     names = list(dict.fromkeys(row["strategy"] for row in rows))
     return "random" if "random" in names else next(iter(names), None)
 
 
 def target(
-    rows: Sequence[dict[str, Any]], metric: str, asked: float | None
+    rows: Sequence[Row], metric: str, asked: float | None
 ) -> float | None:
-    """The value that strategies are to reach.
+    """The value of the metric that strategies have to reach.
 
     Args:
         rows: from `collect`.
-        metric: column.
-        asked: by the user; None: the lowest value over seeds that `random`,
-            or else the first strategy, ends with. Every seed of it then gets
-            there, so that its labels can be compared with.
+        metric: column of the metric.
+        asked: the user's choice. None takes the lowest final value over the
+            seeds of `reference(rows)`: every seed of it then gets there, so
+            that the others can be compared with it.
+
+    Returns:
+        The value, or None without rows.
     """
     name = reference(rows)
     if asked is not None or name is None:
@@ -118,9 +129,9 @@ def target(
 
 
 def labels_needed(
-    rows: Iterable[dict[str, Any]], metric: str, goal: float
+    rows: Iterable[Row], metric: str, goal: float
 ) -> dict[str, list[int | None]]:
-    """Labels until the metric first reached the goal, for every seed.
+    """Counts the labels until the metric first reached the goal, per seed.
 
     Returns:
         {strategy: [labels, or None where it never did]}.

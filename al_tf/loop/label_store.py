@@ -1,19 +1,19 @@
-"""What one run of the loop knows, on disk: batches, labels, results.
+"""What one run of the loop has found out, on disk: batches, labels, results.
 
     runs/STRATEGY/seed-S/batch-003.json     which examples were chosen
                          labels-003.json    the labels they were given
                          result-003.json    how good the model then was
 
-Each file is written once, whole or not at all, and never again: so no label
-is lost and none is asked twice, wherever a run is killed. A run is resumed by
-reading which files are there. Files name examples by `example_id`, the row of
-the pool's source; inside, positions in the pool are used.
+Each file is written once, whole or not at all. So no label is lost and none is
+asked for twice, wherever a run is killed; it resumes by reading which files
+are there. Files name examples by `example_id`, their row in the pool's source;
+in memory, positions in the pool are used.
 """
 
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -23,15 +23,55 @@ from runkit.files import remove_leftovers
 
 # Settings that add files to a run and change none.
 EXTENSIBLE = frozenset({"rounds", "seeds", "strategies", "target_accuracy"})
-# People's files are called by the round alone: of one strategy and one seed.
+# People's files are named only by round: of one strategy and one seed.
 _FIXED_BY_PEOPLE = frozenset({"seeds", "strategies"})
+
+# One example's label: a class number, or a row of 0 and 1 in a multi-label
+# pool.
+Label = int | list[int]
+# Settings of a run, as config.json holds them.
+Settings = dict[str, Any]
+
+
+class BatchFacts(TypedDict, total=False):
+    """What is known about a batch since it was chosen; nothing for a seed set.
+
+    Attributes:
+        selection_seconds: wall-clock time of the choice.
+        selection_cpu_seconds: CPU time of it, over all threads.
+        batch_clusters: number of clusters that the batch touches.
+        suggested: the model's own answers, where people label.
+    """
+
+    selection_seconds: float
+    selection_cpu_seconds: float
+    batch_clusters: int
+    suggested: list[Label]
+
+
+class RoundResult(TypedDict):
+    """What was measured after a round.
+
+    Attributes:
+        labels: number of examples labeled so far.
+        accuracy: on the test set; None without one.
+        average_precision: on the test set; None where it is undefined.
+        classes_seen: number of classes among the labels.
+        clusters_covered: number of clusters with a labeled example.
+    """
+
+    labels: int
+    accuracy: float | None
+    average_precision: float | None
+    classes_seen: int
+    clusters_covered: int
 
 
 class LabelStore:
-    """Files of one run (one strategy, one seed).
+    """Files of one strategy with one seed.
 
     Args:
-        folder: of the run.
+        folder: where the files are.
         pool: the examples that may be labeled.
     """
 
@@ -44,16 +84,20 @@ class LabelStore:
     def batch(self, number: int) -> np.ndarray | None:
         """`[batch]` int64 positions of a round's batch, or None."""
         found = self._read("batch", number)
-        return None if found is None else self._to_positions(found)
+        if found is None:
+            return None
+        positions = [self._positions[row] for row in found["example_ids"]]
+        return np.array(positions, np.int64)
 
     def labels(self, number: int) -> np.ndarray | None:
         """Labels of a round's batch, in the order of the batch, or None."""
         found = self._read("labels", number)
         return None if found is None else np.array(found["labels"], np.int64)
 
-    def result(self, number: int) -> dict[str, Any] | None:
+    def result(self, number: int) -> RoundResult | None:
         """What was measured after a round, or None."""
-        return self._read("result", number)
+        found = self._read("result", number)
+        return None if found is None else cast(RoundResult, found)
 
     def labeled_until(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions and labels of rounds 0 to `number`, in their order."""
@@ -65,7 +109,9 @@ class LabelStore:
             np.concatenate([known for known in labels if known is not None]),
         )
 
-    def write_batch(self, number: int, ids: np.ndarray, **facts: Any) -> None:
+    def write_batch(
+        self, number: int, positions: np.ndarray, facts: BatchFacts
+    ) -> None:
         """Fixes the batch of a round.
 
         Raises:
@@ -73,23 +119,24 @@ class LabelStore:
         """
         earlier = [self.batch(i) for i in range(number)]
         for batch in earlier:
-            if batch is not None and np.isin(ids, batch).any():
+            if batch is not None and np.isin(positions, batch).any():
                 raise AssertionError("an example was chosen a second time")
-        rows = self._rows[ids].tolist()
+        rows = self._rows[positions].tolist()
         self._write("batch", number, {"example_ids": rows, **facts})
 
     def write_labels(self, number: int, labels: np.ndarray) -> None:
         """Keeps the labels of a round's batch, in its order."""
         self._write("labels", number, {"labels": labels.tolist()})
 
-    def write_result(self, number: int, facts: dict[str, Any]) -> None:
+    def write_result(self, number: int, facts: RoundResult) -> None:
         """Keeps what was measured after a round."""
-        self._write("result", number, facts)
+        self._write("result", number, {**facts})
 
-    def batch_facts(self, number: int) -> dict[str, Any]:
-        """What was measured when the batch was chosen."""
+    def batch_facts(self, number: int) -> BatchFacts:
+        """What was noted when the batch was chosen."""
         found = self._read("batch", number) or {}
-        return {k: v for k, v in found.items() if k != "example_ids"}
+        found.pop("example_ids", None)
+        return cast(BatchFacts, found)
 
     def _path(self, kind: str, number: int) -> pathlib.Path:
         return self.folder / f"{kind}-{number:03d}.json"
@@ -104,19 +151,20 @@ class LabelStore:
             raise AssertionError(f"{path} is there already")
         write_json(path, value)
 
-    def _to_positions(self, found: dict[str, Any]) -> np.ndarray:
-        ids = found["example_ids"]
-        return np.array([self._positions[row] for row in ids], np.int64)
 
-
-def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
-    """Refuses a folder of another run.
+def check_same_run(folder: pathlib.Path, config: Settings) -> None:
+    """Refuses a directory that holds another run.
 
     More rounds, seeds or strategies may be asked for later: they add files
     and change none. Where people label, only rounds may be added.
 
+    Args:
+        folder: `--output_dir`; it need not exist.
+        config: settings of this run.
+
     Raises:
-        InputError: the folder holds a run with other settings.
+        InputError: the directory holds a run with other settings, or files of
+            something else.
     """
     path = folder / "config.json"
     extensible = EXTENSIBLE
@@ -125,7 +173,7 @@ def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
     if path.exists():
         old = read_json(path)
         if not isinstance(old, dict):
-            raise InputError("is no configuration", where=str(path))
+            raise InputError("is not a configuration", where=str(path))
         changed = sorted(
             name
             for name in {*old, *config} - extensible
@@ -142,12 +190,13 @@ def check_same_run(folder: pathlib.Path, config: dict[str, Any]) -> None:
             )
     elif folder.is_dir() and list(folder.glob("[!.]*")):
         raise InputError(
-            "holds files and no run", where=str(folder),
+            "holds files but no run",
+            where=str(folder),
             remedy="Name an empty or a new --output_dir",
-        )  # fmt: skip
+        )
 
 
-def write_config(folder: pathlib.Path, config: dict[str, Any]) -> None:
+def write_config(folder: pathlib.Path, config: Settings) -> None:
     """Writes config.json, unless the same is there already."""
     path = folder / "config.json"
     if not path.exists() or read_json(path) != config:

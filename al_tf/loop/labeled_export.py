@@ -1,14 +1,15 @@
-"""What a run has learned of a pool of texts, as a file that others read."""
+"""The texts that a run has labeled, as a file for other programs."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from al_tf.loop.loop import Loop
 from runkit import atomic_write
+
+if TYPE_CHECKING:
+    from al_tf.loop.loop import Loop
 
 FILE_NAME = "labeled.jsonl"
 
@@ -16,11 +17,11 @@ FILE_NAME = "labeled.jsonl"
 def write_labeled(loop: Loop) -> list[pathlib.Path]:
     """Writes `labeled.jsonl` beside the labels of every run of a text pool.
 
-    A line is {"example_id", "text", "label"}, in the order of labeling;
+    Each line is {"example_id", "text", "label"}, in the order of labeling;
     `label` is a class name, or a list of them in a multi-label pool.
 
     Args:
-        loop: has run at least its seed set.
+        loop: finished or not; a strategy and seed without labels has no file.
 
     Returns:
         The files; none for images and embeddings.
@@ -40,19 +41,13 @@ def write_labeled(loop: Loop) -> list[pathlib.Path]:
             path = store.folder / FILE_NAME
             with atomic_write(path) as handle:
                 for position, label in zip(positions, labels, strict=True):
+                    chosen = label.nonzero()[0] if pool.multilabel else [label]
+                    names = [pool.classes[number] for number in chosen]
                     row = {
                         "example_id": int(pool.rows[position]),
                         "text": str(pool.inputs[position]),
-                        "label": _names(label, pool.classes, pool.multilabel),
+                        "label": names if pool.multilabel else names[0],
                     }
                     handle.write(json.dumps(row, ensure_ascii=False) + "\n")
             written.append(path)
     return written
-
-
-def _names(
-    label: Any, classes: Sequence[str], multilabel: bool
-) -> str | list[str]:
-    if multilabel:
-        return [classes[i] for i in label.nonzero()[0]]
-    return classes[int(label)]

@@ -1,13 +1,14 @@
-"""Who answers: the labels of the data set, or people with a file."""
+"""Who answers: the labels of the data set, or people through files."""
 
 from __future__ import annotations
 
 import pathlib
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from al_tf.loop import label_files
+from al_tf.loop.label_store import Label
 from al_tf.pools.pool import Examples
 from runkit import InputError
 from runkit.errors import InterruptedRun
@@ -17,7 +18,7 @@ class Oracle(Protocol):
     """Labels a batch, or stops the run until there are labels.
 
     Attributes:
-        wants_suggestions: batches are to carry the model's own answers.
+        wants_suggestions: whether batches carry the model's own answers.
     """
 
     wants_suggestions: bool
@@ -26,15 +27,15 @@ class Oracle(Protocol):
         """Refuses a pool that cannot be labeled by this oracle."""
 
     def labels(
-        self, number: int, ids: np.ndarray, suggested: list[Any]
+        self, number: int, ids: np.ndarray, suggested: list[Label]
     ) -> np.ndarray:
         """Returns the labels of a batch, in its order.
 
         Args:
-            number: of the round.
+            number: the round.
             ids: `[batch]` int64 positions in the pool.
-            suggested: the model's answers as `Examples.labels` has them, or
-                nothing.
+            suggested: the model's answers, as `Examples.labels` has them;
+                empty where there are none.
 
         Raises:
             InterruptedRun: the labels are still to come.
@@ -51,12 +52,13 @@ class LabelOracle:
         self._pool = pool
 
     def check_pool(self) -> None:
-        """Refuses one class only, and examples without a label."""
+        """Refuses a pool of one class, and examples without a label."""
         if len(self._pool.classes) < 2:
             raise InputError(
-                "fewer than two classes", where="--dataset",
+                "has fewer than two classes",
+                where="--dataset",
                 got=self._pool.classes,
-            )  # fmt: skip
+            )
         unknown = self._pool.rows[~self._pool.labeled]
         if len(unknown):
             raise InputError(
@@ -68,7 +70,7 @@ class LabelOracle:
             )
 
     def labels(
-        self, number: int, ids: np.ndarray, suggested: list[Any]
+        self, number: int, ids: np.ndarray, suggested: list[Label]
     ) -> np.ndarray:
         """Looks the labels up."""
         del number, suggested
@@ -76,14 +78,14 @@ class LabelOracle:
 
 
 class PeopleOracle:
-    """Writes what is to be labeled, and reads it when it has been.
+    """Writes what people have to label, and reads their answers.
 
-    Labels that the pool has are not read here. A stratified seed set looks at
-    them (`LoopConfig.seed_set`), whoever answers.
+    The pool's own labels are not used here; only a stratified seed set looks
+    at them (`LoopConfig.seed_set`).
 
     Args:
         pool: the examples.
-        folder: of the run; `to_label/` and `labels/` are in it.
+        folder: directory of the run, with `to_label/` and `labels/`.
     """
 
     wants_suggestions = True
@@ -92,7 +94,7 @@ class PeopleOracle:
         self._pool, self._folder = pool, folder
 
     def check_pool(self) -> None:
-        """Refuses a pool whose classes nobody names."""
+        """Refuses a pool whose classes are not named."""
         if len(self._pool.classes) < 2:
             raise InputError(
                 "fewer than two classes are known",
@@ -103,9 +105,9 @@ class PeopleOracle:
         label_files.check_names(self._pool)
 
     def labels(
-        self, number: int, ids: np.ndarray, suggested: list[Any]
+        self, number: int, ids: np.ndarray, suggested: list[Label]
     ) -> np.ndarray:
-        """Reads the labels file, or stops with where it is expected."""
+        """Reads the labels file, or stops and says where it is expected."""
         batch = self._pool.take(ids)
         stem = f"round-{number:03d}"
         found = [

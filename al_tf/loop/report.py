@@ -1,27 +1,42 @@
-"""The page of a comparison: curves, labels needed, seconds, coverage."""
+"""The report of a comparison: curves, labels needed, coverage, seconds."""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from al_tf.loop import curves
-from al_tf.loop.loop import Loop, metric_name
+from al_tf.loop.label_store import Settings
 from runkit.averages import in_words, mean_and_error
 from runkit.report import Report, new_figure
 
-Rows = Sequence[dict[str, Any]]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from al_tf.loop.loop import Loop
+
+Rows = Sequence[curves.Row]
 
 
 def write_report(
-    loop: Loop, rows: Rows, settings: dict[str, Any], folder: pathlib.Path
+    loop: Loop, rows: Rows, settings: Settings, folder: pathlib.Path
 ) -> pathlib.Path:
-    """Writes `report.html` and its PNGs into `folder`."""
+    """Writes `report.html` and its plots as PNG files.
+
+    Args:
+        loop: the comparison, finished or not.
+        rows: from `curves.collect`, at least one.
+        settings: of the run, as config.json holds them.
+        folder: where the files go.
+
+    Returns:
+        Path of the page.
+    """
     report = Report("Active learning", folder)
-    metric = metric_name(loop.config, loop.pool)
+    metric = loop.config.primary_metric(loop.pool.multilabel)
     _facts(report, loop, rows)
     measured = [row for row in rows if row[metric] is not None]
     if measured:
@@ -30,8 +45,30 @@ def write_report(
     _curve(report, rows, "clusters_covered", "Clusters covered")
     _seconds(report, rows)
     report.heading("Settings")
-    report.table(("setting", "value"), settings.items())
+    report.table(
+        ("setting", "value"),
+        [(name, in_plain_words(value)) for name, value in settings.items()],
+    )
     return report.write()
+
+
+def in_plain_words(value: Any) -> str:
+    """Shows a value of a JSON file without Python's notation.
+
+    Args:
+        value: None, a number, a text, or a list or dictionary of such values.
+    """
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(in_plain_words(part) for part in value)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} {in_plain_words(part)}" for name, part in value.items()
+        )
+    return str(value)
 
 
 def _facts(report: Report, loop: Loop, rows: Rows) -> None:
@@ -42,11 +79,11 @@ def _facts(report: Report, loop: Loop, rows: Rows) -> None:
         f"test on, {len(loop.pool.classes)} classes. {config.seed_size:,} "
         f"{config.seed_set} labels to begin with, then {config.rounds} "
         f"batches of {config.batch_size:,}; {seeds} seed{'s' * (seeds > 1)}. "
-        "Within a seed all strategies begin with the same labels."
+        "All strategies of a seed begin with the same labels."
     )
     wanted = len(config.strategies) * seeds * (config.rounds + 1)
     if len(rows) < wanted:
-        report.text(f"Not finished: {len(rows)} of {wanted} rounds.")
+        report.text(f"Not finished: {len(rows)} of {wanted} rounds so far.")
 
 
 def _curve(report: Report, rows: Rows, column: str, title: str) -> None:
@@ -57,25 +94,23 @@ def _curve(report: Report, rows: Rows, column: str, title: str) -> None:
     report.figure(figure, column, band or "One seed: no error band.", title)
 
 
-def curve_figure(rows: Rows, column: str) -> Any:
-    """One line a strategy: the mean over seeds, with its standard error.
+def curve_figure(rows: Rows, column: str) -> Figure:
+    """Plots a column over the number of labels, one line per strategy.
+
+    A line is the mean over seeds, with a band of one standard error.
 
     Args:
         rows: from `curves.collect` or `curves.read_curves`, all with a value
             in the column.
-        column: over the number of labels.
-
-    Returns:
-        A matplotlib figure.
+        column: what to plot.
     """
     figure, axes = new_figure(8.0, 4.6)
     for name in dict.fromkeys(row["strategy"] for row in rows):
         labels, mean, error = curve(rows, name, column)
         (line,) = axes.plot(labels, mean, marker="o", ms=3, label=name)
-        axes.fill_between(
-            labels, mean - error, mean + error, alpha=0.15,
-            color=line.get_color(), lw=0,
-        )  # fmt: skip
+        low, high = mean - error, mean + error
+        color = line.get_color()
+        axes.fill_between(labels, low, high, alpha=0.15, color=color, lw=0)
     axes.set(xlabel="labels", ylabel=column.replace("_", " "))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -85,9 +120,9 @@ def curve_figure(rows: Rows, column: str) -> Any:
 def curve(
     rows: Rows, strategy: str, column: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns (labels, mean, standard error), an entry for each round.
+    """Returns (labels, mean, standard error), each `[rounds]` float64.
 
-    The error of a single seed is NaN, of which nothing is drawn.
+    The error of a single seed is NaN, for which nothing is drawn.
     """
     own = curves.select(rows, strategy=strategy)
     points = []
@@ -105,8 +140,8 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
     report.heading(f"Labels until {metric.replace('_', ' ')} {goal:.4g}")
     if loop.config.target_accuracy is None:
         report.text(
-            f"The target is what {curves.reference(rows)} ends with, in the "
-            "seed that ends lowest."
+            f"The target is what {curves.reference(rows)} ends with in its "
+            "worst seed."
         )
     needed = curves.labels_needed(rows, metric, goal)
     others = [n for n in ("random", "margin") if n in needed]
@@ -125,7 +160,7 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
         (
             "strategy",
             "labels (mean +- standard error)",
-            *(f"of those of {name}" for name in others),
+            *(f"share of the labels of {name}" for name in others),
             f"final {metric.replace('_', ' ')}",
         ),
         table,
@@ -138,18 +173,14 @@ def _seconds(report: Report, rows: Rows) -> None:
         return
     report.heading("Seconds to choose a batch")
     report.text(
-        "Without training and scoring the model, and without the clustering, "
-        "which is done once. CPU seconds count all threads."
+        "Training and scoring the model are not counted, nor is clustering, "
+        "which is done once. CPU seconds are those of all threads."
     )
     table = []
+    columns = ("selection_seconds", "selection_cpu_seconds", "batch_clusters")
     for name in dict.fromkeys(row["strategy"] for row in chosen):
         own = curves.select(chosen, strategy=name)
-        means = [
-            float(np.mean([row[column] for row in own]))
-            for column in (
-                "selection_seconds", "selection_cpu_seconds", "batch_clusters",
-            )
-        ]  # fmt: skip
+        means = [np.mean([row[c] for row in own]).item() for c in columns]
         table.append((name, *means))
     report.table(
         ("strategy", "seconds", "CPU seconds", "clusters in the batch"), table
