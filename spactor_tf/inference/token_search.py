@@ -44,15 +44,30 @@ def generate(
     def choose(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         if options.decoding == "temperature":
             place = text_hash + tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1
-            uniform = counter_random.uniforms(
-                place, logits.shape[-1], options.seed, stream=0
+            logits = logits / options.temperature + gumbel_noise(
+                place, logits.shape[-1], options.seed
             )
-            # Multiples of 2**-24: half a step keeps both logarithms finite.
-            gumbel = -tf.math.log(-tf.math.log(uniform + 2.0**-25))
-            logits = logits / options.temperature + gumbel
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
     return _one_path(decoder, options, vocabulary_size, cross, mask, choose)
+
+
+def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
+    """Returns Gumbel noise, a function of (place, column, seed) alone.
+
+    The largest of logits plus noise is a sample of their softmax.
+
+    Args:
+        place: [batch] int64.
+        length: columns.
+        seed: not negative.
+
+    Returns:
+        [batch, length] float32, finite.
+    """
+    uniform = counter_random.uniforms(place, length, seed, stream=0)
+    # Multiples of 2**-24: half a step keeps both logarithms finite.
+    return -tf.math.log(-tf.math.log(uniform + 2.0**-25))
 
 
 def _one_path(
