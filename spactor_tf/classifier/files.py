@@ -80,6 +80,6 @@ def load_classifier(path: str | os.PathLike) -> TextClassifier:
         zipfile.BadZipFile,
     ) as error:
         raise InputError(
-            f"is not a complete classifier ({error})", where=str(folder)
+            f"is not a whole classifier ({error})", where=str(folder)
         ) from None
     return classifier

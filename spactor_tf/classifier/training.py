@@ -57,7 +57,13 @@ class ClassifierTrainer:
         """
         labels = _checked(labels, len(tokens), self._classifier)
         if not warm_start:
-            self._start_cold(tokens)
+            for variable, value in zip(
+                self._variables, self._start, strict=True
+            ):
+                variable.assign(value)
+            head = self._classifier.head
+            head.read_plain_states()
+            head.standardize(self._classifier.score_tokens(tokens)[1])
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable))
         seed_dropout(self._classifier.pretrained.encoder.variables, seed)
@@ -72,13 +78,6 @@ class ClassifierTrainer:
                 tf.constant(labels[rows]),
                 tf.constant([seed & 0x7FFFFFFF, step]),
             )
-
-    def _start_cold(self, tokens: np.ndarray) -> None:
-        for variable, value in zip(self._variables, self._start, strict=True):
-            variable.assign(value)
-        head = self._classifier.head
-        head.read_plain_states()
-        head.standardize(self._classifier.score_tokens(tokens)[1])
 
     # Made at the first `fit`: a classifier that only scores needs no slots.
     @functools.cached_property

@@ -41,7 +41,7 @@ class Pretrained:
     Attributes:
         backbone: `keras_hub.models.T5Backbone`.
         vocabulary: its vocabulary.
-        config: of the run that made it; None for a preset from elsewhere.
+        config: of the run that made it; None for any other preset.
     """
 
     backbone: keras_hub.models.T5Backbone
@@ -67,18 +67,18 @@ class Pretrained:
         )
 
     def fill(self, texts: Sequence[str], max_span: int = 6) -> list[str]:
-        """Searches for what stands behind the sentinels of each text.
+        """Searches for what the sentinels of each text stand for.
 
         Args:
             texts: with sentinels `<extra_id_0>`, ... where text is missing.
-            max_span: tokens of each missing piece, at most; at least one.
+            max_span: most tokens of each missing piece, at least 1.
 
         Returns:
             For each text the target, "<extra_id_0> span <extra_id_1> ...".
         """
         from spactor_tf.inference.filling import GapFiller
 
-        filler = GapFiller(self.backbone, self.vocabulary)
+        filler = GapFiller(self.backbone, self.vocabulary, self.encoder)
         inputs = encode_texts(self.vocabulary, texts)
         answers = []
         for number in range(len(inputs)):
@@ -185,7 +185,7 @@ def save_pretrained(
         backbone: the T5 body.
         vocabulary: its vocabulary; it is saved with a piece for every row of
             the embedding, since a model may generate any of them.
-        config: of the run, written beside.
+        config: of the run, saved beside the preset.
     """
     vocabulary = vocabulary.padded(backbone.vocabulary_size)
     model = Pretrained(backbone, vocabulary, config)
@@ -194,7 +194,7 @@ def save_pretrained(
         model.language_model(length).save_to_preset(str(folder))
         if config is not None:
             write_json(folder / _OUR_CONFIG, to_dict(config))
-        # Of another vocabulary with as many pieces, only this tells.
+        # Only this tells another vocabulary with as many pieces.
         written = Vocabulary.load(folder / _TOKENIZER)
         write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
 
@@ -232,7 +232,7 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
 
 
 def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
-    """Refuses a swapped vocabulary; presets from elsewhere do not say."""
+    """Refuses a swapped vocabulary; other presets have no fingerprint."""
     path = folder / _OUR_FINGERPRINT
     if not path.is_file():
         return
@@ -266,7 +266,7 @@ def preset_dir(path: str | os.PathLike) -> pathlib.Path:
         else "is neither a run directory nor a KerasHub T5 preset",
         where=str(path),
         expected=f"config.json and {_TOKENIZER}, here or in preset/",
-        remedy="Let the run finish: the same command goes on with it"
+        remedy="Let the run finish: the same command resumes it"
         if unfinished
         else "",
     )

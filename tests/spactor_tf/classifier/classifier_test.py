@@ -111,10 +111,10 @@ class ClassifierTest(parameterized.TestCase):
             model.save(folder)
         model.save(folder, replace=True)
         (folder / "head.npz").write_bytes(b"PK")
-        with self.assertRaisesRegex(InputError, "not a complete classifier"):
+        with self.assertRaisesRegex(InputError, "not a whole classifier"):
             load_classifier(folder)
         np.savez(folder / "head.npz", kernel=np.zeros((3, 2)), bias=[0, 0])
-        with self.assertRaisesRegex(InputError, "not a complete classifier"):
+        with self.assertRaisesRegex(InputError, "not a whole classifier"):
             load_classifier(folder)
         with self.assertRaisesRegex(InputError, "no such file"):
             load_classifier(folder / "nothing")
