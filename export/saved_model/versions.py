@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 
-# Files of one version, beside TensorFlow's own.
+# Files of one version, in addition to TensorFlow's own.
 MODEL_CARD = "model_card.json"
 MODELS_CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"

@@ -182,7 +182,7 @@ class RefusedTest(parameterized.TestCase):
             module, str(self.base / "1"), {"embed": module.embed}
         )
         reloaded = tf.saved_model.load(str(self.base / "1"))
-        reloaded.signatures["embed"](tf.zeros([1, 2]))  # Python is content.
+        reloaded.signatures["embed"](tf.zeros([1, 2]))  # Python accepts it.
         with self.assertRaisesRegex(
             (InputError, tf.errors.OpError), "Could not find variable"
         ):
