@@ -137,10 +137,10 @@ class PageTest(absltest.TestCase):
         text = page.read_text()
         for name, shown in (
             ("seeds", "0, 1"),
-            ("target", "not set"),
-            ("init_from", "not set"),
+            ("target", "\N{EN DASH}"),
+            ("init_from", "\N{EN DASH}"),
             ("warm_start", "no"),
-            ("pool", "examples 90, fingerprint 00ab"),
+            ("pool", "examples: 90, fingerprint: 00ab"),
             ("rate", "0.0003"),
         ):
             self.assertIn(f"<td>{name}</td><td>{shown}</td>", text)
