@@ -61,13 +61,14 @@ def ask(
             "neighbors": [
                 {"text": pool[i], "distance": float(distance)}
                 for i, distance in zip(
-                    near["example_ids"][row], near["distances"][row],
+                    near["example_ids"][row],
+                    near["distances"][row],
                     strict=True,
                 )
             ],
         }
         for row, text in enumerate(texts)
-    ]  # fmt: skip
+    ]
 
 
 def first_line(text: str) -> str:

@@ -62,10 +62,12 @@ def package_pool(
     chosen = [n for n in ranked[:packages] if len(texts[n]) > test_size]
     if len(chosen) < packages:
         raise InputError(
-            f"have more than {test_size} docstrings", where="--packages",
-            got=f"{len(chosen)} packages", expected=f"{packages}",
+            f"have more than {test_size} docstrings",
+            where="--packages",
+            got=f"{len(chosen)} packages",
+            expected=f"{packages}",
             remedy="Ask for fewer packages or a smaller test set",
-        )  # fmt: skip
+        )
     names = re.compile("|".join(map(re.escape, chosen)), re.IGNORECASE)
     random = np.random.default_rng(seed)
     pool: list[dict] = []

@@ -60,8 +60,11 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             "Pre-train a tiny T5 with SpacTor, both stages",
             pretrained / "report.html",
             command(
-                "spactor_tf.pretrain_main", preset="tiny",
-                dataset="docstrings", output_dir=pretrained, cache_dir=cache,
+                "spactor_tf.pretrain_main",
+                preset="tiny",
+                dataset="docstrings",
+                output_dir=pretrained,
+                cache_dir=cache,
             ),
         ),
         (
@@ -78,19 +81,28 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             "Choose labels: Cluster-Margin against random",
             loop / "report.html",
             command(
-                "al_tf.active_learning_main", dataset=f"{pool}:package",
-                test=test, init_from=pretrained, learner="linear",
-                strategies=",".join(STRATEGIES), seeds="0,1,2",
-                seed_size=100, seed_set="stratified", batch_size=100,
-                rounds=6, output_dir=loop,
+                "al_tf.active_learning_main",
+                dataset=f"{pool}:package",
+                test=test,
+                init_from=pretrained,
+                learner="linear",
+                strategies=",".join(STRATEGIES),
+                seeds="0,1,2",
+                seed_size=100,
+                seed_set="stratified",
+                batch_size=100,
+                rounds=6,
+                output_dir=loop,
             ),
         ),
         (
             "Fine-tune a classifier on the labels that Cluster-Margin chose",
             classifier,
             command(
-                "spactor_tf.classify_main", init_from=pretrained,
-                train=f"jsonl:{labeled}:text:label", test=test,
+                "spactor_tf.classify_main",
+                init_from=pretrained,
+                train=f"jsonl:{labeled}:text:label",
+                test=test,
                 output_dir=classifier,
             ),
         ),
@@ -98,15 +110,20 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             "Export it, verified as a server would load it",
             served / "1",
             command(
-                "export.export_main", run_dir=classifier, output_dir=served,
-                version=1, model_name="packages",
+                "export.export_main",
+                run_dir=classifier,
+                output_dir=served,
+                version=1,
+                model_name="packages",
             ),
         ),
         (
             "Score the pool with the exported model",
             scores / "example_ids.npy",
             command(
-                "export.score_main", model_dir=served / "1", dataset=pool,
+                "export.score_main",
+                model_dir=served / "1",
+                dataset=pool,
                 output_dir=scores,
             ),
         ),
@@ -114,30 +131,40 @@ def steps(out: pathlib.Path, cache: pathlib.Path) -> list[tuple]:
             "Cluster it, and choose what one would label next",
             scores / "next.csv",
             command(
-                "al_tf.select_main", embeddings=scores / "embeddings.npy",
-                margins=scores / "margins.npy", batch_size=100,
-                clustering=clusters, output=scores / "next.csv",
+                "al_tf.select_main",
+                embeddings=scores / "embeddings.npy",
+                margins=scores / "margins.npy",
+                batch_size=100,
+                clustering=clusters,
+                output=scores / "next.csv",
             ),
         ),
         (
             "Export the neighbors of the pool",
             near / "1",
             command(
-                "export.neighbors_main", run_dir=classifier,
-                embeddings=scores / "embeddings.npy", clustering=clusters,
-                output_dir=near, version=1, num_neighbors=3,
+                "export.neighbors_main",
+                run_dir=classifier,
+                embeddings=scores / "embeddings.npy",
+                clustering=clusters,
+                output_dir=near,
+                version=1,
+                num_neighbors=3,
             ),
         ),
         (
             "Ask both models",
             out / "answers.json",
             command(
-                "examples.ask", classifier=served / "1", neighbors=near / "1",
-                pool=packages / "pool.jsonl", text=QUESTIONS,
+                "examples.ask",
+                classifier=served / "1",
+                neighbors=near / "1",
+                pool=packages / "pool.jsonl",
+                text=QUESTIONS,
                 output=out / "answers.json",
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def run(title: str, arguments: list[str]) -> float:
@@ -161,10 +188,13 @@ def main() -> None:
             seconds = run(title, arguments)
         else:
             print(f"\n# {title}: is there already, {result}", flush=True)
-        done.append({
-            "title": title, "command": shlex.join(["python", *arguments]),
-            "seconds": seconds,
-        })  # fmt: skip
+        done.append(
+            {
+                "title": title,
+                "command": shlex.join(["python", *arguments]),
+                "seconds": seconds,
+            }
+        )
     write_json(OUTPUT / "steps.json", done)
     page = quickstart_report.write_report(OUTPUT, done)
     print(f"\nDone in {(time.monotonic() - began) / 60:.1f} minutes.")

@@ -61,8 +61,9 @@ def _pretraining(report: Report, run: pathlib.Path) -> None:
     axes.axvline(tau, linestyle="--", color="gray")
     axes.set(
         title="Span corruption on held-out documents; dashed: stage 2 begins",
-        xlabel="step", ylabel="nats per token",
-    )  # fmt: skip
+        xlabel="step",
+        ylabel="nats per token",
+    )
     report.figure(figure, "pretraining")
     _link(report, "pretrain/report.html", "All curves and examples")
 
@@ -110,11 +111,19 @@ def _answers(report: Report, answers: Sequence[dict[str, Any]]) -> None:
         report.text(f"“{answer['text']}”")
         report.table(
             ("label", "probability", "margin", "cluster"),
-            [(answer["label"], answer["probability"], answer["margin"],
-              answer["cluster"])],
-        )  # fmt: skip
+            [
+                (
+                    answer["label"],
+                    answer["probability"],
+                    answer["margin"],
+                    answer["cluster"],
+                )
+            ],
+        )
         report.table(
             ("distance", "nearest in the pool"),
-            [(n["distance"], first_line(n["text"]))
-             for n in answer["neighbors"]],
-        )  # fmt: skip
+            [
+                (n["distance"], first_line(n["text"]))
+                for n in answer["neighbors"]
+            ],
+        )

@@ -9,15 +9,22 @@ import numpy as np
 from runkit import InputError
 
 
-def metrics_library() -> None:
-    """Raises InputError if scikit-learn is not installed."""
+def metrics_library(extra: str = "tasks") -> None:
+    """Checks that scikit-learn is installed.
+
+    Args:
+        extra: the package's extra that installs it for the caller.
+
+    Raises:
+        InputError: scikit-learn cannot be imported.
+    """
     try:
         import sklearn  # noqa: F401
     except ImportError:
         raise InputError(
             "scikit-learn is not installed",
             where="metrics",
-            remedy="pip install 'spactor-al[tasks]'",
+            remedy=f"pip install 'spactor-al[{extra}]'",
         ) from None
 
 

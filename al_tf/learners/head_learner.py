@@ -1,15 +1,19 @@
-"""Linear and one-hidden-layer heads on fixed embeddings: seconds a round.
+"""Linear and one-hidden-layer heads on fixed embeddings: seconds per round.
 
-Both are scikit-learn's. The embeddings are centered and scaled as a whole, so
-that the strength of the regularization means the same for all of them.
+Both are scikit-learn's. The embeddings are centered and divided by one number,
+so that the same regularization is equally strong for all of them.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
 
 HEADS = ("linear", "mlp")
 
@@ -18,14 +22,15 @@ class HeadLearner:
     """Logistic regression or a small MLP; see `learners.Learner`.
 
     Args:
-        embeddings: `[n, d]` float32, pool first, then test.
-        num_classes: of the labels.
-        multilabel: the labels are `[m, classes]` of 0 and 1.
+        embeddings: `[n, d]` float32, those of the pool, then those of the
+            test set.
+        num_classes: number of classes.
+        multilabel: whether labels are `[m, classes]` of 0 and 1.
         head: "linear" (its embeddings are the given ones) or "mlp" (its
             embeddings are the hidden layer).
-        warm_start: go on from the last weights.
-        hidden: units of the MLP.
-        max_iter: of the solver.
+        warm_start: continue from the last weights.
+        hidden: units of the MLP's hidden layer.
+        max_iter: most iterations of the solver per `fit`.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class HeadLearner:
 
     def reset(self) -> None:
         """Forgets all that was learned."""
-        self._models: dict[int, Any] = {}
+        self._models: dict[int, LogisticRegression | MLPClassifier] = {}
         self._fixed: dict[int, float] = {}
 
     def fit(
@@ -62,7 +67,7 @@ class HeadLearner:
         if not self.warm_start:
             self.reset()
         with warnings.catch_warnings():
-            # Not converged after max_iter is how long we meant to train.
+            # Stopping at max_iter before convergence is intended.
             warnings.filterwarnings("ignore", module="sklearn")
             if self._head == "mlp" or not self._multilabel:
                 self._fit(0, rows, labels, seed)
@@ -73,25 +78,21 @@ class HeadLearner:
     def _fit(
         self, key: int, rows: np.ndarray, labels: np.ndarray, seed: int
     ) -> None:
-        """Trains one model; labels that are all the same need none."""
+        """Trains one model; labels that are all equal need none."""
         self._fixed.pop(key, None)
         if labels.ndim == 1 and (labels == labels[0]).all():
             self._fixed[key] = labels[0]
             return
-        if not self._can_go_on(key, labels):
-            self._models[key] = self._new_model(seed)
-        self._models[key].fit(rows, labels)
-
-    def _can_go_on(self, key: int, labels: np.ndarray) -> bool:
-        """Whether the last model knows the same classes."""
         model = self._models.get(key)
-        if model is None:
-            return False
-        if labels.ndim == 2:
-            return True
-        return np.array_equal(model.classes_, np.unique(labels))
+        # scikit-learn continues only with the same classes.
+        if model is None or (
+            labels.ndim == 1
+            and not np.array_equal(model.classes_, np.unique(labels))
+        ):
+            model = self._models[key] = self._new_model(seed)
+        model.fit(rows, labels)
 
-    def _new_model(self, seed: int) -> Any:
+    def _new_model(self, seed: int) -> LogisticRegression | MLPClassifier:
         from sklearn.linear_model import LogisticRegression
         from sklearn.neural_network import MLPClassifier
 
@@ -113,18 +114,15 @@ class HeadLearner:
         if not len(rows):
             return np.zeros((0, len(self._classes)), np.float32), rows
         if self._multilabel and self._head == "linear":
-            columns = [
-                self._positive(i, rows) for i in range(len(self._classes))
-            ]
-            return np.stack(columns, 1).astype(np.float32), self._embed(
-                example_ids
-            )
+            probabilities = np.empty((len(rows), len(self._classes)), "f")
+            for number in range(len(self._classes)):
+                probabilities[:, number] = (
+                    self._fixed[number]
+                    if number in self._fixed
+                    else self._models[number].predict_proba(rows)[:, 1]
+                )
+            return probabilities, self._embed(example_ids)
         return self._probabilities(rows), self._embed(example_ids)
-
-    def _positive(self, key: int, rows: np.ndarray) -> np.ndarray:
-        if key in self._fixed:
-            return np.full(len(rows), float(self._fixed[key]))
-        return self._models[key].predict_proba(rows)[:, 1]
 
     def _probabilities(self, rows: np.ndarray) -> np.ndarray:
         out = np.zeros((len(rows), len(self._classes)), np.float32)

@@ -1,8 +1,8 @@
 """What the loop asks of a model: to learn from labels, and to be unsure.
 
-A learner holds the inputs of all examples, those of the pool first and those
-of the test set behind them, so that one id names either. Anything with these
-three methods is a learner; `HeadLearner` and `ImageLearner` are two.
+A learner holds the inputs of all examples, those of the pool followed by those
+of the test set, so that one id names either. Anything with these three methods
+is a learner; `HeadLearner` and `ImageLearner` are two.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ class Learner(Protocol):
     """A model that can be trained again and again.
 
     With a cold start, what `fit` learns is a pure function of its arguments.
-    With a warm start it goes on from the weights of the last `fit`; it is then
-    a function of all calls since `reset`.
+    With a warm start it continues from the weights of the last `fit`; the
+    result is then a function of all calls since `reset`.
+
+    Attributes:
+        warm_start: which of the two this learner does.
     """
 
     warm_start: bool
@@ -34,14 +37,15 @@ class Learner(Protocol):
             example_ids: `[m]` int64.
             labels: `[m]` int64 class numbers, or `[m, classes]` of 0 and 1 for
                 a multi-label pool. A class may be missing.
-            seed: of initial weights, order, dropout and augmentation.
+            seed: random seed, in [0, 2^62), of initial weights, order, dropout
+                and augmentation.
         """
 
     def score(self, example_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Judges examples with the model of the last `fit`.
 
         Args:
-            example_ids: `[m]` int64; there may be none.
+            example_ids: `[m]` int64, possibly empty.
 
         Returns:
             (probabilities `[m, classes]` float32, embeddings `[m, d]`

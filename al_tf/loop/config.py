@@ -1,15 +1,19 @@
-"""Settings of the active-learning loop, checked before any work is done."""
+"""Settings of the loop and their flags, checked before any work is done."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from absl import flags
+
 from al_tf.selection.strategies import STRATEGIES
 from runkit import InputError
 from runkit.errors import check_choice
+from runkit.flag_values import Flag
 
 METRICS = ("accuracy", "average_precision")
 SEED_SETS = ("random", "stratified")
+MISSING_CLASSES = ("refuse", "allow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,7 @@ class LoopConfig:
             check_choice(name, STRATEGIES, where="--strategies")
         check_choice(self.seed_set, SEED_SETS, where="--seed_set")
         check_choice(
-            self.missing_classes, ("refuse", "allow"), where="--missing_classes"
+            self.missing_classes, MISSING_CLASSES, where="--missing_classes"
         )
         if self.metric:
             check_choice(self.metric, METRICS, where="--metric")
@@ -148,3 +152,95 @@ class LoopConfig:
                 got=wanted,
                 expected=f"at most {size} labels",
             )
+
+
+_DEFAULTS = LoopConfig()
+# Flags that set the fields of the same names.
+CONFIG_FLAGS = (
+    Flag(
+        "strategies",
+        "Strategies to compare, separated by commas; known are "
+        f"{', '.join(STRATEGIES)}.",
+        list,
+        list(_DEFAULTS.strategies),
+    ),
+    Flag(
+        "seeds",
+        "Random seeds, separated by commas, each one a repetition.",
+        list,
+        [str(seed) for seed in _DEFAULTS.seeds],
+    ),
+    Flag(
+        "seed_size",
+        "Number of labeled examples to begin with.",
+        int,
+        _DEFAULTS.seed_size,
+    ),
+    Flag(
+        "batch_size",
+        "Number of examples to label in each round.",
+        int,
+        _DEFAULTS.batch_size,
+    ),
+    Flag(
+        "rounds", "Number of batches after the seed set.", int, _DEFAULTS.rounds
+    ),
+    Flag(
+        "seed_set",
+        "How the first examples are drawn; stratified is by class.",
+        default=_DEFAULTS.seed_set,
+        choices=SEED_SETS,
+    ),
+    Flag(
+        "missing_classes",
+        "What to do with a seed set that lacks a class.",
+        default=_DEFAULTS.missing_classes,
+        choices=MISSING_CLASSES,
+    ),
+    Flag(
+        "metric",
+        "Metric of targets and plots: accuracy (default) or average_precision "
+        "(default for multi-label pools).",
+        default=_DEFAULTS.metric,
+    ),
+    Flag(
+        "target_accuracy",
+        "Value of the metric in the table of labels needed; default: the "
+        "lowest that random sampling ends with.",
+        float,
+        _DEFAULTS.target_accuracy,
+    ),
+    Flag(
+        "target_cluster_size",
+        "Mean number of examples in a cluster.",
+        float,
+        _DEFAULTS.target_cluster_size,
+    ),
+    Flag(
+        "margin_batch_size",
+        "Number of uncertain examples that Cluster-Margin picks from.",
+        int,
+        _DEFAULTS.margin_batch_size,
+    ),
+)
+
+
+def config_from_flags(values: flags.FlagValues) -> LoopConfig:
+    """Returns the settings that `CONFIG_FLAGS` were given, checked.
+
+    Raises:
+        InputError: a wrong value, with the nearest known name.
+    """
+    fields = {flag.name: getattr(values, flag.name) for flag in CONFIG_FLAGS}
+    fields["strategies"] = tuple(filter(None, values.strategies))
+    try:
+        fields["seeds"] = tuple(int(n) for n in filter(None, values.seeds))
+    except ValueError:
+        raise InputError(
+            "must be whole numbers, separated by commas",
+            where="--seeds",
+            got=",".join(values.seeds),
+        ) from None
+    config = LoopConfig(**fields)
+    config.validate()
+    return config

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from al_tf.loop import curves
 from al_tf.loop.label_store import Settings
-from runkit.averages import in_words, mean_and_error
-from runkit.report import Report, new_figure
+from runkit import averages
+from runkit.report import Report, in_words, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,28 +47,13 @@ def write_report(
     report.heading("Settings")
     report.table(
         ("setting", "value"),
-        [(name, in_plain_words(value)) for name, value in settings.items()],
+        # Numbers would stand on the right, and texts on the left.
+        [
+            (name, in_words(None if value == "" else value))
+            for name, value in settings.items()
+        ],
     )
     return report.write()
-
-
-def in_plain_words(value: Any) -> str:
-    """Shows a value of a JSON file without Python's notation.
-
-    Args:
-        value: None, a number, a text, or a list or dictionary of such values.
-    """
-    if value is None or value == "":
-        return "not set"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(in_plain_words(part) for part in value)
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{name} {in_plain_words(part)}" for name, part in value.items()
-        )
-    return str(value)
 
 
 def _facts(report: Report, loop: Loop, rows: Rows) -> None:
@@ -129,7 +114,7 @@ def curve(
     for number in sorted({row["round"] for row in own}):
         here = curves.select(own, round=number)
         values = [row[column] for row in here]
-        points.append((here[0]["labels"], *mean_and_error(values)))
+        points.append((here[0]["labels"], *averages.mean_and_error(values)))
     labels, mean, error = np.array(points, float).T
     return labels, mean, error
 
@@ -152,8 +137,8 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
             (
                 name,
                 curves.summary(labels),
-                *("" if r is None else round(r, 3) for r in ratios),
-                in_words(curves.final_values(rows, name, metric)),
+                *ratios,
+                averages.in_words(curves.final_values(rows, name, metric)),
             )
         )
     report.table(

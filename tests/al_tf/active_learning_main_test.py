@@ -1,8 +1,10 @@
-"""The binary of the loop: bad input, people, resuming, kill -9."""
+"""The binary of the loop: bad input, people, resuming."""
 
 import csv
 import json
 import pathlib
+import sys
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -17,7 +19,7 @@ ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 class MainTest(MainTestCase):
     def test_fixed_embeddings(self):
-        self.main(seeds="0,1")
+        self.main(seeds=["0", "1"])
         rows = self.curves()
         self.assertLen(rows, 2 * 2 * 3)
         self.assertEqual({row["labels"] for row in rows}, {"12", "18", "24"})
@@ -34,9 +36,13 @@ class MainTest(MainTestCase):
         dataset = self.write_jsonl(loop_data.texts(60))
         test = self.write_jsonl(loop_data.texts(30, 1), "test.jsonl")
         options = {
-            "dataset": dataset, "test": test, "init_from": self.encoder(),
-            "train_steps": 3, "text_length": 16, "rounds": 1,
-        }  # fmt: skip
+            "dataset": dataset,
+            "test": test,
+            "init_from": self.encoder(),
+            "train_steps": 3,
+            "text_length": 16,
+            "rounds": 1,
+        }
         self.main(**options)
         self.assertLen(self.curves(), 4)
         self.check_labeled(loop_data.texts(60), 12 + 6)
@@ -90,13 +96,13 @@ class MainTest(MainTestCase):
     @parameterized.parameters(
         ({"dataset": None}, "--dataset: is missing"),
         ({"output_dir": ""}, "--output_dir: is missing"),
-        ({"strategies": "cluster_margn"}, "mean 'cluster_margin'"),
-        ({"strategies": ""}, "names nothing"),
+        ({"strategies": ["cluster_margn"]}, "mean 'cluster_margin'"),
+        ({"strategies": []}, "names nothing"),
         ({"learner": "linera"}, "mean 'linear'"),
         ({"learner": "image"}, "learns from images.*embeddings"),
         ({"oracle": "peple"}, "mean 'people'"),
-        ({"seeds": "0,x"}, "whole numbers"),
-        ({"seeds": str(2**63)}, "below 2.63"),
+        ({"seeds": ["0", "x"]}, "whole numbers"),
+        ({"seeds": [str(2**63)]}, "below 2.63"),
         ({"output_dir": f"{__file__}/x"}, "--output_dir: is not a directory"),
         ({"seed_size": 500}, "larger than the pool of 96"),
         ({"test": "1.5"}, "not a fraction"),
@@ -107,7 +113,7 @@ class MainTest(MainTestCase):
         ({"learning_rate": -0.1}, "--learning_rate: is not positive"),
         ({"text_length": 0}, "--text_length: is too small"),
         ({"oracle": "people"}, "one strategy and one seed"),
-        ({"seed_size": 3, "seeds": "5"}, "no example of"),
+        ({"seed_size": 3, "seeds": ["5"]}, "no example of"),
     )
     def test_bad_input_leaves_nothing(self, change, message):
         with self.assertRaisesRegex(InputError, message):
@@ -117,9 +123,11 @@ class MainTest(MainTestCase):
     def test_an_encoder_that_cannot_be_opened_leaves_nothing(self):
         options = {
             "dataset": self.write_jsonl(loop_data.texts(60)),
-            "init_from": self.encoder(), "train_steps": 2, "text_length": 16,
+            "init_from": self.encoder(),
+            "train_steps": 2,
+            "text_length": 16,
             "rounds": 0,
-        }  # fmt: skip
+        }
         weights = pathlib.Path(options["init_from"]) / "model.weights.h5"
         whole = weights.read_bytes()
         weights.write_bytes(whole[:1000])
@@ -132,7 +140,7 @@ class MainTest(MainTestCase):
     def test_configuration_that_is_none(self):
         self.run_dir.mkdir()
         (self.run_dir / "config.json").write_text("[1]")
-        with self.assertRaisesRegex(InputError, "is no configuration"):
+        with self.assertRaisesRegex(InputError, "is not a configuration"):
             self.main()
 
     def test_images_of_the_wrong_shape(self):
@@ -147,13 +155,15 @@ class MainTest(MainTestCase):
             with self.assertRaisesRegex(InputError, message):
                 self.main(dataset=f"npz:{path}")
         np.savez(
-            self.folder / "test.npz", images=np.zeros((9, 8, 9, 3), np.uint8),
+            self.folder / "test.npz",
+            images=np.zeros((9, 8, 9, 3), np.uint8),
             labels=np.arange(9) % 2,
-        )  # fmt: skip
+        )
         np.savez(
-            path, images=np.zeros((40, 8, 8, 3), np.uint8),
+            path,
+            images=np.zeros((40, 8, 8, 3), np.uint8),
             labels=np.arange(40) % 2,
-        )  # fmt: skip
+        )
         with self.assertRaisesRegex(InputError, "another shape"):
             self.main(
                 dataset=f"npz:{path}", test=f"npz:{self.folder / 'test.npz'}"
@@ -167,10 +177,21 @@ class MainTest(MainTestCase):
         with self.assertRaisesRegex(InputError, "neither a run"):
             self.main(dataset=dataset, init_from=str(self.folder))
 
+    def test_missing_scikit_learn_is_named_with_its_extra(self):
+        # None in sys.modules makes an import fail as if it were missing.
+        with (
+            mock.patch.dict(sys.modules, {"sklearn": None}),
+            self.assertRaisesRegex(
+                InputError, r"spactor-al\[active-learning\]"
+            ),
+        ):
+            self.main()
+        self.assertFalse(self.run_dir.exists())
+
     def test_a_foreign_folder_is_left_alone(self):
         self.run_dir.mkdir()
         (self.run_dir / "thesis.txt").write_text("")
-        with self.assertRaisesRegex(InputError, "holds files and no run"):
+        with self.assertRaisesRegex(InputError, "holds files but no run"):
             self.main()
 
 
@@ -178,7 +199,7 @@ class PeopleTest(MainTestCase):
     """People answer what the data set would have answered."""
 
     def people(self, **change):
-        values = {"oracle": "people", "strategies": "cluster_margin"}
+        values = {"oracle": "people", "strategies": ["cluster_margin"]}
         self.main(**{**values, **change})
 
     def answer(self, number, wrong=None):
@@ -199,7 +220,7 @@ class PeopleTest(MainTestCase):
         self.assertLen(set(asked), 12 + 2 * 6)
         mine = self.curves()
         self.run_dir = self.folder / "labels-run"
-        self.main(strategies="cluster_margin")
+        self.main(strategies=["cluster_margin"])
         for row, expected in zip(mine, self.curves(), strict=True):
             self.assertEqual(row["accuracy"], expected["accuracy"])
             self.assertEqual(row["labels"], expected["labels"])
@@ -223,11 +244,11 @@ class PeopleTest(MainTestCase):
             self.people()
 
     def test_a_run_stays_that_of_one_strategy_and_one_seed(self):
-        # The answers are called by the round alone.
+        # The files of answers are named only by round.
         with self.assertRaises(InterruptedRun):
             self.people()
         before = loop_data.state(self.run_dir)
-        for change in ({"strategies": "random"}, {"seeds": "1"}):
+        for change in ({"strategies": ["random"]}, {"seeds": ["1"]}):
             with self.assertRaisesRegex(InputError, "another " + [*change][0]):
                 self.people(**change)
         self.assertEqual(loop_data.state(self.run_dir), before)

@@ -51,26 +51,31 @@ class PackagePoolTest(absltest.TestCase):
 class AskTest(absltest.TestCase):
     def test_label_margin_and_neighbors(self):
         classifier = FakeModel(
-            label=np.array([b"beta"]), margin=np.array([0.5]),
+            label=np.array([b"beta"]),
+            margin=np.array([0.5]),
             probabilities=np.array([[0.25, 0.75]]),
-        )  # fmt: skip
+        )
         neighbors = FakeModel(
-            cluster_id=np.array([7]), example_ids=np.array([[2, 0]]),
+            cluster_id=np.array([7]),
+            example_ids=np.array([[2, 0]]),
             distances=np.array([[0.125, 0.25]]),
-        )  # fmt: skip
+        )
         (answer,) = ask.ask(classifier, neighbors, ["a", "b", "c"], ["what?"])
         self.assertEqual(neighbors.asked, ("neighbors", ["what?"]))
         self.assertEqual(
             answer,
             {
-                "text": "what?", "label": "beta", "probability": 0.75,
-                "margin": 0.5, "cluster": 7,
+                "text": "what?",
+                "label": "beta",
+                "probability": 0.75,
+                "margin": 0.5,
+                "cluster": 7,
                 "neighbors": [
                     {"text": "c", "distance": 0.125},
                     {"text": "a", "distance": 0.25},
                 ],
             },
-        )  # fmt: skip
+        )
 
     def test_long_texts_are_cut_to_one_line(self):
         self.assertEqual(ask.first_line("a\n  b"), "a b")
@@ -86,8 +91,12 @@ class QuickstartTest(absltest.TestCase):
 
     def report_of(self, seeds):
         folder = pathlib.Path(self.create_tempdir().full_path)
-        for name in ("pretrain", "active_learning", "classifier",
-                     "served/packages/1"):  # fmt: skip
+        for name in (
+            "pretrain",
+            "active_learning",
+            "classifier",
+            "served/packages/1",
+        ):
             (folder / name).mkdir(parents=True)
         write_json(
             folder / "pretrain" / "config.json",
@@ -112,10 +121,17 @@ class QuickstartTest(absltest.TestCase):
         )
         write_json(
             folder / "answers.json",
-            [{"text": "a <question>", "label": "beta", "probability": 0.75,
-              "margin": 0.5, "cluster": 7,
-              "neighbors": [{"text": "near", "distance": 0.125}]}],
-        )  # fmt: skip
+            [
+                {
+                    "text": "a <question>",
+                    "label": "beta",
+                    "probability": 0.75,
+                    "margin": 0.5,
+                    "cluster": 7,
+                    "neighbors": [{"text": "near", "distance": 0.125}],
+                }
+            ],
+        )
         steps = [{"title": "one", "command": "python x", "seconds": None}]
         page = quickstart_report.write_report(folder, steps).read_text()
         self.assertTrue((folder / "labels.png").is_file())

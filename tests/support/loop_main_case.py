@@ -33,7 +33,8 @@ class MainTestCase(parameterized.TestCase):
         values = {
             "dataset": f"npz:{self.npz}", "output_dir": str(self.run_dir),
             "seed_size": 12, "batch_size": 6, "rounds": 2,
-            "strategies": "cluster_margin,random", "target_cluster_size": 3.0,
+            "strategies": ["cluster_margin", "random"],
+            "target_cluster_size": 3.0,
             **change,
         }  # fmt: skip
         with testing.main_flags(active_learning_main, **values):

@@ -37,7 +37,7 @@ class HeadLearnerTest(parameterized.TestCase):
         for mine, expected in zip(learner.score(self.ids), first, strict=True):
             np.testing.assert_array_equal(mine, expected)
 
-    def test_warm_start_goes_on(self):
+    def test_warm_start_continues_from_the_last_weights(self):
         cold = self.learner(head="mlp", max_iter=2)
         warm = self.learner(head="mlp", max_iter=2, warm_start=True)
         for learner in (cold, warm):

@@ -11,9 +11,13 @@ from al_tf.learners.image_learner import ImageLearner, ImageOptions
 from runkit import InputError
 
 _OPTIONS = ImageOptions(
-    width=8, train_steps=40, batch_size=16, learning_rate=0.05, shift=1,
+    width=8,
+    train_steps=40,
+    batch_size=16,
+    learning_rate=0.05,
+    shift=1,
     score_batch_size=7,
-)  # fmt: skip
+)
 
 
 def stripes(n=60, channels=3):
@@ -71,7 +75,7 @@ class ImageLearnerTest(parameterized.TestCase):
             np.testing.assert_array_equal(found[0], found[same])
             self.assertFalse(np.array_equal(found[0], found[other]))
 
-    def test_warm_start_goes_on(self):
+    def test_warm_start_continues_from_the_last_weights(self):
         images, labels = stripes()
         ids = np.arange(60)
         warm = ImageLearner(images, 2, warm_start=True, options=_OPTIONS)
@@ -84,7 +88,7 @@ class ImageLearnerTest(parameterized.TestCase):
         warm.fit(ids, labels, seed=0)
         np.testing.assert_array_equal(warm.score(ids)[0], first)
 
-    def test_multilabel_of_grey_images(self):
+    def test_multilabel_on_gray_images(self):
         images, labels = stripes(channels=1)
         both = np.stack([labels, 1 - labels, labels], 1)
         learner = ImageLearner(images, 3, multilabel=True, options=_OPTIONS)

@@ -1,4 +1,4 @@
-"""Curves, labels to the target, and the page made of them."""
+"""Curves, labels to the target, and the report made of them."""
 
 import csv
 import pathlib
@@ -15,12 +15,15 @@ def rows(values, strategy="a"):
     """Rows of {seed: [accuracy of round 0, 1, ...]}; ten labels a round."""
     return [
         {
-            "strategy": strategy, "seed": seed, "round": number,
-            "labels": 10 * (number + 1), "accuracy": value,
+            "strategy": strategy,
+            "seed": seed,
+            "round": number,
+            "labels": 10 * (number + 1),
+            "accuracy": value,
         }
         for seed, column in values.items()
         for number, value in enumerate(column)
-    ]  # fmt: skip
+    ]
 
 
 class CurvesTest(parameterized.TestCase):
@@ -81,9 +84,15 @@ class PageTest(absltest.TestCase):
         self.assertLen(found, 2 * 2 * 3)
         self.assertEqual(
             list(found[0])[:6],
-            ["strategy", "seed", "round", "labels", "accuracy",
-             "selection_seconds"],
-        )  # fmt: skip
+            [
+                "strategy",
+                "seed",
+                "round",
+                "labels",
+                "accuracy",
+                "selection_seconds",
+            ],
+        )
         for row in found:
             store = loop.store(row["strategy"], int(row["seed"]))
             number = int(row["round"])
@@ -102,14 +111,40 @@ class PageTest(absltest.TestCase):
         page = loop_report.write_report(loop, table, {"x": "<y>"}, folder)
         text = page.read_text()
         for part in (
-            "Learning curves", "Labels until accuracy 0.5",
-            "Clusters covered", "Seconds to choose a batch", "&lt;y&gt;",
+            "Learning curves",
+            "Labels until accuracy 0.5",
+            "Clusters covered",
+            "Seconds to choose a batch",
+            "&lt;y&gt;",
             "standard error",
-        ):  # fmt: skip
+        ):
             self.assertIn(part, text)
         self.assertNotIn('src="http', text)
         for name in ("accuracy.png", "clusters_covered.png"):
             self.assertTrue((folder / name).is_file())
+
+    def test_settings_are_shown_without_python_notation(self):
+        loop, folder, table = self.run_loop(seeds=(0,))
+        settings = {
+            "seeds": [0, 1],
+            "target": None,
+            "init_from": "",
+            "warm_start": False,
+            "pool": {"examples": 90, "fingerprint": "00ab"},
+            "rate": 0.0003,
+        }
+        page = loop_report.write_report(loop, table, settings, folder)
+        text = page.read_text()
+        for name, shown in (
+            ("seeds", "0, 1"),
+            ("target", "\N{EN DASH}"),
+            ("init_from", "\N{EN DASH}"),
+            ("warm_start", "no"),
+            ("pool", "examples: 90, fingerprint: 00ab"),
+            ("rate", "0.0003"),
+        ):
+            self.assertIn(f"<td>{name}</td><td>{shown}</td>", text)
+        self.assertNotIn("None", text)
 
     def test_words_are_those_of_the_settings(self):
         fields = {"seed_set": "stratified", "strategies": ("margin",)}

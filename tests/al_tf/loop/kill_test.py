@@ -71,9 +71,11 @@ class LoopKillTest(ProcessTestCase):
 
     def test_twenty_kills(self):
         options = (
-            "--rounds=12", "--strategies=cluster_margin,margin", "--seeds=0,1",
+            "--rounds=12",
+            "--strategies=cluster_margin,margin",
+            "--seeds=0,1",
             "--learner=mlp",
-        )  # fmt: skip
+        )
         self.assertEqual(self.start("whole", *options).wait(600), 0)
         while self.kills < 20:
             code = self.kill(options)
