@@ -102,7 +102,7 @@ def default_input_length(model: Pretrained | TextClassifier) -> int | None:
     """Returns the tokens that a model was trained to read, if it says so."""
     if isinstance(model, TextClassifier):
         return model.length
-    return model.config.corruption.input_length if model.config else None
+    return model.input_length
 
 
 def write_version(
