@@ -116,7 +116,7 @@ def default_input_length(model: Pretrained | TextClassifier) -> int | None:
     """Returns the input length that a model was trained with, if known."""
     if isinstance(model, TextClassifier):
         return model.length
-    return model.config.corruption.input_length if model.config else None
+    return model.input_length
 
 
 def write_version(

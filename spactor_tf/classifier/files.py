@@ -38,7 +38,11 @@ def save_classifier(
     kernel, bias = classifier.head_weights()
     with atomic_directory(path, replace=replace) as folder:
         save_pretrained(
-            folder / "preset", model.backbone, model.vocabulary, model.config
+            folder / "preset",
+            model.backbone,
+            model.vocabulary,
+            model.config,
+            model.task_length,
         )
         np.savez(folder / HEAD, kernel=kernel, bias=bias)
         write_json(folder / METRICS, dict(metrics or {}))

@@ -3,9 +3,9 @@
 A mixture takes its examples from each task in proportion to
 min(examples of the task, cap) (T5, arXiv 1910.10683, section 3.5.2). One pass
 over the mixture holds exactly that many of each, in a pseudo-random order; a
-task that is cut by the cap goes on in the next pass where it stopped in this
-one, so that all its examples have their turn. Example e of a run is a pure
-function of (seed, e): no state is kept, and a run resumes anywhere.
+task that is cut by the cap resumes in the next pass where it stopped in this
+one, so that all its examples are used. Example e of a run is a pure function of
+(seed, e): no state is kept, and a run resumes at any step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def bucket_length(length: int, limit: int) -> int:
     """Returns the least of 8, 12, 16, 24, 32, 48, ... that has room.
 
     A few static shapes instead of one for every length: at most a third of a
-    row is padding, and a function is traced some ten times at most.
+    row is padding, and a function is traced about ten times at most.
 
     Args:
         length: of the longest row.
@@ -93,12 +93,12 @@ class Mixture(StepPipeline):
 
     Attributes:
         tasks: at least one, each with at least one example.
-        cap: a task counts as no more examples than this.
+        cap: most examples that a task counts as.
         batch_size: examples per step over all replicas.
         seed: of the order.
         input_length: longest input.
         target_length: longest target.
-        static: pad every batch to these lengths, as a TPU needs it, not to
+        static: pad every batch to these lengths, as a TPU needs, instead of to
             the bucket of the batch's longest row.
     """
 
@@ -132,7 +132,7 @@ class Mixture(StepPipeline):
         row = np.empty_like(slot)
         for number, part in enumerate(self.tasks):
             mine = task == number
-            # Its place in the endless order of the task's own passes.
+            # The place in the endless order of the task's own passes.
             place = (index // size)[mine] * self.counts[number] + before[mine]
             row[mine] = shuffled(place, len(part.inputs), stream + 1 + number)
         return task, row
@@ -185,7 +185,7 @@ class Mixture(StepPipeline):
         )
 
     def describe(self) -> list[dict[str, Any]]:
-        """Returns a line a task: examples, share, rows that were cut."""
+        """Returns one row per task: examples, share, rows that were cut."""
         shares = self.counts / self.counts.sum()
         return [
             {

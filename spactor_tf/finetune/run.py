@@ -122,7 +122,7 @@ class FinetuneRun(TrainingRun):
         self.tasks = [get_task(name) for name in config.task_names]
         super().__init__(config, output_dir)
         start = load_pretrained(config.init_from)
-        self.vocabulary = start.vocabulary
+        self.vocabulary, self._pretraining = start.vocabulary, start.config
         self.data = TaskData(self.tasks, self.vocabulary, config, data_dir)
         self.mixture = self.data.mixture() if config.train_steps else None
         self.model = self._build_model(start)
@@ -219,6 +219,7 @@ class FinetuneRun(TrainingRun):
         """Restores the best weights; writes preset, predictions, results."""
         from spactor_tf.finetune.report import write_report
 
+        config = self.config
         best = self.checkpoints.best()
         if best is not None:
             self.checkpoints.restore(self.variables(), step=best)
@@ -226,7 +227,8 @@ class FinetuneRun(TrainingRun):
             self.folder / "preset",
             self.model.backbone,
             self.vocabulary,
-            self.model.config,
+            self._pretraining,
+            config.data.input_length,
         )
         results = {
             "steps": self.step,

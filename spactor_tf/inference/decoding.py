@@ -13,7 +13,7 @@ Shapes: `rows` is batch, or batch x beams; `caches` are lists over layers of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,7 @@ from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model import t5
 
 if TYPE_CHECKING:
+    import keras
     import keras_hub
 
 _MASKED = -1e9
@@ -160,7 +161,7 @@ class CachedDecoder:
 
 
 def _extend(
-    layer: Any, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
+    layer: keras.layers.Layer, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
 ) -> tf.Tensor:
     """Writes the keys and values of x [rows, 1, hidden_dim] at `index`.
 
@@ -177,7 +178,7 @@ def _extend(
 
 
 def _call(
-    layer: Any,
+    layer: keras.layers.Layer,
     x: tf.Tensor,
     bias: tf.Tensor,
     memory: tf.Tensor,

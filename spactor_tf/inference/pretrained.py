@@ -13,7 +13,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,21 +32,32 @@ if TYPE_CHECKING:
 _TOKENIZER = "assets/tokenizer/vocabulary.spm"
 _OUR_CONFIG = "spactor_config.json"
 _OUR_FINGERPRINT = "spactor_vocabulary.json"
+_OUR_TASK = "spactor_task.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """A pre-trained T5.
+    """A pre-trained, perhaps fine-tuned T5.
 
     Attributes:
         backbone: `keras_hub.models.T5Backbone`.
         vocabulary: its vocabulary.
-        config: of the run that made it; None for any other preset.
+        config: of its pre-training run; None for any other preset.
+        task_length: tokens of an input of the tasks it was fine-tuned on; None
+            if it was not fine-tuned.
     """
 
     backbone: keras_hub.models.T5Backbone
     vocabulary: Vocabulary
     config: PretrainConfig | None
+    task_length: int | None = None
+
+    @property
+    def input_length(self) -> int | None:
+        """Tokens of an input in the last training; None if unknown."""
+        if self.task_length is None and self.config is not None:
+            return self.config.corruption.input_length
+        return self.task_length
 
     def language_model(self, length: int = 128) -> keras_hub.models.T5Seq2SeqLM:
         """Returns a `T5Seq2SeqLM` that reads and generates text.
@@ -177,6 +188,7 @@ def save_pretrained(
     backbone: keras_hub.models.T5Backbone,
     vocabulary: Vocabulary,
     config: PretrainConfig | None = None,
+    task_length: int | None = None,
 ) -> None:
     """Writes a KerasHub preset, replacing an older one of the same name.
 
@@ -185,21 +197,26 @@ def save_pretrained(
         backbone: the T5 body.
         vocabulary: its vocabulary; it is saved with a piece for every row of
             the embedding, since a model may generate any of them.
-        config: of the run, saved beside the preset.
+        config: of the pre-training run, saved with the preset.
+        task_length: see `Pretrained`.
     """
     vocabulary = vocabulary.padded(backbone.vocabulary_size)
-    model = Pretrained(backbone, vocabulary, config)
-    length = config.corruption.input_length if config else 512
+    model = Pretrained(backbone, vocabulary, config, task_length)
+    length = model.input_length or 512
     with atomic_directory(path, replace=True) as folder:
         model.language_model(length).save_to_preset(str(folder))
         if config is not None:
             write_json(folder / _OUR_CONFIG, to_dict(config))
+        if task_length is not None:
+            write_json(folder / _OUR_TASK, {"input_length": task_length})
         # Only this tells another vocabulary with as many pieces.
         written = Vocabulary.load(folder / _TOKENIZER)
         write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
 
 
-def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
+def load_pretrained(
+    path: str | os.PathLike, dtype: str | keras.DTypePolicy | None = None
+) -> Pretrained:
     """Opens a run directory or a KerasHub T5 preset directory.
 
     Args:
@@ -226,9 +243,12 @@ def load_pretrained(path: str | os.PathLike, dtype: Any = None) -> Pretrained:
             f"is not a whole preset ({error})", where=str(folder)
         ) from None
     vocabulary.check_rows(backbone.vocabulary_size, str(folder))
-    ours = folder / _OUR_CONFIG
+    ours, task = folder / _OUR_CONFIG, folder / _OUR_TASK
     config = from_dict(read_json(ours)) if ours.is_file() else None
-    return Pretrained(backbone, vocabulary, config)
+    task_length = (
+        read_json(task).get("input_length") if task.is_file() else None
+    )
+    return Pretrained(backbone, vocabulary, config, task_length)
 
 
 def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:

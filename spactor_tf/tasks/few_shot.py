@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from runkit import InputError
 from spactor_tf.tasks.example import Example
@@ -76,7 +75,7 @@ def with_exemplars(
         The examples with longer inputs, in their order; `meta["exemplars"]` is
         the number that each got.
     """
-    solved: dict[Any, list[str]] = {}
+    solved: dict[str, list[str]] = {}
     for exemplar in exemplars:
         start = exemplar.meta.get("instruction", "")
         question = exemplar.inputs.removeprefix(start)

@@ -13,6 +13,9 @@ from typing import Any, ClassVar, Protocol
 from runkit import atomic_write
 from spactor_tf.tasks.example import Example
 
+# A benchmark's own name of a class.
+ServerLabel = str | int
+
 
 class FileFormat(Protocol):
     """How a benchmark wants its predictions.
@@ -36,8 +39,8 @@ class FileFormat(Protocol):
 def server_label(
     text: str,
     label_words: Sequence[str],
-    labels: Sequence[Any],
-) -> Any:
+    labels: Sequence[ServerLabel],
+) -> ServerLabel:
     """Returns the server's name of a predicted word.
 
     Free text stays as it is; a text that is not one of the words counts as the
@@ -55,7 +58,9 @@ def server_label(
     return (labels or label_words)[index]
 
 
-def _write_lines(path: str | os.PathLike, values: Sequence[Any]) -> None:
+def _write_lines(
+    path: str | os.PathLike, values: Sequence[Mapping[str, Any]]
+) -> None:
     with atomic_write(path) as handle:
         for value in values:
             handle.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -74,7 +79,7 @@ class Tsv:
     """
 
     suffix: ClassVar[str] = ".tsv"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
 
     def write(
         self,
@@ -105,7 +110,7 @@ class JsonLines:
     """
 
     suffix: ClassVar[str] = ".jsonl"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
     names: tuple[str, str] = ("idx", "label")
     empty: str = ""
 
@@ -146,8 +151,8 @@ class MultiRc:
         label_words: Sequence[str],
     ) -> None:
         """Writes the lines."""
-        answers: dict[int, dict[int, dict[int, int]]] = collections.defaultdict(
-            lambda: collections.defaultdict(dict)
+        answers: dict[int, dict[int, dict[int, ServerLabel]]] = (
+            collections.defaultdict(lambda: collections.defaultdict(dict))
         )
         for text, example in zip(predictions, examples, strict=True):
             meta = example.meta
@@ -158,7 +163,7 @@ class MultiRc:
 
 
 def _passage(
-    index: int, questions: Mapping[int, Mapping[int, int]]
+    index: int, questions: Mapping[int, Mapping[int, ServerLabel]]
 ) -> dict[str, Any]:
     listed = [
         {
@@ -204,7 +209,7 @@ class Lines:
     """
 
     suffix: ClassVar[str] = ".lst"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
 
     def write(
         self,

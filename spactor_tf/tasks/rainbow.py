@@ -8,7 +8,7 @@ that the authors publish, unpacked below rainbow/anli and rainbow/socialiqa.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runkit.errors import check_choice
@@ -20,7 +20,7 @@ SUITE = "Rainbow"
 _SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
-def _tagged(tag: str, value: Any) -> Iterator[str]:
+def _tagged(tag: str, value: str | Sequence) -> Iterator[str]:
     if isinstance(value, str):
         yield f"<{tag}>{value}</{tag}>"
         return

@@ -132,6 +132,9 @@ class RunTest(finetune_case.Base):
             self.whole / f"checkpoints/step-{best:08d}/variables.npz"
         )
         model = pretrained.load_pretrained(self.whole)
+        self.assertEqual(model.input_length, 32)
+        # Of the pre-training run, which had another seed.
+        self.assertEqual(model.config.seed, 5)
         np.testing.assert_array_equal(
             model.backbone.token_embedding.embeddings, stored["model/00000"]
         )

@@ -1,12 +1,14 @@
 """Embeddings of texts: against the layers called by hand, in any batch."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from absl.testing import absltest
 
+from spactor_tf.inference import load_pretrained, save_pretrained
 from tests.support import serving_models, testing
 
 
@@ -55,6 +57,27 @@ class EmbedTest(absltest.TestCase):
         np.testing.assert_allclose(
             after[0], by_hand(self.model, self.texts[0], 128), atol=1e-5
         )
+
+
+class SaveTest(absltest.TestCase):
+    def test_input_length_of_the_last_training(self):
+        model = serving_models.pretrained()
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        # Pre-training read 32 tokens.
+        for number, (config, task_length, expected) in enumerate(
+            (
+                (model.config, 17, 17),
+                (model.config, None, 32),
+                (None, None, None),
+            )
+        ):
+            path = folder / str(number)
+            save_pretrained(
+                path, model.backbone, model.vocabulary, config, task_length
+            )
+            found = load_pretrained(path)
+            self.assertEqual(found.config, config)
+            self.assertEqual(found.input_length, expected)
 
 
 if __name__ == "__main__":
