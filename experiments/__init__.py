@@ -1,7 +1,6 @@
 """The claims as experiments: declared, run by the real binaries, reported.
 
-claims/*.toml       one declaration per claim; claims/settings.toml is shared
-logs/               one small JSON Lines file per finished cell, committed
-run.py              `python -m experiments.run`: fills in what is missing
-report.py           `python -m experiments.report`: docs/results.md from logs
+`claims/` holds one declaration per claim, `logs/` one small JSON Lines file per
+finished cell. `python -m experiments.run` runs the cells without a log;
+`python -m experiments.report` writes docs/results.md from the logs alone.
 """

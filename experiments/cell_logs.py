@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.claims import Cell
+from experiments.cells import Cell
 from runkit import InputError, __version__, atomic_write, read_json
 from runkit.json_lines import json_lines
 from spactor_tf.training.metrics_log import read_metrics
@@ -30,11 +30,17 @@ FORMAT = 1
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "experiments" / "logs"
 _KEPT = (
-    "heldout_sc_loss", "heldout_sc_accuracy", "heldout_mlm_loss",
-    "heldout_mlm_accuracy", "heldout_rtd_loss", "heldout_rtd_precision",
-    "heldout_rtd_recall", "heldout_replaced_fraction", "gradient_norm",
+    "heldout_sc_loss",
+    "heldout_sc_accuracy",
+    "heldout_mlm_loss",
+    "heldout_mlm_accuracy",
+    "heldout_rtd_loss",
+    "heldout_rtd_precision",
+    "heldout_rtd_recall",
+    "heldout_replaced_fraction",
+    "gradient_norm",
     "flops",
-)  # fmt: skip
+)
 
 
 def log_path(cell: Cell, logs: pathlib.Path = LOGS) -> pathlib.Path:
@@ -56,22 +62,28 @@ def read_log(path: pathlib.Path) -> dict[str, Any]:
         lines = [value for _, value in json_lines(path)]
     except InputError as error:
         raise InputError(
-            "is damaged or cut short", where=shown(path), got=error.what,
+            "is damaged or cut short",
+            where=shown(path),
+            got=error.what,
             remedy=remedy,
-        ) from None  # fmt: skip
+        ) from None
     if not all(isinstance(line, dict) for line in lines) or not lines:
         raise InputError("is not a log", where=shown(path), remedy=remedy)
     version = lines[0].get("format")
     if version != FORMAT:
         raise InputError(
-            "is a log of another format version", where=shown(path),
-            got=version, expected=str(FORMAT), remedy=remedy,
-        )  # fmt: skip
+            "is a log of another format version",
+            where=shown(path),
+            got=version,
+            expected=str(FORMAT),
+            remedy=remedy,
+        )
     if not lines[-1].get("end"):
         raise InputError(
-            "is cut short: its last line is missing", where=shown(path),
+            "is cut short: its last line is missing",
+            where=shown(path),
             remedy=remedy,
-        )  # fmt: skip
+        )
     return {**lines[0], **lines[-1], "lines": lines[1:-1]}
 
 
@@ -90,10 +102,12 @@ def logged(cell: Cell, logs: pathlib.Path = LOGS) -> dict[str, Any] | None:
     for name, value in expected.items():
         if log.get(name) != value:
             raise InputError(
-                f"is of a run with other settings ({name})", where=shown(path),
-                got=log.get(name), expected=repr(value),
+                f"is of a run with other settings ({name})",
+                where=shown(path),
+                got=log.get(name),
+                expected=repr(value),
                 remedy="Run it again: python -m experiments.run",
-            )  # fmt: skip
+            )
     return log
 
 
@@ -115,21 +129,30 @@ def write_log(
     spent = [attempt.get("cpu_seconds") for attempt in attempts]
     known = [seconds for seconds in spent if seconds is not None]
     head = {
-        "format": FORMAT, "claim": cell.claim, "arm": cell.arm,
-        "task": cell.task, "budget": cell.budget, "seed": cell.seed,
-        "kind": cell.kind, "steps": cell.steps, "digest": cell.digest,
-        "stop_below": cell.stop_below, "version": __version__,
+        "format": FORMAT,
+        "claim": cell.claim,
+        "arm": cell.arm,
+        "task": cell.task,
+        "budget": cell.budget,
+        "seed": cell.seed,
+        "kind": cell.kind,
+        "steps": cell.steps,
+        "digest": cell.digest,
+        "stop_below": cell.stop_below,
+        "version": __version__,
         "commit": attempts[-1].get("commit", "") if attempts else "",
-        "command": [*program(cell), *cell.flags], "machine": machine(),
+        "command": [*program(cell), *cell.flags],
+        "machine": machine(),
         "source": cell.source.name if cell.source else "",
-    }  # fmt: skip
+    }
     end = {
-        "end": True, "attempts": len(spent),
+        "end": True,
+        "attempts": len(spent),
         # Unknown as a whole where one attempt's is.
         "cpu_seconds": round(sum(known), 1)
         if len(known) == len(spent) and spent
         else None,
-    }  # fmt: skip
+    }
     path = log_path(cell, logs)
     with atomic_write(path) as handle:
         for line in (head, *_lines(cell, run), end):
@@ -185,9 +208,12 @@ def machine() -> dict[str, Any]:
         found = re.search(r"model name\s*: (.+)", cpuinfo.read_text())
         model = found[1] if found else model
     return {
-        "cpu": model, "cpus": os.cpu_count(), "threads": 1,
-        "python": platform.python_version(), "system": platform.system(),
-    }  # fmt: skip
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "threads": 1,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
 
 
 def commit() -> str:
@@ -198,12 +224,18 @@ def commit() -> str:
     try:
         head = subprocess.run(
             [*git, "rev-parse", "--short=10", "HEAD"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         changes = subprocess.run(
             [*git, "status", "--porcelain", *packages],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head.stdout.strip() + ("-dirty" if changes.stdout.strip() else "")

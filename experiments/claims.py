@@ -1,110 +1,49 @@
 """Claims as data: arms, budgets and seeds, and the cells they make.
 
 A claim is a TOML file of `experiments/claims`. Its arms are fields of the
-binary's configuration, so a typing error is refused before anything runs. A
-cell is one run of one binary: an arm at a budget with a seed. Two cells of the
-same configuration, in whatever claims, share one run.
+binary's configuration, so a typing error is refused before anything runs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
-import json
 import pathlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.cells import Arm, Cell, finetune_cells, pretrain_cells
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.config import overrides
-from spactor_tf.config.finetune import FinetuneConfig
-from spactor_tf.config.presets import get_preset
-from spactor_tf.config.pretrain import PretrainConfig
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "claims"
 _SETTINGS = "settings"
-_CLAIM_KEYS = {
-    "title", "question", "kind", "metric", "settings", "stop_below", "arms",
-    "rounds", "tasks", "finetune_seeds", "baseline",
-}  # fmt: skip
-_ARM_KEYS = {
-    "name", "title", "settings", "fields", "needs", "steps_factor", "source",
+_CLAIM_KEYS = [
+    "title",
+    "question",
+    "kind",
+    "metric",
+    "settings",
+    "stop_below",
+    "arms",
+    "rounds",
+    "tasks",
+    "finetune_seeds",
+    "baseline",
+]
+_ARM_KEYS = [
+    "name",
+    "title",
+    "settings",
+    "fields",
+    "needs",
+    "steps_factor",
+    "source",
     "from_scratch",
-}  # fmt: skip
-_ROUND_KEYS = {"priority", "budgets", "seeds", "arms", "tasks"}
-_TASK_KEYS = {"name", "task", "fields"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One thing to be compared.
-
-    Attributes:
-        name: in file names and flags.
-        title: in tables and plots.
-        fields: {"section.field": value} of the configuration.
-        needs: what is missing in the binaries; such an arm does not run.
-        steps_factor: steps of this arm per step of the budget (a batch twice
-            as large takes half the steps).
-        source: {"claim", "arm"} of the weights that a fine-tuning starts from;
-            "budget_factor" scales the budget (0.5: the run of half the steps).
-        from_scratch: fine-tune random weights of the same sizes.
-    """
-
-    name: str
-    title: str
-    fields: dict[str, Any]
-    needs: str = ""
-    steps_factor: float = 1.0
-    source: dict[str, Any] = dataclasses.field(default_factory=dict)
-    from_scratch: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One run of one binary.
-
-    Attributes:
-        claim: name of the claim.
-        arm: name of the arm.
-        budget: pre-training steps of the arm's yardstick.
-        seed: of the pre-training.
-        kind: "pretrain" or "finetune".
-        flags: of the binary, without output, cache and initial weights.
-        steps: optimizer steps of the run.
-        digest: of the configuration; equal ones are the same run.
-        task: name of the claim's task; "" for pre-training.
-        stop_below: the run ends once the held-out loss is below; None: never.
-        priority: cells with a smaller number run earlier.
-        source: the pre-training that a fine-tuning starts from.
-    """
-
-    claim: str
-    arm: str
-    budget: int
-    seed: int
-    kind: str
-    flags: tuple[str, ...]
-    steps: int
-    digest: str
-    task: str = ""
-    stop_below: float | None = None
-    priority: int = 0
-    source: Cell | None = None
-
-    @property
-    def name(self) -> str:
-        """Unique within the claim; the name of the log."""
-        task = f"{self.task}-" if self.task else ""
-        return f"{task}{self.arm}-{self.budget}-seed{self.seed}"
-
-    @property
-    def run_name(self) -> str:
-        """Folder of the run below the runs' folder."""
-        return f"{self.kind}-{self.digest}"
+]
+_ROUND_KEYS = ["priority", "budgets", "seeds", "arms", "tasks"]
+_TASK_KEYS = ["name", "task", "fields"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +138,9 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         raise InputError(f"is not TOML ({error})", where=path.name) from None
 
 
-def _check_keys(values: Mapping[str, Any], known: set[str], where: str) -> None:
+def _check_keys(
+    values: Mapping[str, Any], known: Sequence[str], where: str
+) -> None:
     for key in values:
         check_choice(key, known, where=where)
 
@@ -221,19 +162,31 @@ def _claim(
         arms[entry["name"]] = Arm(**(rest | {"fields": fields}))
     baseline = values.get("baseline", next(iter(arms)))
     check_choice(baseline, arms, where=f"{name}.toml, baseline")
-    make = _pretrain_cells if kind == "pretrain" else _finetune_cells
+    for task in values.get("tasks", ()):
+        _check_keys(task, _TASK_KEYS, f"{name}.toml, tasks")
     cells: dict[str, Cell] = {}
     for entry in values["rounds"]:
         _check_keys(entry, _ROUND_KEYS, f"{name}.toml, rounds")
         for arm in entry.get("arms", arms):
             check_choice(arm, arms, where=f"{name}.toml, rounds")
-        for cell in make(name, values, entry, arms, load):
+        made = (
+            pretrain_cells(name, values, entry, arms)
+            if kind == "pretrain"
+            else finetune_cells(name, values, entry, arms, load)
+        )
+        for cell in made:
             cells.setdefault(cell.name, cell)
     return Claim(
-        name, values["title"], values.get("question", ""), kind,
-        values["metric"], baseline, values.get("stop_below"), arms,
+        name,
+        values["title"],
+        values.get("question", ""),
+        kind,
+        values["metric"],
+        baseline,
+        values.get("stop_below"),
+        arms,
         tuple(cells.values()),
-    )  # fmt: skip
+    )
 
 
 def _fields(
@@ -245,115 +198,3 @@ def _fields(
         check_choice(name, settings, where=f"{where}, settings")
         fields |= overrides.flatten(settings[name])
     return fields | overrides.flatten(entry.get("fields", {}))
-
-
-def _in_round(
-    entry: Mapping[str, Any], arms: Mapping[str, Arm]
-) -> Iterable[tuple[int, int, Arm]]:
-    """(seed, budget, arm), whole tables seed by seed."""
-    chosen = [arms[name] for name in entry.get("arms", arms)]
-    for seed, budget, arm in itertools.product(
-        entry["seeds"], entry["budgets"], chosen
-    ):
-        if not arm.needs:
-            yield seed, budget, arm
-
-
-def _pretrain_cells(
-    claim: str,
-    values: Mapping[str, Any],
-    entry: Mapping[str, Any],
-    arms: Mapping[str, Arm],
-    load: Any,
-) -> Iterable[Cell]:
-    del load
-    for seed, budget, arm in _in_round(entry, arms):
-        steps = round(budget * arm.steps_factor)
-        fields = arm.fields | {"train_steps": steps, "seed": seed}
-        preset = fields.pop("preset", "tiny")
-        config = overrides.override(get_preset(preset), fields)
-        config.validate()
-        yield Cell(
-            claim, arm.name, budget, seed, "pretrain",
-            (f"--preset={preset}", *_flags(fields)), steps,
-            config_digest(config), stop_below=values.get("stop_below"),
-            priority=entry["priority"],
-        )  # fmt: skip
-
-
-def _finetune_cells(
-    claim: str,
-    values: Mapping[str, Any],
-    entry: Mapping[str, Any],
-    arms: Mapping[str, Arm],
-    load: Any,
-) -> Iterable[Cell]:
-    tasks = {task["name"]: task for task in values["tasks"]}
-    seeds = values["finetune_seeds"]
-    for name in entry.get("tasks", tasks):
-        check_choice(name, tasks, where=f"{claim}.toml, tasks")
-        _check_keys(tasks[name], _TASK_KEYS, f"{claim}.toml, task {name}")
-        for seed, budget, arm in _in_round(entry, arms):
-            origin = load(arm.source["claim"])
-            source = _source(origin, arm, budget, seed)
-            fields = arm.fields | overrides.flatten(
-                tasks[name].get("fields", {})
-            )
-            fields |= {"task": tasks[name]["task"]}
-            config = overrides.override(
-                FinetuneConfig(),
-                fields | {"init_from": source.digest}
-                | {"from_scratch": arm.from_scratch},
-            )  # fmt: skip
-            config.validate()
-            flags = (
-                *_flags(fields),
-                f"--from_scratch={str(arm.from_scratch).lower()}",
-                f"--seeds={','.join(map(str, seeds))}",
-            )
-            digest = config_digest(config, ",".join(map(str, seeds)))
-            yield Cell(
-                claim, arm.name, budget, seed, "finetune", flags,
-                config.train_steps * len(seeds), digest, task=name,
-                priority=entry["priority"], source=source,
-            )  # fmt: skip
-
-
-def _source(origin: Claim, arm: Arm, budget: int, seed: int) -> Cell:
-    """The pre-training that an arm's fine-tuning starts from."""
-    wanted = round(budget * arm.source.get("budget_factor", 1))
-    check_choice(arm.source["arm"], origin.arms, where="source.arm")
-    name = f"{arm.source['arm']}-{wanted}-seed{seed}"
-    known = {cell.name: cell for cell in origin.cells}
-    return known[check_choice(name, known, where=f"source of {arm.name}")]
-
-
-def _flags(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"--set={key}={_text(v)}" for key, v in fields.items())
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def config_digest(
-    config: PretrainConfig | FinetuneConfig, more: str = ""
-) -> str:
-    """Tells runs apart: 12 hexadecimal digits.
-
-    Of the fields that are not the configuration's defaults, so that a field
-    that is added later leaves the digests of older runs as they are. How a run
-    is executed is left out, but for when it is evaluated.
-    """
-    default = overrides.flatten(overrides.to_dict(type(config)()))
-    changed = {
-        name: value
-        for name, value in overrides.flatten(overrides.to_dict(config)).items()
-        if value != default[name]
-        and (
-            not name.startswith("runtime.")
-            or name in ("runtime.eval_every", "runtime.eval_batches")
-        )
-    }
-    text = json.dumps([changed, more], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -25,13 +25,16 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from experiments import cell_logs
-from experiments.claims import Cell
+from experiments.cells import Cell
 
 _ONE_THREAD = {
-    "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "",
-}  # fmt: skip
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "CUDA_VISIBLE_DEVICES": "",
+}
 _SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -118,12 +121,16 @@ class Process:
         self._note(commit=cell_logs.commit())
         with place.state(cell, "out").open("a") as out:
             self._process = subprocess.Popen(
-                command(cell, place), cwd=cell_logs.ROOT, stdout=out,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=environment(), preexec_fn=self._prepare,
+                command(cell, place),
+                cwd=cell_logs.ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment(),
+                preexec_fn=self._prepare,
                 # A process that outlives its runner keeps the lock.
                 pass_fds=[lock.fileno()],
-            )  # fmt: skip
+            )
 
     def _prepare(self) -> None:
         """In the child: dies with the runner, on one CPU."""
@@ -208,9 +215,12 @@ def command(cell: Cell, place: Place) -> list[str]:
         more = [f"--cache_dir={place.cache}"]
     _, *program = cell_logs.program(cell)
     return [
-        sys.executable, *program, *cell.flags, *more,
+        sys.executable,
+        *program,
+        *cell.flags,
+        *more,
         f"--output_dir={place.run(cell)}",
-    ]  # fmt: skip
+    ]
 
 
 def environment() -> dict[str, str]:

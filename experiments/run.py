@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cell_logs
-from experiments.claims import Cell, load_claims, select_cells
+from experiments.cells import Cell
+from experiments.claims import load_claims, select_cells
 from experiments.processes import Place, Process, try_lock
 from runkit import InputError, run_binary
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
@@ -125,9 +126,10 @@ class Runner:
         failed = [n for n, k in self._failures.items() if k >= _MOST_FAILURES]
         if failed:
             raise InputError(
-                "failed again and again", where=", ".join(sorted(failed)),
+                "failed again and again",
+                where=", ".join(sorted(failed)),
                 remedy=f"See the .out files in {self._place.runs / 'state'}",
-            )  # fmt: skip
+            )
         if waiting:
             raise InterruptedRun(
                 f"{len(waiting)} cells are left; the same command resumes them"
@@ -183,16 +185,19 @@ class Runner:
             waiting.insert(0, cell)
             if code == EXIT_BAD_INPUT:
                 raise InputError(
-                    "the binary refused it", where=f"{cell.claim} {cell.name}",
+                    "the binary refused it",
+                    where=f"{cell.claim} {cell.name}",
                     got=process.last_words(1),
-                )  # fmt: skip
+                )
             if code != EXIT_INTERRUPTED:
                 count = self._failures.get(cell.run_name, 0) + 1
                 self._failures[cell.run_name] = count
                 print(
                     f"failed {cell.claim} {cell.name} with code {code}:\n"
-                    f"{process.last_words()}", file=sys.stderr, flush=True,
-                )  # fmt: skip
+                    f"{process.last_words()}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def _finish(self, cell: Cell, waiting: Sequence[Cell]) -> None:
         attempts = self._place.attempts(cell)
@@ -275,9 +280,11 @@ def _cpus(texts: Sequence[str]) -> list[int]:
     if all(text.isdigit() for text in texts):
         return [int(text) for text in texts]
     raise InputError(
-        "are not CPU numbers", where="--cpus", got=",".join(texts),
+        "are not CPU numbers",
+        where="--cpus",
+        got=",".join(texts),
         expected="as in --cpus=0,1",
-    )  # fmt: skip
+    )
 
 
 def run() -> None:

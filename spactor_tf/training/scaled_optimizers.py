@@ -127,6 +127,10 @@ def build_muon(schedule: Any, rest_rate: float, weight_decay: float) -> Muon:
     """
     decay = weight_decay or None
     return Muon(
-        schedule, adam_lr_ratio=rest_rate, weight_decay=decay,
-        adam_weight_decay=decay, epsilon=1e-6, exclude_layers=_NOT_MATRICES,
-    )  # fmt: skip
+        schedule,
+        adam_lr_ratio=rest_rate,
+        weight_decay=decay,
+        adam_weight_decay=decay,
+        epsilon=1e-6,
+        exclude_layers=_NOT_MATRICES,
+    )

@@ -161,10 +161,16 @@ class ReferenceTest(parameterized.TestCase):
 
 class ScheduleTest(parameterized.TestCase):
     @parameterized.parameters(
-        ("cosine", 0, 2.0), ("cosine", 25, 1.7071068), ("cosine", 50, 1.0),
-        ("cosine", 100, 0.0), ("cosine", 150, 0.0), ("linear", 25, 1.5),
-        ("linear", 100, 0.0), ("constant", 99, 2.0), ("inverse_sqrt", 25, 0.4),
-    )  # fmt: skip
+        ("cosine", 0, 2.0),
+        ("cosine", 25, 1.7071068),
+        ("cosine", 50, 1.0),
+        ("cosine", 100, 0.0),
+        ("cosine", 150, 0.0),
+        ("linear", 25, 1.5),
+        ("linear", 100, 0.0),
+        ("constant", 99, 2.0),
+        ("inverse_sqrt", 25, 0.4),
+    )
     def test_rate_of_a_step(self, schedule, step, expected):
         rate = Schedule(schedule, 2.0, 4, train_steps=100)(step)
         np.testing.assert_allclose(rate, expected, rtol=1e-6, atol=1e-7)
