@@ -19,31 +19,13 @@ from spactor_tf.config import overrides
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "claims"
 _SETTINGS = "settings"
-_CLAIM_KEYS = [
-    "title",
-    "question",
-    "kind",
-    "metric",
-    "settings",
-    "stop_below",
-    "arms",
-    "rounds",
-    "tasks",
-    "finetune_seeds",
-    "baseline",
-]
-_ARM_KEYS = [
-    "name",
-    "title",
-    "settings",
-    "fields",
-    "needs",
-    "steps_factor",
-    "source",
-    "from_scratch",
-]
-_ROUND_KEYS = ["priority", "budgets", "seeds", "arms", "tasks"]
-_TASK_KEYS = ["name", "task", "fields"]
+_CLAIM_KEYS = (
+    *("title", "question", "kind", "metric", "baseline", "stop_below"),
+    *("settings", "arms", "rounds", "tasks", "finetune_seeds"),
+)
+_ARM_KEYS = tuple(field.name for field in dataclasses.fields(Arm))
+_ROUND_KEYS = ("priority", "budgets", "seeds", "arms", "tasks")
+_TASK_KEYS = ("name", "task", "fields")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +138,7 @@ def _claim(
     arms: dict[str, Arm] = {}
     for entry in values["arms"]:
         where = f"{name}.toml, arm {entry.get('name', '?')}"
-        _check_keys(entry, _ARM_KEYS, where)
+        _check_keys(entry, (*_ARM_KEYS, "settings"), where)
         fields = shared | _fields(entry, settings, where)
         rest = {k: v for k, v in entry.items() if k != "settings"}
         arms[entry["name"]] = Arm(**(rest | {"fields": fields}))
