@@ -79,22 +79,39 @@ class ScheduleFreeAdamW(ReducedGradients, keras.optimizers.ScheduleFreeAdamW):
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """Updates one variable, its second moment and z."""
-        super().update_step(
-            gradient, variable, _scaled(learning_rate, variable)
+        """Updates one variable, its second moment and z.
+
+        Keras 3.15's own step recovers x with the z of after its update, so
+        that its x is no average.
+        """
+        step = ops.cast(self.iterations + 1, "float32")
+        index = self._get_variable_index(variable)
+        # Keras keeps z in the slot that is the momentum of other optimizers.
+        z, moment = self._momentums[index], self._velocities[index]
+        gradient = ops.cast(gradient, "float32")
+        y, last = ops.convert_to_tensor(variable), ops.convert_to_tensor(z)
+        x = self._average(y, last)
+        square = self.beta_2 * moment + (1 - self.beta_2) * gradient**2
+        corrected = square / (1 - ops.power(self.beta_2, step))
+        rate = _scaled(learning_rate, variable)
+        following = last - rate * gradient / (
+            ops.sqrt(corrected) + self.epsilon
         )
+        x = x + (following - x) / step
+        self.assign(moment, square)
+        self.assign(z, following)
+        self.assign(variable, self.beta_1 * x + (1 - self.beta_1) * following)
+
+    def _average(self, y: Any, z: Any) -> Any:
+        return (y - (1 - self.beta_1) * z) / self.beta_1
 
     def averages(self) -> list[tuple[Any, np.ndarray]]:
         """Returns (variable, x) of every variable that it trains."""
-        # Keras keeps z in the slot that is the momentum of other optimizers.
-        found = []
-        for variable, z in zip(
-            self._trainable_variables, self._momentums, strict=True
-        ):
-            y = variable.value.numpy()
-            x = (y - (1.0 - self.beta_1) * z.value.numpy()) / self.beta_1
-            found.append((variable, x))
-        return found
+        pairs = zip(self._trainable_variables, self._momentums, strict=True)
+        return [
+            (variable, self._average(variable.value.numpy(), z.value.numpy()))
+            for variable, z in pairs
+        ]
 
 
 @contextlib.contextmanager

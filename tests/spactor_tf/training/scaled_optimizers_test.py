@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,12 +33,12 @@ def gradients(shape, seed=1):
     return rng.standard_normal((STEPS, *shape))
 
 
-def ours(name, start, grads, path="kernel", **fields):
+def ours(name, start, grads, **fields):
     """Values of a variable after each step of the named optimizer."""
     config = OptimizerConfig(
         name=name, schedule="constant", learning_rate=RATE, **fields
     )
-    variable = keras.Variable(np.float32(start), name=path)
+    variable = keras.Variable(np.float32(start), name="kernel")
     optimizer = build_optimizer(config, STEPS)
     values = []
     for gradient in grads:
@@ -128,14 +130,16 @@ class ReferenceTest(parameterized.TestCase):
         self.assert_close(found, muon(start, grads, RATE, decay))
 
     @parameterized.parameters(
-        ((7,), "scale"),
-        ((6, 4), "token_embedding_table"),
-        ((6, 1), "replaced_token_head/out"),
+        ((7,), ("layer_norm",)),
+        ((6, 4), ("token_embedding",)),
+        ((6, 1), ("replaced_token_head", "out")),
     )
-    def test_muon_leaves_the_rest_to_scaled_adamw(self, shape, path):
+    def test_muon_leaves_the_rest_to_scaled_adamw(self, shape, scopes):
         start = np.random.default_rng(3).standard_normal(shape)
         grads = gradients(shape)
-        with keras.name_scope(path):
+        with contextlib.ExitStack() as stack:
+            for scope in scopes:
+                stack.enter_context(keras.name_scope(scope))
             found, _ = ours("muon", start, grads, rest_rate=3.0)
         self.assert_close(found, adamw(start, grads, 3 * RATE))
 
