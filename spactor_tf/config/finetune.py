@@ -154,6 +154,10 @@ class FinetuneConfig:
         """Raises InputError where the run cannot work."""
         for part in (self.data, self.evaluation, self.optimizer, self.runtime):
             part.validate()
+        require(
+            self.optimizer.name != "schedule_free",
+            "is for pre-training only", "optimizer.name", self.optimizer.name,
+        )  # fmt: skip
         for name in ("task", "init_from"):
             value = getattr(self, name)
             require(bool(value), "is missing", f"--{name}", None)

@@ -27,8 +27,8 @@ from spactor_tf.config.model import (
 )
 
 OBJECTIVES = ("spactor", "span_corruption", "hybrid", "rtd")
-OPTIMIZERS = ("adafactor", "adamw")
-SCHEDULES = ("inverse_sqrt", "constant", "linear")
+OPTIMIZERS = ("adafactor", "adamw", "adamw_scaled", "muon", "schedule_free")
+SCHEDULES = ("inverse_sqrt", "constant", "linear", "cosine")
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 DTYPES = ("float32", "mixed_bfloat16")
 
@@ -46,6 +46,8 @@ class ObjectiveConfig:
         mlm_weight: weight of the generator's loss in the hybrid loss.
         rtd_weight: weight of replaced token detection.
         span_corruption_weight: weight of span corruption.
+        z_loss: weight of log(Z)^2 beside each token's cross-entropy, in
+            training only (PaLM, section 5: 1e-4); 0 leaves it out.
     """
 
     name: str = "spactor"
@@ -53,6 +55,7 @@ class ObjectiveConfig:
     mlm_weight: float = 1.0
     rtd_weight: float = 10.0
     span_corruption_weight: float = 10.0
+    z_loss: float = 0.0
 
     def validate(self) -> None:
         """Raises InputError for unknown objectives and negative weights."""
@@ -64,6 +67,7 @@ class ObjectiveConfig:
             "rtd_weight",
             "span_corruption_weight",
             "transition_step",
+            "z_loss",
         )
         value = self.transition_step
         require(
@@ -80,15 +84,19 @@ class OptimizerConfig:
     """Optimizer and learning rate (T5, section 3.1.2).
 
     Attributes:
-        name: "adafactor" (T5's) or "adamw".
+        name: "adafactor" (T5's); "adamw"; "adamw_scaled": its rate times
+            the parameter's RMS (nanoT5's); "muon": for matrices, scaled AdamW
+            for the rest; "schedule_free": scaled AdamW that is evaluated at
+            an average, for pre-training at a constant rate.
         schedule: "inverse_sqrt": rate / sqrt(max(step, decay_start_step));
-            "constant"; "linear": down to 0 at train_steps.
+            "constant"; "linear" and "cosine": down to 0 at train_steps.
         learning_rate: the rate, or its factor for "inverse_sqrt".
         decay_start_step: where "inverse_sqrt" begins to fall.
         warmup_steps: the rate rises linearly over these first steps.
         clip_norm: largest global norm of the gradient; None does not clip.
         momentum: first-moment decay of Adafactor; None keeps no first moment.
-        weight_decay: decoupled decay of AdamW.
+        weight_decay: decoupled decay; Adafactor has none.
+        rest_rate: rate of the AdamW beside "muon" over Muon's own.
     """
 
     name: str = "adafactor"
@@ -99,14 +107,16 @@ class OptimizerConfig:
     clip_norm: float | None = None
     momentum: float | None = None
     weight_decay: float = 0.0
+    rest_rate: float = 1.0
 
     def validate(self) -> None:
         """Raises InputError for unknown names and values out of range."""
         check_choice(self.name, OPTIMIZERS, where="optimizer.name")
         check_choice(self.schedule, SCHEDULES, where="optimizer.schedule")
         require_positive(
-            self, "optimizer", "learning_rate", "decay_start_step", "clip_norm"
-        )
+            self, "optimizer", "learning_rate", "decay_start_step",
+            "clip_norm", "rest_rate",
+        )  # fmt: skip
         require_fraction(self, "optimizer", "weight_decay")
         require(
             self.momentum is None or 0 <= self.momentum < 1,

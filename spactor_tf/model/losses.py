@@ -19,7 +19,9 @@ class LossTerm(NamedTuple):
     weight: Any
 
 
-def token_cross_entropy(logits: Any, targets: Any, weights: Any) -> LossTerm:
+def token_cross_entropy(
+    logits: Any, targets: Any, weights: Any, z_loss: float = 0.0
+) -> LossTerm:
     """Cross-entropy of integer targets: sum of -log softmax(logits)[target].
 
     The span corruption loss on the decoder's logits and the masked language
@@ -29,10 +31,15 @@ def token_cross_entropy(logits: Any, targets: Any, weights: Any) -> LossTerm:
         logits: [batch, length, vocabulary_size] float32.
         targets: [batch, length] int32.
         weights: [batch, length] float32, 0 where there is nothing to predict.
+        z_loss: weight of log(Z)^2, Z the softmax's denominator, which keeps
+            logits from drifting (PaLM, arXiv 2204.02311, section 5).
     """
     losses = keras.ops.sparse_categorical_crossentropy(
         targets, logits, from_logits=True
     )
+    if z_loss:
+        log_z = ops.logsumexp(logits, axis=-1)
+        losses = losses + z_loss * ops.square(log_z)
     return LossTerm(ops.sum(losses * weights), ops.sum(weights))
 
 

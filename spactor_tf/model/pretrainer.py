@@ -192,7 +192,10 @@ class SpactorPretrainer(keras.Model):
             logits = t5.lm_logits(self.backbone, decoded)
             targets = batch["decoder_targets"]
             weights = self._target_weights(batch)
-            terms["sc"] = losses.token_cross_entropy(logits, targets, weights)
+            z_loss = self.config.objective.z_loss if training else 0.0
+            terms["sc"] = losses.token_cross_entropy(
+                logits, targets, weights, z_loss
+            )
             if not training:
                 counts["sc_correct"] = _correct(logits, targets, weights)
         return terms, counts

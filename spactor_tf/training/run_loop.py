@@ -30,6 +30,7 @@ from spactor_tf.training.monitoring import (
     progress_note,
 )
 from spactor_tf.training.optimizers import build_optimizer
+from spactor_tf.training.scaled_optimizers import evaluation_weights
 
 
 class TrainingRun(abc.ABC):
@@ -138,7 +139,8 @@ class TrainingRun(abc.ABC):
         with TerminationFlag() as terminated:
             self._train(log, terminated)
         if self.chief:
-            self.finish()
+            with evaluation_weights(self.model.optimizer):
+                self.finish()
         return self.folder
 
     def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
@@ -160,7 +162,8 @@ class TrainingRun(abc.ABC):
             if self._is_log_due():
                 figures = meter.read()
                 if self.is_eval_due():
-                    figures |= self.evaluate(stage)
+                    with evaluation_weights(self.model.optimizer):
+                        figures |= self.evaluate(stage)
                 record = self.record(log, stage, figures)
                 progress.update(self.step, progress_note(record), force=True)
             self._save_if_due(log, terminated.is_set)
