@@ -5,8 +5,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format docs bench bazel-test lock \
-  clean
+.PHONY: help quickstart test test-all check format docs bench claims \
+  claims-report bazel-test lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,12 @@ docs: $(STAMP) ## build the documentation site into build/docs
 
 bench: $(STAMP) ## run the benchmarks and rewrite benchmarks/results.md
 	$(MAKE) -C benchmarks all PY=../$(PY)
+
+claims: $(STAMP) ## run what the papers' claims rest on (days; resumes)
+	$(PY) -m experiments.run
+
+claims-report: $(STAMP) ## docs/results.md from the logs of experiments/
+	$(PY) -m experiments.report
 
 bazel-test: $(STAMP) ## the same tests as Bazel targets
 	PATH="$(abspath $(VENV))/bin:$$PATH" PYTHON_BIN_PATH=$(abspath $(PY)) \

@@ -21,9 +21,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from runkit.json_lines import json_lines
+
 from experiments.cells import Cell
 from runkit import InputError, __version__, atomic_write, read_json
-from runkit.json_lines import json_lines
 from spactor_tf.training.metrics_log import read_metrics
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from absl.testing import absltest
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 FOLDERS = "runkit spactor_tf al_tf export tests docs benchmarks examples"
-FOLDERS += " third_party .ci .github"
+FOLDERS += " experiments third_party .ci .github"
 
 
 def documents() -> list[pathlib.Path]:
