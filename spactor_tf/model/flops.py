@@ -2,8 +2,8 @@
 
 Counts matrix products, two operations per multiply-add; the backward pass costs
 twice the forward pass (a product for the inputs, a product for the weights).
-Norms, softmaxes and the optimizer are elementwise and not counted, as is usual in
-plots of quality against FLOPs.
+Norms, softmaxes and the optimizer are elementwise and not counted, as is usual
+in plots of quality against FLOPs.
 """
 
 from __future__ import annotations

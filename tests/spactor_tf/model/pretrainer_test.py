@@ -9,9 +9,9 @@ from absl.testing import absltest, parameterized
 
 from spactor_tf.data.corruption import corruption_lengths
 from spactor_tf.data.pretraining import train_pipeline
+from spactor_tf.model import replica_step
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
-from spactor_tf.model.replica_step import test_step, train_step
 from spactor_tf.training.optimizers import build_optimizer
 from tests.support import testing
 
@@ -100,7 +100,7 @@ class PretrainerTest(parameterized.TestCase):
         model = build(**{"objective.name": name})
         batch = self.batch(model.config)
         stage = model.stage
-        sums = test_step(model, batch, stage)
+        sums = replica_step.test_step(model, batch, stage)
         expected = {}
         if stage.has_decoder:
             # Without replacements, whatever the stage trains on.
@@ -281,7 +281,9 @@ class PretrainerTest(parameterized.TestCase):
         spec = data.element_spec
         for stage in (Stage.HYBRID, Stage.SPAN_CORRUPTION):
             step = tf.function(
-                lambda batch, stage=stage: train_step(model, batch, stage)
+                lambda batch, stage=stage: replica_step.train_step(
+                    model, batch, stage
+                )
             ).get_concrete_function(spec)
             kinds = operations(step.graph)
             self.assertFalse(
