@@ -4,8 +4,8 @@ Example:
     python -m spactor_tf.pretrain_main --preset=tiny \
       --dataset=tfds:imdb_reviews/plain_text:unsupervised --output_dir=runs/imdb
 
-The same command resumes an interrupted run. Any field of the configuration is
-a `--set`: `--set=optimizer.momentum=0.9 --set=model.dropout=0.1`.
+The same command resumes an interrupted run. `--set` sets any field of the
+configuration: `--set=optimizer.momentum=0.9 --set=model.dropout=0.1`.
 """
 
 from __future__ import annotations
@@ -19,62 +19,75 @@ from absl import flags
 from runkit import run_binary
 from runkit.flag_values import output_folder
 from spactor_tf.config import pretrain as config_lib
-from spactor_tf.config.fields import given_fields, override, to_dict
-from spactor_tf.config.presets import get_preset
+from spactor_tf.config.fields import (
+    FieldFlag,
+    given_fields,
+    override,
+    to_dict,
+)
+from spactor_tf.config.presets import PRESETS, get_preset
 
 FLAGS = flags.FLAGS
-# (flag, field, help); the flag's text is read as the field's type.
-_FIELD_FLAGS = (
+# (flag, field, help); the flag's text is parsed as the field's type.
+FIELD_FLAGS: tuple[FieldFlag, ...] = (
     (
         "dataset",
         "data.dataset",
-        "docstrings, text:GLOB[:FIELD] or tfds:NAME[:SPLIT][:FEATURE].",
+        "Text to train on: docstrings, text:GLOB[:FIELD] or "
+        "tfds:NAME[:SPLIT][:FEATURE].",
     ),
     (
         "vocabulary",
         "data.vocabulary",
-        "SentencePiece model, or 'train' to train one on the corpus.",
+        "SentencePiece model file, or 'train' to train one on the corpus.",
     ),
-    ("objective", "objective.name", ", ".join(config_lib.OBJECTIVES) + "."),
+    (
+        "objective",
+        "objective.name",
+        f"What is minimized: {', '.join(config_lib.OBJECTIVES)}.",
+    ),
     (
         "transition_step",
         "objective.transition_step",
-        "First step of stage 2; below 1 a fraction of train_steps.",
+        "First step of stage 2; if below 1, a fraction of train_steps.",
     ),
-    ("train_steps", "train_steps", "Optimizer steps in all."),
+    ("train_steps", "train_steps", "Total number of optimizer steps."),
     ("batch_size", "batch_size", "Examples per step over all replicas."),
     (
         "accumulation_steps",
         "accumulation_steps",
-        "Slices that a replica's batch is worked in, to save memory.",
+        "Slices that a replica's batch is processed in, to save memory.",
     ),
     (
         "learning_rate",
         "optimizer.learning_rate",
-        "The rate, or its factor for the inverse_sqrt schedule.",
+        "Learning rate, or its factor for the inverse_sqrt schedule.",
     ),
-    ("seed", "seed", "Of initial weights, data order and noise."),
-    ("dtype", "dtype", ", ".join(config_lib.DTYPES) + "."),
-    ("init_from", "init_from", "KerasHub preset directory to start from."),
+    (
+        "seed",
+        "seed",
+        "Random seed for initial weights, data order and noise.",
+    ),
+    (
+        "dtype",
+        "dtype",
+        f"Type of the computation: {', '.join(config_lib.DTYPES)}.",
+    ),
+    (
+        "init_from",
+        "init_from",
+        "KerasHub T5 preset or run directory to start from.",
+    ),
     (
         "checkpoint_every",
         "runtime.checkpoint_every",
         "Steps between checkpoints.",
     ),
     ("eval_every", "runtime.eval_every", "Steps between evaluations."),
-    ("log_every", "runtime.log_every", "Steps between metric lines."),
+    ("log_every", "runtime.log_every", "Steps between lines of metrics.jsonl."),
     ("strategy", "runtime.strategy", ", ".join(config_lib.STRATEGIES) + "."),
     ("jit_compile", "runtime.jit_compile", "true or false: use XLA."),
 )
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("preset", "tiny", "Configuration to start from.")
-    flags.DEFINE_string("output_dir", None, "Folder of the run. Required.")
-    flags.DEFINE_string("cache_dir", None, "Folder of prepared corpora.")
-    flags.DEFINE_multi_string("set", [], "section.field=value; repeatable.")
-    for name, field, text in _FIELD_FLAGS:
-        flags.DEFINE_string(name, None, f"{text} Overrides {field}.")
 
 
 def config_from_flags(values: Any) -> config_lib.PretrainConfig:
@@ -83,7 +96,7 @@ def config_from_flags(values: Any) -> config_lib.PretrainConfig:
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type.
     """
-    fields = given_fields(values, _FIELD_FLAGS)
+    fields = given_fields(values, FIELD_FLAGS)
     config = override(get_preset(values.preset), fields)
     config.validate()
     return config
@@ -95,7 +108,7 @@ def main(argv: Sequence[str]) -> None:
     config = config_from_flags(FLAGS)
     folder = output_folder(FLAGS)
     print(json.dumps(to_dict(config)), flush=True)
-    # TensorFlow takes seconds to load; bad flags are refused before.
+    # TensorFlow takes seconds to load; bad flags are refused before that.
     from spactor_tf.training.pretrain_run import pretrain
 
     pretrain(config, folder, FLAGS.cache_dir)
@@ -106,7 +119,21 @@ def main(argv: Sequence[str]) -> None:
 def run() -> None:
     """Entry point of the console script."""
     if "preset" not in FLAGS:
-        _define_flags()
+        presets = ", ".join(PRESETS)
+        flags.DEFINE_string(
+            "preset", "tiny", f"Configuration to start from: {presets}."
+        )
+        flags.DEFINE_string("output_dir", None, "Folder of the run. Required.")
+        flags.DEFINE_string(
+            "cache_dir",
+            None,
+            "Folder of prepared corpora; by default the user's cache.",
+        )
+        flags.DEFINE_multi_string(
+            "set", [], "Sets any field, as section.field=value; repeatable."
+        )
+        for name, field, text in FIELD_FLAGS:
+            flags.DEFINE_string(name, None, f"{text} Overrides {field}.")
     run_binary(main)
 
 

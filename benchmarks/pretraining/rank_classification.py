@@ -53,20 +53,19 @@ def made_up(count: int, seed: int) -> list[tuple[str, str]]:
 
 def prepare(folder: pathlib.Path) -> None:
     """Trains a small T5 on the made-up task; writes preset and examples."""
-    from spactor_tf.config.finetune import FinetuneConfig, model_objective
+    from spactor_tf.config.finetune import FinetuneConfig
     from spactor_tf.config.model import ModelConfig
     from spactor_tf.data.vocabulary import train_vocabulary
     from spactor_tf.finetune.mixture import Mixture, tokenized_task
     from spactor_tf.inference.pretrained import save_pretrained
-    from spactor_tf.model.pretrainer import SpactorPretrainer
+    from spactor_tf.model.t5_trainer import T5Trainer
     from spactor_tf.tasks import Example
     from spactor_tf.training.optimizers import build_optimizer
 
     texts = [" ".join(pair) for pair in made_up(2000, 2)]
     vocabulary = train_vocabulary(texts, 416)
     config = FinetuneConfig(task="made_up", init_from="none", dropout=0.0)
-    objective = model_objective(config, ModelConfig(**SIZES))
-    model = SpactorPretrainer(objective, vocabulary)
+    model = T5Trainer(ModelConfig(**SIZES), vocabulary, seed=config.seed)
     steps = 400
     model.compile(optimizer=build_optimizer(config.optimizer, steps))
     examples = [

@@ -2,7 +2,7 @@
 
 Required: `task` and `init_from`. Commonly changed: `train_steps`, `batch_size`,
 `optimizer.learning_rate`, `evaluation.patience`. The defaults are T5's
-(arXiv 1910.10683, section 3.1.2 and 3.5.2): Adafactor at a constant rate of
+(arXiv 1910.10683, sections 3.1.2 and 3.5.2): Adafactor at a constant rate of
 0.001, dropout 0.1, mixtures proportional to the tasks' examples up to a cap.
 """
 
@@ -12,12 +12,9 @@ import dataclasses
 
 from runkit.checks import require, require_fraction, require_positive
 from runkit.errors import check_choice
-from spactor_tf.config.model import CorruptionConfig, ModelConfig
 from spactor_tf.config.pretrain import (
     DTYPES,
-    ObjectiveConfig,
     OptimizerConfig,
-    PretrainConfig,
     RunnerConfig,
 )
 
@@ -26,15 +23,14 @@ METHODS = ("auto", "rank", "generate")
 
 @dataclasses.dataclass(frozen=True)
 class TaskDataConfig:
-    """Which examples the run trains on, and how much of each.
+    """Which examples the run trains on, and how long they are.
 
     Attributes:
-        input_length: tokens read of an input, EOS included.
-        target_length: tokens of a target, EOS included.
-        examples_cap: a task counts as no more examples than this when its
-            share in a mixture is computed (T5's K; it used 2**19 for GLUE,
-            SuperGLUE and the others together).
-        train_examples: use only the first ones of each task; None uses all.
+        input_length: largest number of tokens of an input, EOS included.
+        target_length: largest number of tokens of a target, EOS included.
+        examples_cap: limit on the examples that a task counts for in a mixture
+            (T5's K; it used 2**19 for GLUE, SuperGLUE and the other tasks).
+        train_examples: first examples of each task to train on; None uses all.
     """
 
     input_length: int = 512
@@ -68,17 +64,17 @@ class EvaluationConfig:
 
     Attributes:
         eval_every: steps between evaluations on the validation splits.
-        patience: stop after so many evaluations in a row that do not improve
-            the score, the mean of the tasks' primary metrics; None never does.
+        patience: evaluations in a row without a better score, the mean of the
+            tasks' primary metrics, after which the run stops; None never stops.
         method: "rank": the option with the largest log-likelihood; "generate":
-            greedy text; "auto": rank where a task has options.
-        batch_size: examples of one evaluation call.
-        examples: of each validation split, used during training; None uses
-            all. The final figures always use all.
-        shots: solved exemplars before each question (MMLU: 5 is usual), as
-            many of them as fit into `data.input_length`.
-        test: predict the test splits too, at the end; a run whose test data
-            are not there is refused at its start.
+            greedy text; "auto": rank if a task has options.
+        batch_size: examples per evaluation call.
+        examples: first examples of each validation split to use during
+            training; None uses all. The final figures always use all.
+        shots: solved exemplars before each question (usually 5 for MMLU), or
+            as many of them as fit into `data.input_length`.
+        test: whether to predict the test splits at the end; a run without
+            their data is refused at its start.
     """
 
     eval_every: int = 200
@@ -113,18 +109,18 @@ class FinetuneConfig:
     """One fine-tuning run.
 
     Attributes:
-        task: name of a task, or several separated by commas: a mixture.
+        task: name of a task, or of several, separated by commas: a mixture.
         init_from: run directory or KerasHub T5 preset directory.
-        from_scratch: the control: random weights of the same sizes, the same
-            vocabulary.
+        from_scratch: starts from random weights of the same sizes, with the
+            same vocabulary, as a control.
         data: which examples.
         evaluation: when and how the model is measured.
         optimizer: of the run.
         runtime: how it is executed.
-        train_steps: optimizer steps at most; 0 only evaluates.
+        train_steps: largest number of optimizer steps; 0 only evaluates.
         batch_size: examples per step over all replicas.
-        accumulation_steps: slices that a replica's batch is worked in.
-        dropout: rate in the whole body.
+        accumulation_steps: slices that a replica's batch is processed in.
+        dropout: rate in the whole model.
         seed: of data order, dropout and random weights.
         dtype: "float32" or "mixed_bfloat16".
     """
@@ -147,11 +143,11 @@ class FinetuneConfig:
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """Names of the tasks in the order given."""
+        """Names of the tasks, in the given order."""
         return tuple(name.strip() for name in self.task.split(","))
 
     def validate(self) -> None:
-        """Raises InputError where the run cannot work."""
+        """Raises InputError if the run cannot work."""
         for part in (self.data, self.evaluation, self.optimizer, self.runtime):
             part.validate()
         require(
@@ -193,30 +189,3 @@ class FinetuneConfig:
             self.batch_size,
             expected=f"a multiple of {self.accumulation_steps}",
         )
-
-
-def model_objective(
-    config: FinetuneConfig, model: ModelConfig
-) -> PretrainConfig:
-    """Returns the configuration of `SpactorPretrainer` for fine-tuning.
-
-    Cross-entropy of the target given the input is what stage 2 minimizes;
-    only the examples are others.
-
-    Args:
-        config: of the run.
-        model: sizes of the weights it starts from.
-    """
-    return PretrainConfig(
-        preset="finetuned",
-        model=dataclasses.replace(model, dropout=config.dropout),
-        corruption=CorruptionConfig(input_length=config.data.input_length),
-        objective=ObjectiveConfig("span_corruption"),
-        optimizer=config.optimizer,
-        train_steps=max(config.train_steps, 1),
-        batch_size=config.batch_size,
-        accumulation_steps=config.accumulation_steps,
-        seed=config.seed,
-        dtype=config.dtype,
-        init_from=config.init_from,
-    )

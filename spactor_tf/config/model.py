@@ -1,6 +1,6 @@
-"""Shapes of the model and of its examples: the fields that fix every tensor.
+"""Shapes of the model and of its examples: fields that fix every tensor.
 
-`PretrainConfig` puts them together with objective, optimizer and data.
+`PretrainConfig` combines them with objective, optimizer and data.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class ModelConfig:
 
     Attributes:
         vocabulary_size: rows of the token embedding.
-        num_layers: encoder layers; the decoder has as many.
+        num_layers: layers of the encoder and of the decoder.
         num_heads: attention heads.
         hidden_dim: width of the residual stream.
         intermediate_dim: width of the feed-forward layer.
         key_value_dim: width of one head; None means hidden_dim / num_heads.
         activation: "relu" (v1.0) or "gated_gelu" (v1.1, tanh approximation).
         tie_embeddings: output projection is the token embedding (v1.0).
-        dropout: rate in the whole body; T5 pre-trains v1.1 with 0.
+        dropout: rate in the whole model; T5 pre-trains v1.1 with 0.
         layer_norm_epsilon: epsilon of the RMS norms.
     """
 
@@ -52,7 +52,7 @@ class ModelConfig:
         return self.key_value_dim or self.hidden_dim // self.num_heads
 
     def validate(self) -> None:
-        """Raises InputError where the fields cannot make a model."""
+        """Raises InputError if the fields do not make a model."""
         require_positive(
             self,
             "model",
@@ -101,7 +101,7 @@ class GeneratorConfig:
     intermediate_dim: int = 512
 
     def validate(self) -> None:
-        """Raises InputError where the fields cannot make a generator."""
+        """Raises InputError if the fields do not make a generator."""
         require_positive(
             self,
             "generator",
@@ -125,12 +125,12 @@ class CorruptionConfig:
 
     Attributes:
         input_length: encoder tokens after corruption, EOS included.
-        target_length: decoder tokens; None takes what the corruption gives,
-            a larger value pads.
+        target_length: decoder tokens; None is the length that corruption
+            gives, a larger value pads.
         noise_density: share of raw tokens that are noise.
         mean_noise_span_length: tokens per noise span, on average.
-        mlm_mask_rate: share of the uncorrupted input tokens that the
-            generator must predict.
+        mlm_mask_rate: share of the remaining input tokens that the generator
+            must predict.
     """
 
     input_length: int = 512

@@ -1,11 +1,10 @@
 """Presets as data: the sizes of T5 and what each is trained with.
 
 `base` and `large` carry SpacTor's published settings (arXiv 2401.13160:
-weights 10 and 10, transition at 12 % of the steps) on T5's (1910.10683);
-`tiny` is the size that two CPU cores train in minutes and takes the weights
-that measured best there. `*_v1_1` are T5 v1.1: gated GELU, untied output.
-Generators of `base` and `large` follow ELECTRA's ratios (a third and a quarter
-of the width).
+weights 10 and 10, transition at 12 % of the steps) on top of T5's (1910.10683);
+`tiny` trains in minutes on two CPU cores, with the weights that measured best
+there. `*_v1_1` are T5 v1.1: gated GELU, untied output. The generators of `base`
+and `large` follow ELECTRA's ratios (a third and a quarter of the width).
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ _LARGE = PretrainConfig(
     train_steps=1_000_000,
     batch_size=2048,
 )
-# Feed-forward widths and heads of T5 v1.1: a gate makes three matrices of
-# two, so the width shrinks by about a third.
+# Feed-forward widths and heads of T5 v1.1: the gate adds a third matrix, so the
+# width shrinks by about a third.
 _V1_1 = {
     "tiny": {"intermediate_dim": 344},
     "small": {"num_layers": 8, "num_heads": 6, "intermediate_dim": 1024},
@@ -114,6 +113,6 @@ def get_preset(name: str) -> PretrainConfig:
     """Returns the preset of that name.
 
     Raises:
-        InputError: there is none; the message names the closest.
+        InputError: an unknown name; the message suggests the closest.
     """
     return PRESETS[check_choice(name, PRESETS, where="--preset")]

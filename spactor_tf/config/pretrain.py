@@ -1,9 +1,9 @@
 """The configuration of a pre-training run: frozen, checked, written as JSON.
 
 A run is described by one `PretrainConfig`. It starts from a preset
-(`presets`), single fields are overridden by name, `validate()`
-refuses what cannot work, and the resolved result stands as `config.json`
-beside every checkpoint and artifact.
+(`presets`), single fields are overridden by name, `validate()` refuses what
+cannot work, and the resolved configuration is saved as `config.json` with every
+checkpoint and model.
 
 Required for a real run: `data.dataset`. Commonly changed: `train_steps`,
 `batch_size`, `objective.transition_step`, `optimizer.learning_rate`.
@@ -40,7 +40,7 @@ class ObjectiveConfig:
     Attributes:
         name: "spactor": hybrid objective up to the transition, then span
             corruption; "span_corruption": the T5 baseline; "hybrid": hybrid
-            throughout; "rtd": generator and detection without any decoder.
+            throughout; "rtd": generator and detection without a decoder.
         transition_step: where stage 2 begins: a step, or a fraction of
             `train_steps` if below 1. Only "spactor" reads it.
         mlm_weight: weight of the generator's loss in the hybrid loss.
@@ -137,9 +137,10 @@ class DataConfig:
             or `tfds:NAME[:SPLIT][:FEATURE]`.
         vocabulary: path of a SentencePiece model, or "train" to train one on
             the corpus.
-        vocabulary_sample_characters: text that the vocabulary is trained on.
+        vocabulary_sample_characters: characters of the corpus that the
+            vocabulary is trained on.
         holdout_fraction: share of the documents kept for evaluation.
-        max_documents: read no more documents than this; None reads all.
+        max_documents: documents that are read; None reads all.
         invalid_utf8: "skip" counts and skips documents that are not UTF-8,
             "refuse" stops at the first.
     """
@@ -225,21 +226,21 @@ class PretrainConfig:
     """One pre-training run.
 
     Attributes:
-        preset: name of the preset that the run started from.
+        preset: name of the preset that the configuration started from.
         model: the T5 body.
         generator: the masked language model of stage 1.
         corruption: how text becomes examples.
         objective: what is minimized in which stage.
-        optimizer: how.
-        data: on what text.
+        optimizer: how it is minimized.
+        data: the text that it is minimized on.
         runtime: how the run is executed.
-        train_steps: optimizer steps in all.
+        train_steps: total number of optimizer steps.
         batch_size: examples per step over all replicas.
-        accumulation_steps: slices that a replica's batch is worked in.
-        seed: of initial weights, data order and noise.
+        accumulation_steps: slices that a replica's batch is processed in.
+        seed: of initial weights, data order, noise and dropout.
         dtype: "float32" or "mixed_bfloat16".
-        init_from: KerasHub preset directory of the initial weights; "" starts
-            from random ones.
+        init_from: KerasHub preset or run directory with the initial weights;
+            "" draws random ones.
     """
 
     preset: str = ""
@@ -268,7 +269,7 @@ class PretrainConfig:
         return round(value * self.train_steps) if value < 1 else int(value)
 
     def validate(self) -> None:
-        """Raises InputError where the run cannot work."""
+        """Raises InputError if the run cannot work."""
         for name in SECTIONS:
             getattr(self, name).validate()
         require_positive(

@@ -1,4 +1,4 @@
-"""How text is generated: the fields that a search over tokens depends on."""
+"""How text is generated: greedy, sampled or beam search."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class SearchOptions:
     """Greedy, sampled or beam search.
 
     Attributes:
-        max_output_length: tokens generated at most, EOS included.
+        max_output_length: largest number of generated tokens, EOS included.
         decoding: "greedy", "temperature" or "beam".
         temperature: divides the logits for "temperature".
-        seed: of "temperature". A sample is a pure function of (seed, text),
-            so that it does not hang on what else is in a batch.
+        seed: of "temperature". A sample is a pure function of (seed, text):
+            it does not depend on the rest of the batch.
         num_beams: hypotheses kept by "beam".
         length_penalty: "beam" returns the hypothesis with the highest
-            log-likelihood / length ** length_penalty; 0 is the likeliest.
+            log-likelihood / length ** length_penalty; 0 ranks by likelihood.
     """
 
     max_output_length: int = 64
@@ -33,7 +33,7 @@ class SearchOptions:
     length_penalty: float = 0.6
 
     def validate(self) -> None:
-        """Raises InputError for options that cannot be searched with."""
+        """Raises InputError for unknown names and values out of range."""
         check_choice(self.decoding, DECODINGS, where="options.decoding")
         require_positive(
             self, "options", "max_output_length", "temperature", "num_beams"

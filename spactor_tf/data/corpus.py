@@ -1,7 +1,7 @@
 """From a dataset specification to a vocabulary and tokens, prepared once.
 
-Results are kept under a cache folder by what they were made from, so that
-another run on the same data starts at once.
+Results are cached under a hash of what they were made from, so another run on
+the same data starts at once.
 
     CACHE/vocabulary-<hash>.model
     CACHE/tokens-<hash>/{train,heldout}/
@@ -29,7 +29,7 @@ class Corpus:
     """A prepared corpus.
 
     Attributes:
-        vocabulary: that it was tokenized with.
+        vocabulary: of the tokens.
         train: tokens to train on.
         heldout: tokens to evaluate on; no document is in both.
     """
@@ -104,7 +104,7 @@ def _vocabulary(
 def _sample(
     source: Source, characters: int, holdout_fraction: float
 ) -> Iterator[str]:
-    """First documents of the train part, up to so many characters."""
+    """Yields the first documents of the train split, up to `characters`."""
     taken = 0
     for text in source:
         if is_held_out(text, holdout_fraction):

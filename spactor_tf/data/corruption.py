@@ -3,20 +3,20 @@
 Terms (T5, arXiv 1910.10683, section 3.1.4; ELECTRA, arXiv 2003.10555):
 
     raw tokens        [batch, raw_length], a packed window of the corpus
-    noise span        consecutive raw tokens that are cut out
-    sentinel          the id that stands for a noise span; the i-th span of
-                      a row gets sentinel i
+    noise span        consecutive raw tokens that are removed
+    sentinel          the id that replaces a noise span; the i-th span of a row
+                      gets sentinel i
     encoder tokens    raw tokens with every noise span replaced by its sentinel,
                       then EOS: [batch, input_length]
     decoder targets   for every span its sentinel and its tokens, then EOS (then
                       padding, if a longer target is asked for):
                       [batch, target_length]
 
-With a fixed raw length the number of noise tokens and of noise spans is fixed
-too, so every shape is static and no row is ever padded for want of tokens.
+With a fixed raw length the numbers of noise tokens and of noise spans are fixed
+too, so every shape is static and no row is padded because of too few tokens.
 
-All randomness is counter based (`counter_random`): an example is the
-same on one device or on eight, in any batch size, and again after a restart.
+All randomness is counter-based (`counter_random`): an example is the same on
+one device or on eight, in any batch size, and after a restart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runkit import InputError
 from spactor_tf.config.model import NUM_SENTINELS, CorruptionConfig
 from spactor_tf.data.counter_random import MAX_KEYS, sorting_keys, uniforms
 
-# Streams of random numbers; each use has its own.
+# Streams of random numbers, one per use.
 _NOISE_SPANS, _KEPT_SPANS, _MASKING, _REPLACEMENT = range(4)
 
 
@@ -40,8 +40,8 @@ class CorruptionLengths:
 
     Attributes:
         raw_length: tokens of a packed window.
-        noise_tokens: of these, how many are noise.
-        noise_spans: number of noise spans.
+        noise_tokens: noise tokens of a window.
+        noise_spans: noise spans of a window.
         input_length: encoder tokens, EOS included.
         target_length: decoder targets, EOS and padding included.
         mlm_tokens: positions that the generator predicts.
@@ -64,8 +64,8 @@ def corruption_lengths(config: CorruptionConfig) -> CorruptionLengths:
     """
     config.validate()
     target = config.input_length
-    # The input length never falls when the raw length grows by one, so walking
-    # up finds the raw lengths that reach it; of these T5 takes the longest.
+    # The input length never decreases when the raw length grows by one, so
+    # counting up finds the raw lengths that reach it; T5 takes the longest.
     raw = 2
     while _sizes(config, raw)[2] < target and raw < MAX_KEYS:
         raw += 1
@@ -117,7 +117,7 @@ def _check_lengths(
         )
     if spans > NUM_SENTINELS:
         raise InputError(
-            f"needs {spans} sentinels, one for every noise span",
+            f"needs {spans} sentinels, one per noise span",
             where=where,
             got=config.input_length,
             expected=f"at most {NUM_SENTINELS} noise spans",
@@ -133,7 +133,7 @@ def _check_lengths(
 
 
 class CorruptedBatch(NamedTuple):
-    """What `span_corrupt` returns; see the module docstring for the shapes."""
+    """The result of `span_corrupt`; shapes as in the module docstring."""
 
     encoder_tokens: tf.Tensor
     decoder_targets: tf.Tensor
@@ -153,24 +153,24 @@ def span_corrupt(
 
     Args:
         tokens: [batch, raw_length] int32.
-        example_index: [batch] int64, the number of each example in the run.
+        example_index: [batch] int64, number of each example in the run.
         lengths: from `corruption_lengths`.
         sentinel_ids: [>= noise_spans] int32, in order of use.
         seed: of the run.
         eos_id: ends inputs and targets.
-        pad_id: fills targets that are longer than the corruption gives.
+        pad_id: pads targets to the target length.
 
     Returns:
         CorruptedBatch of [batch, input_length] and [batch, target_length]
-        int32. The row begins with kept tokens and ends with a noise span, as
-        T5's does.
+        int32. A row begins with kept tokens and ends with a noise span, as in
+        T5.
     """
     noise, starts = random_noise_mask(example_index, lengths, seed)
     sentinel_ids = tf.cast(sentinel_ids[: lengths.noise_spans], tf.int32)
     # Number of the noise span that a position belongs to or comes after.
     span = tf.cumsum(tf.cast(starts, tf.int32), axis=1) - 1
     sentinels = tf.gather(sentinel_ids, tf.maximum(span, 0))
-    # An input keeps what is not noise and the first place of every span.
+    # An input keeps what is not noise and the first position of each span.
     inputs = tf.boolean_mask(
         tf.where(starts, sentinels, tokens), starts | ~noise
     )
@@ -198,7 +198,7 @@ def _targets(
     span_of = tf.reshape(
         tf.boolean_mask(span, noise), [batch, lengths.noise_tokens]
     )
-    # The j-th noise token stands behind the sentinels of spans 0 .. span_of[j].
+    # The j-th noise token comes after the sentinels of spans 0 .. span_of[j].
     width = lengths.noise_tokens + lengths.noise_spans
     columns = tf.range(lengths.noise_tokens)[tf.newaxis] + span_of + 1
     rows = tf.broadcast_to(tf.range(batch)[:, tf.newaxis], tf.shape(columns))
@@ -221,9 +221,9 @@ def _end(rows: tf.Tensor, length: int, eos_id: int, pad_id: int) -> tf.Tensor:
 def random_noise_mask(
     example_index: tf.Tensor, lengths: CorruptionLengths, seed: int = 0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws noise spans, uniform over all ways to cut the row.
+    """Draws noise spans, uniformly from all ways to split the row.
 
-    Noise and kept tokens are each cut into `noise_spans` pieces of at least
+    Noise and kept tokens are each split into `noise_spans` pieces of at least
     one token, and the pieces alternate, kept tokens first.
 
     Args:
@@ -250,7 +250,7 @@ def random_noise_mask(
     # Ends of the pieces along the row, in the order kept, noise, kept, ...
     begin = tf.cumsum(kept, axis=1) + tf.cumsum(noise, axis=1, exclusive=True)
     batch = tf.shape(begin)[0]
-    shape = [batch, lengths.raw_length + 1]  # One place behind the row.
+    shape = [batch, lengths.raw_length + 1]  # One position after the row.
     rows = tf.broadcast_to(tf.range(batch)[:, tf.newaxis], tf.shape(begin))
     ones = tf.ones_like(begin)
     starts = tf.scatter_nd(tf.stack([rows, begin], -1), ones, shape)
@@ -265,7 +265,7 @@ def _random_lengths(
     """[batch, pieces] int32, at least 1 each, sum `items`, uniform."""
     if pieces == 1:
         return tf.fill([tf.shape(example_index)[0], 1], items)
-    # The pieces end behind `pieces - 1` distinct items out of `items - 1`.
+    # The pieces end after `pieces - 1` distinct items out of `items - 1`.
     keys = sorting_keys(example_index, items - 1, seed, stream)
     _, cuts = tf.math.top_k(keys, pieces - 1, sorted=False)
     cuts = tf.sort(cuts, axis=1) + 1
@@ -285,9 +285,9 @@ def masked_lm_positions(
     """Draws the positions that the generator must predict.
 
     Without replacement, and exactly `num_positions` of them, so that the
-    projection to the vocabulary runs on a static number of places. Sentinels,
-    EOS and padding are not eligible; only a row with too few eligible tokens
-    gets ineligible positions, which carry no weight in the loss.
+    projection to the vocabulary runs on a static number of positions.
+    Sentinels, EOS and padding are not eligible; only a row with too few
+    eligible tokens gets ineligible positions, which have no weight in the loss.
 
     Args:
         encoder_tokens: [batch, input_length] int32.
@@ -310,25 +310,19 @@ def masked_lm_positions(
 def eligible_tokens(tokens: tf.Tensor, ineligible_ids: tf.Tensor) -> tf.Tensor:
     """Returns [batch, length] bool: the token is none of `ineligible_ids`.
 
-    Sentinels and the mask are neighboring ids, so this is a few comparisons
-    and not one for each id.
+    Sentinels and the mask are consecutive ids, so this takes a few comparisons
+    instead of one per id.
     """
-    ids = sorted(int(i) for i in tf.get_static_value(ineligible_ids))
-    eligible = tf.ones_like(tokens, tf.bool)
-    for low, high in _runs(ids):
-        eligible &= (tokens < low) | (tokens > high)
-    return eligible
-
-
-def _runs(ids: list[int]) -> list[tuple[int, int]]:
-    """Groups sorted ids into runs of neighbors: [(first, last), ...]."""
-    runs: list[tuple[int, int]] = []
-    for i in ids:
+    runs: list[tuple[int, int]] = []  # (first, last) of consecutive ids.
+    for i in sorted(int(i) for i in tf.get_static_value(ineligible_ids)):
         if runs and i <= runs[-1][1] + 1:
             runs[-1] = (runs[-1][0], i)
         else:
             runs.append((i, i))
-    return runs
+    eligible = tf.ones_like(tokens, tf.bool)
+    for low, high in runs:
+        eligible &= (tokens < low) | (tokens > high)
+    return eligible
 
 
 def replacement_uniforms(

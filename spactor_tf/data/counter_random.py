@@ -1,4 +1,4 @@
-"""Random numbers that are a pure function of their place.
+"""Random numbers that are a pure function of their position.
 
 A number depends only on (seed, stream, example index, position), through a
 32-bit hash. TensorFlow's stateless generators depend on a whole tensor's shape,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 _POSITION_BITS = 12
-MAX_KEYS = 1 << _POSITION_BITS  # A sorting key has room for so many positions.
+MAX_KEYS = 1 << _POSITION_BITS  # Positions that a sorting key has room for.
 
 
 def uniforms(
@@ -27,8 +27,8 @@ def sorting_keys(
 ) -> tf.Tensor:
     """Returns [batch, length] int32 >= 0, distinct in each row, random order.
 
-    The low bits hold the position: equal random bits cannot make a tie, and
-    a tie would make a count inexact. `length` is below `MAX_KEYS`.
+    The low bits are the position, so equal random bits do not make a tie, which
+    would make a count inexact. `length` is below `MAX_KEYS`.
     """
     bits = _random_bits(example_index, length, seed, stream)
     high = tf.bitwise.bitwise_and(
@@ -45,7 +45,7 @@ def _random_bits(
     index = tf.cast(example_index, tf.int64)
     low = tf.cast(tf.bitwise.bitwise_and(index, 0xFFFFFFFF), tf.uint32)
     high = tf.cast(tf.bitwise.right_shift(index, 32), tf.uint32)
-    # The seed is hashed alone first: seeds and streams must not trade places.
+    # The seed is hashed alone first: (1, 2) and (2, 1) must differ.
     key = _mix(tf.constant((seed * 0x9E3779B1 + stream) % 2**32, tf.uint32))
     row = _mix(_mix(low ^ key) + high)[:, tf.newaxis]
     place = tf.cast(tf.range(length), tf.uint32) * tf.constant(
@@ -55,7 +55,7 @@ def _random_bits(
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:
-    """A bijection of uint32 whose every output bit hangs on every input bit."""
+    """A bijection of uint32; each output bit depends on all input bits."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         x ^= tf.bitwise.right_shift(x, tf.constant(shift, tf.uint32))
         x *= tf.constant(factor, tf.uint32)

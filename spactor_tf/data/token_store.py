@@ -1,16 +1,16 @@
-"""Tokenized corpora on disk, read at random places with little memory.
+"""Tokenized corpora on disk, read at random positions with little memory.
 
-A store is a folder of shards, each one flat array of token ids (documents
-joined by EOS), and an index. Training reads windows of it: the stream is cut
-into consecutive windows of one length, the last one moved back so that it ends
-with the stream; every token is reached in every pass.
+A store is a folder of shards, each a flat array of token ids (documents joined
+by EOS), and an index. Training reads windows of it: the stream is split into
+consecutive windows of one length, the last one moved back so that it ends with
+the stream; every pass reads every token.
 
     shard-00000.tokens ...   uint16 or int32, little endian
     shard-00000.json ...     {"tokens", "documents", "read"}
     index.json               written last: {"tokens", "documents", ...}
 
 Shards are written one by one under their final names, so a killed preparation
-goes on behind the last whole shard.
+resumes after the last whole shard.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from runkit import InputError, Progress, atomic_write, read_json, write_json
 from runkit.files import remove_leftovers
 from spactor_tf.data.vocabulary import Vocabulary
 
-_BATCH_CHARACTERS = 4_000_000  # Text that is tokenized in one call.
-_SHARD_TOKENS = 1 << 24
-_MAX_OPEN_SHARDS = 256
-_PREPARE_ANEW = "Delete the folder; it is prepared anew"
+BATCH_CHARACTERS = 4_000_000  # Text that is tokenized in one call.
+SHARD_TOKENS = 1 << 24
+MAX_OPEN_SHARDS = 256
+_PREPARE_AGAIN = "Delete the folder; it is prepared again"
 SPLITS = ("train", "heldout")
 
 
 def is_held_out(text: str, fraction: float) -> bool:
     """Whether a document is kept for evaluation: a hash of its text.
 
-    The same text is always on the same side, in whatever order and however
-    often it comes; white space around it does not matter.
+    The same text is always on the same side, in any order and any number of
+    copies; surrounding white space does not matter.
     """
     data = text.strip().encode("utf-8")
     digest = hashlib.blake2b(data, digest_size=8).digest()
@@ -47,10 +47,10 @@ def is_held_out(text: str, fraction: float) -> bool:
 
 
 class _Shard:
-    """An open file, closed when nobody holds it any more."""
+    """An open file that closes with its last reference."""
 
     def __init__(self, path: pathlib.Path):
-        # A file object closes itself, at the interpreter's end as well.
+        # A file object closes itself, also when the interpreter exits.
         self._file = path.open("rb", buffering=0)
 
     def read(self, count: int, offset: int) -> bytes:
@@ -66,12 +66,17 @@ class TokenStore:
 
     Args:
         path: folder of the split.
+        max_open_shards: shard files kept open at a time.
 
     Raises:
-        InputError: not a store, or one whose shards are not whole.
+        InputError: not a store, or one whose shards are incomplete.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        max_open_shards: int = MAX_OPEN_SHARDS,
+    ):
         self.path = pathlib.Path(path)
         index = read_json(self.path / "index.json")
         try:
@@ -83,13 +88,13 @@ class TokenStore:
             raise InputError(
                 "is not the index of a token store",
                 where=str(self.path / "index.json"),
-                remedy=_PREPARE_ANEW,
+                remedy=_PREPARE_AGAIN,
             ) from None
         self._ends = np.cumsum(sizes)
         for number, size in enumerate(sizes):
             self._check_shard(number, int(size) * self._dtype.itemsize)
         # A large corpus has more shards than a process may have files open.
-        self._open = functools.lru_cache(_MAX_OPEN_SHARDS)(_Shard)
+        self._open = functools.lru_cache(max_open_shards)(_Shard)
 
     def _shard_path(self, number: int) -> pathlib.Path:
         return self.path / f"shard-{number:05d}.tokens"
@@ -105,7 +110,7 @@ class TokenStore:
                 where=str(name),
                 got=got,
                 expected=f"{size} bytes",
-                remedy=_PREPARE_ANEW,
+                remedy=_PREPARE_AGAIN,
             )
 
     def check_window(self, length: int) -> None:
@@ -147,8 +152,8 @@ class TokenStore:
     def _read(self, start: int, row: np.ndarray) -> None:
         """Fills `row` from the stream; a window may cross shards.
 
-        `pread` and not a memory map: mapped pages would count as memory of
-        this process, as many as the corpus has.
+        `pread` instead of a memory map: mapped pages would count as memory of
+        this process, up to the size of the corpus.
         """
         done = 0
         shard = int(np.searchsorted(self._ends, start, side="right"))
@@ -169,33 +174,34 @@ def prepare(
     path: str | os.PathLike,
     *,
     holdout_fraction: float,
-    shard_tokens: int = _SHARD_TOKENS,
+    shard_tokens: int = SHARD_TOKENS,
+    batch_characters: int = BATCH_CHARACTERS,
 ) -> dict[str, TokenStore]:
     """Tokenizes a corpus into its train and held-out stores.
 
     Args:
-        documents: in a fixed order; after a kill the same ones again.
+        documents: in a fixed order; after a kill, the same ones again.
         vocabulary: tokenizes them.
         path: folder of the two stores.
         holdout_fraction: share of documents in the held-out store.
         shard_tokens: tokens after which a shard is closed.
+        batch_characters: text that is tokenized in one call.
 
     Returns:
         {"train": store, "heldout": store}.
 
     Raises:
-        InputError: no document at all, or none on one side.
+        InputError: there are no documents, or none on one side.
     """
     path = pathlib.Path(path)
     if not all((path / split / "index.json").is_file() for split in SPLITS):
-        _write_stores(
-            documents, vocabulary, path, holdout_fraction, shard_tokens
-        )
+        batches = _batches(documents, batch_characters)
+        _write_stores(batches, vocabulary, path, holdout_fraction, shard_tokens)
     return {split: TokenStore(path / split) for split in SPLITS}
 
 
 def _write_stores(
-    documents: Iterable[str],
+    batches: Iterable[list[str]],
     vocabulary: Vocabulary,
     path: pathlib.Path,
     holdout_fraction: float,
@@ -205,12 +211,12 @@ def _write_stores(
     writers = {s: _Writer(path / s, dtype, shard_tokens) for s in SPLITS}
     progress = Progress(None, "documents", "tokenizing")
     read = 0
-    for batch in _batches(documents):
+    for batch in batches:
         held = np.array([is_held_out(t, holdout_fraction) for t in batch])
         numbers = np.arange(read, read + len(batch))
         for split, mine in (("train", ~held), ("heldout", held)):
             writer = writers[split]
-            # After a kill: what a whole shard holds already is passed over.
+            # After a kill, documents in whole shards are skipped.
             mine &= numbers >= writer.resume_at
             texts = [batch[i] for i in np.flatnonzero(mine)]
             if texts:
@@ -239,7 +245,7 @@ class _Writer:
         return self._path / f"shard-{len(self._shards):05d}.{kind}"
 
     def add(self, encoded: tuple[np.ndarray, np.ndarray], read: int) -> None:
-        """Adds tokenized documents, `read` documents into the corpus."""
+        """Adds tokenized documents; `read` counts all documents so far."""
         tokens, lengths = encoded
         self._parts.append(tokens.astype(self._dtype))
         self._documents += len(lengths)
@@ -287,14 +293,16 @@ class _Writer:
         write_json(self._path / "index.json", index)
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
-    """Groups documents into lists of a few million characters."""
+def _batches(
+    documents: Iterable[str], batch_characters: int
+) -> Iterator[list[str]]:
+    """Groups documents into lists of about that many characters."""
     batch: list[str] = []
     size = 0
     for text in documents:
         batch.append(text)
         size += len(text)
-        if size >= _BATCH_CHARACTERS:
+        if size >= batch_characters:
             yield batch
             batch, size = [], 0
     if batch:

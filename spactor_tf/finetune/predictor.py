@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +27,6 @@ from spactor_tf.inference import token_search
 from spactor_tf.inference.decoding import CachedDecoder, label_targets
 from spactor_tf.model import t5
 from spactor_tf.tasks import Example, Task
-
-if TYPE_CHECKING:
-    import keras_hub
 
 
 class Predictor:
@@ -57,7 +53,7 @@ class Predictor:
 
     def __init__(
         self,
-        backbone: keras_hub.models.T5Backbone,
+        backbone: t5.Backbone,
         vocabulary: Vocabulary,
         input_length: int = 512,
         target_length: int = 128,

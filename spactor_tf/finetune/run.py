@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runkit import InputError, read_json, write_json
-from spactor_tf.config.finetune import FinetuneConfig, model_objective
+from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune.mixture import Mixture
 from spactor_tf.finetune.predictor import Predictor
 from spactor_tf.finetune.task_data import TaskData
@@ -35,7 +35,8 @@ from spactor_tf.inference.pretrained import (
 )
 from spactor_tf.model import t5
 from spactor_tf.model.curriculum import Stage
-from spactor_tf.model.pretrainer import SpactorPretrainer
+from spactor_tf.model.replica_step import StepOptions
+from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.tasks import Example, Task, get_task
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.monitoring import Throughput
@@ -135,18 +136,28 @@ class FinetuneRun(TrainingRun):
         )
         self.stopping = EarlyStopping(config.evaluation.patience)
 
-    def _build_model(self, start: Pretrained) -> SpactorPretrainer:
+    def _build_model(self, start: Pretrained) -> T5Trainer:
         config = self.config
-        objective = model_objective(config, t5.backbone_config(start.backbone))
+        sizes = dataclasses.replace(
+            t5.backbone_config(start.backbone), dropout=config.dropout
+        )
+        options = StepOptions(
+            config.accumulation_steps, config.optimizer.clip_norm
+        )
         with self.strategy.scope():
             backbone = None
             if not config.from_scratch:
-                backbone = t5.copy_backbone(
-                    start.backbone, objective.model, config.dtype
-                )
-            return self.compile(
-                SpactorPretrainer(objective, self.vocabulary, backbone)
+                backbone = t5.copy_backbone(start.backbone, sizes, config.dtype)
+            model = T5Trainer(
+                sizes,
+                self.vocabulary,
+                backbone,
+                seed=config.seed,
+                dtype=config.dtype,
+                step_options=options,
             )
+            self.compile(model)
+        return model
 
     # --- The loop -------------------------------------------------------------
 

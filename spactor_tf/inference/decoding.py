@@ -25,7 +25,6 @@ from spactor_tf.model import t5
 
 if TYPE_CHECKING:
     import keras
-    import keras_hub
 
 _MASKED = -1e9
 
@@ -39,7 +38,7 @@ class CachedDecoder:
         backbone: the model.
     """
 
-    def __init__(self, backbone: keras_hub.models.T5Backbone):
+    def __init__(self, backbone: t5.Backbone):
         self._backbone = backbone
         self._layers = backbone.decoder_transformer_layers
 

@@ -10,7 +10,6 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +17,6 @@ import tensorflow as tf
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference.decoding import CachedDecoder
 from spactor_tf.model import t5
-
-if TYPE_CHECKING:
-    import keras_hub
 
 
 def greedy_target(
@@ -72,7 +68,7 @@ class GapFiller:
 
     def __init__(
         self,
-        backbone: keras_hub.models.T5Backbone,
+        backbone: t5.Backbone,
         vocabulary: Vocabulary,
         encoder: Callable[[dict[str, np.ndarray]], tf.Tensor] | None = None,
     ):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import keras_hub
     import tensorflow as tf
 
+    from spactor_tf.model.t5 import Backbone
+
 _TOKENIZER = "assets/tokenizer/vocabulary.spm"
 _OUR_CONFIG = "spactor_config.json"
 _OUR_FINGERPRINT = "spactor_vocabulary.json"
@@ -47,7 +49,7 @@ class Pretrained:
             if it was not fine-tuned.
     """
 
-    backbone: keras_hub.models.T5Backbone
+    backbone: Backbone
     vocabulary: Vocabulary
     config: PretrainConfig | None
     task_length: int | None = None
@@ -185,7 +187,7 @@ class Pretrained:
 
 def save_pretrained(
     path: str | os.PathLike,
-    backbone: keras_hub.models.T5Backbone,
+    backbone: Backbone,
     vocabulary: Vocabulary,
     config: PretrainConfig | None = None,
     task_length: int | None = None,

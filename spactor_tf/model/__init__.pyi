@@ -6,3 +6,4 @@ from .losses import LossTerm as LossTerm
 from .pretrainer import SpactorPretrainer as SpactorPretrainer
 from .t5 import build_backbone as build_backbone
 from .t5 import build_encoder as build_encoder
+from .t5_trainer import T5Trainer as T5Trainer

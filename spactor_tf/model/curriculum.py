@@ -1,6 +1,6 @@
-"""Which objective at which step: SpacTor's two stages on one page.
+"""Which objective is minimized at which step: SpacTor's two stages.
 
-Stage 1 (step < transition): generator + replaced token detection + span
+Stage 1 (step < transition): generator, replaced token detection and span
 corruption. Stage 2: span corruption alone, on inputs without replacements and
 without the generator and the head in the graph, so that it costs exactly what
 plain T5 costs (arXiv 2401.13160, section 3).
@@ -22,7 +22,7 @@ class Stage(enum.Enum):
 
     @property
     def has_generator(self) -> bool:
-        """Whether inputs are corrupted further by generated replacements."""
+        """Whether the generator replaces tokens of the inputs."""
         return self is not Stage.SPAN_CORRUPTION
 
     @property
@@ -34,10 +34,10 @@ class Stage(enum.Enum):
 def stage_at(
     step: int, objective: ObjectiveConfig, transition_step: int
 ) -> Stage:
-    """Returns the stage of the step with that number (from 0).
+    """Returns the stage of a step.
 
     Args:
-        step: optimizer steps done so far.
+        step: optimizer steps done before it.
         objective: names the objective.
         transition_step: first step of stage 2 (resolved, an absolute step).
     """

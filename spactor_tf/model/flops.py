@@ -1,9 +1,9 @@
 """Floating-point operations of a step, from the configuration alone.
 
 Counts matrix products, two operations per multiply-add; the backward pass costs
-twice the forward one (a product for the inputs, one for the weights). Norms,
-softmaxes and the optimizer are elementwise and left out, as is usual when
-"quality against FLOPs" is plotted.
+twice the forward pass (a product for the inputs, a product for the weights).
+Norms, softmaxes and the optimizer are elementwise and not counted, as is usual
+in plots of quality against FLOPs.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def forward_flops(
     stage: Stage,
     lengths: CorruptionLengths | None = None,
 ) -> dict[str, int]:
-    """Forward FLOPs of one example by part.
+    """Returns the forward FLOPs of one example by part.
 
     Args:
         config: of the run.
-        stage: parts that are not in the stage's graph are missing.
+        stage: only parts in its graph are listed.
         lengths: static sizes; derived from the configuration by default.
 
     Returns:
@@ -82,13 +82,13 @@ def _generator_flops(
 
 
 def step_flops(config: PretrainConfig, stage: Stage) -> int:
-    """Forward and backward FLOPs of one optimizer step of the whole batch."""
+    """Returns the FLOPs of one optimizer step of the whole batch."""
     forward = sum(forward_flops(config, stage).values())
     return _TRAINING * forward * config.batch_size
 
 
 def flops_until(config: PretrainConfig, step: int) -> int:
-    """FLOPs of the first `step` steps of a run."""
+    """Returns the FLOPs of the first `step` steps of a run."""
     transition = config.transition_step
     first = stage_at(0, config.objective, transition)
     if first is Stage.SPAN_CORRUPTION or config.objective.name == "rtd":

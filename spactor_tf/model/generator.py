@@ -8,18 +8,24 @@ which tokens were replaced.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
-from keras_hub.src.models.t5.t5_layer_norm import T5LayerNorm
-from keras_hub.src.models.t5.t5_transformer_layer import T5TransformerLayer
 
 from spactor_tf.config.model import GeneratorConfig
+from spactor_tf.model.t5 import (
+    T5LayerNorm,
+    T5TransformerLayer,
+    mask_warning_ignored,
+)
 
 _SAMPLING_BLOCK = 128
 
 
+@keras.saving.register_keras_serializable("spactor_tf")
 class Generator(keras.layers.Layer):
     """Bidirectional T5 encoder layers over the shared token embedding.
 
@@ -28,7 +34,8 @@ class Generator(keras.layers.Layer):
         model_dim: width of the shared embedding; a projection joins the two
             widths where they differ (ELECTRA, section 3.2).
         vocabulary_size: rows of the shared embedding.
-        dropout: rate inside the layers.
+        dropout: rate inside the layers, in [0, 1).
+        **kwargs: of `keras.layers.Layer`, such as `dtype` and `name`.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Generator(keras.layers.Layer):
         self.config = config
         self.model_dim = model_dim
         self.vocabulary_size = vocabulary_size
+        self.dropout = dropout
         self.layers = [
             T5TransformerLayer(
                 is_decoder=False,
@@ -74,7 +82,23 @@ class Generator(keras.layers.Layer):
             name=f"generator_{name}_projection",
         )
 
-    def build(self, input_shape: Any) -> None:
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments as plain values."""
+        return {
+            **super().get_config(),
+            "config": dataclasses.asdict(self.config),
+            "model_dim": self.model_dim,
+            "vocabulary_size": self.vocabulary_size,
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Generator:
+        """Returns a generator from the result of `get_config`."""
+        sizes = GeneratorConfig(**config["config"])
+        return cls(**{**config, "config": sizes})
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights; `input_shape` is that of the embeddings."""
         width = self.config.hidden_dim
         if self.input_projection is not None:
@@ -91,19 +115,20 @@ class Generator(keras.layers.Layer):
 
     def call(
         self,
-        embeddings: Any,
-        padding_mask: Any,
-        positions: Any,
-        embedding_matrix: Any,
+        embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        positions: tf.Tensor,
+        embedding_matrix: tf.Tensor,
         training: bool = False,
-    ) -> Any:
+    ) -> tf.Tensor:
         """Predicts the masked tokens.
 
         Args:
             embeddings: [batch, length, model_dim], token embeddings of the
                 masked input.
-            padding_mask: [batch, length] int32, 1 at tokens.
-            positions: [batch, masked] int32, where to predict.
+            padding_mask: [batch, length] int32, 1 for a token and 0 for
+                padding.
+            positions: [batch, masked] int32, positions to predict.
             embedding_matrix: [vocabulary_size, model_dim], shared with T5.
             training: whether dropout acts.
 
@@ -114,13 +139,14 @@ class Generator(keras.layers.Layer):
         if self.input_projection is not None:
             x = self.input_projection(x)
         bias = None
-        for layer in self.layers:
-            x, bias = layer(
-                x,
-                attention_mask=padding_mask[:, None, :],
-                position_bias=bias,
-                training=training,
-            )
+        with mask_warning_ignored():
+            for layer in self.layers:
+                x, bias = layer(
+                    x,
+                    attention_mask=padding_mask[:, None, :],
+                    position_bias=bias,
+                    training=training,
+                )
         x = take_positions(self.final_norm(x), positions)
         x = self.output_projection(x) * self.model_dim**-0.5
         matrix = ops.cast(embedding_matrix, x.dtype)
@@ -128,11 +154,13 @@ class Generator(keras.layers.Layer):
         return ops.cast(logits, "float32") + self.output_bias
 
 
+@keras.saving.register_keras_serializable("spactor_tf")
 class ReplacedTokenHead(keras.layers.Layer):
     """Replaced or original? Dense, GELU, Dense(1) on the encoder's output.
 
     Args:
         hidden_dim: width of the encoder and of the hidden layer.
+        **kwargs: of `keras.layers.Layer`.
     """
 
     def __init__(self, hidden_dim: int, **kwargs: Any):
@@ -146,19 +174,30 @@ class ReplacedTokenHead(keras.layers.Layer):
         self.logit = keras.layers.Dense(1, dtype=self.dtype_policy, name="out")
         self.hidden_dim = hidden_dim
 
-    def build(self, input_shape: Any) -> None:
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "hidden_dim": self.hidden_dim}
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.hidden.build((None, None, self.hidden_dim))
         self.logit.build((None, None, self.hidden_dim))
         self.built = True
 
-    def call(self, encoded: Any) -> Any:
-        """Maps [batch, length, hidden_dim] to [batch, length] float32."""
+    def call(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Predicts which tokens were replaced.
+
+        Args:
+            encoded: [batch, length, hidden_dim], the encoder's output.
+
+        Returns:
+            [batch, length] float32 logits, positive for "replaced".
+        """
         return ops.cast(self.logit(self.hidden(encoded))[..., 0], "float32")
 
 
-def take_positions(values: Any, positions: Any) -> Any:
-    """Picks places out of each row.
+def take_positions(values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Gathers positions of each row.
 
     Args:
         values: [batch, length] or [batch, length, width].
@@ -173,13 +212,18 @@ def take_positions(values: Any, positions: Any) -> Any:
     return ops.take(flat, flat_positions, axis=0)
 
 
-def put_positions(values: Any, positions: Any, updates: Any) -> Any:
-    """Returns `values` [batch, length] with `updates` [batch, n] put in place.
+def put_positions(
+    values: tf.Tensor, positions: tf.Tensor, updates: tf.Tensor
+) -> tf.Tensor:
+    """Replaces values at positions of each row.
 
     Args:
         values: [batch, length].
         positions: [batch, n] int32, distinct in each row.
         updates: [batch, n], of the dtype of `values`.
+
+    Returns:
+        [batch, length], of the dtype of `values`.
     """
     batch = ops.shape(values)[0]
     rows = ops.broadcast_to(ops.arange(batch)[:, None], ops.shape(positions))
@@ -187,14 +231,16 @@ def put_positions(values: Any, positions: Any, updates: Any) -> Any:
     return ops.scatter_update(values, places, ops.reshape(updates, (-1,)))
 
 
-def sample_replacements(logits: Any, uniforms: Any, forbidden: Any) -> Any:
+def sample_replacements(
+    logits: tf.Tensor, uniforms: tf.Tensor, forbidden: tf.Tensor
+) -> tf.Tensor:
     """Samples one token per masked position from the generator's softmax.
 
     Inverts the cumulative distribution at a uniform number, which needs one
     random number per position where the Gumbel trick needs one per vocabulary
-    entry; the two give the same distribution. The sum runs in blocks: first
+    entry; both give the same distribution. The cumulative sum is computed first
     over blocks of the vocabulary, then inside the chosen block, which is both
-    cheaper and more exact than one long cumulative sum in float32.
+    cheaper and more accurate than one long cumulative sum in float32.
 
     Args:
         logits: [batch, masked, vocabulary_size] float32.
@@ -233,16 +279,12 @@ def sample_replacements(logits: Any, uniforms: Any, forbidden: Any) -> Any:
     return ops.reshape(sample, ops.shape(uniforms))
 
 
-def _first_above(ends: Any, target: Any) -> Any:
+def _first_above(ends: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Index of the first entry of ascending `ends` [n, m] above `target`.
 
-    Rounding can push the target just outside [0, last end); entries without
-    weight wait there, so it is pushed back first.
+    Rounding can move the target just outside [0, last end), where only entries
+    without weight are, so it is clipped to a little below the last end.
     """
-    target = ops.clip(target, 0.0, _below(ends[:, -1:]))
+    highest = ends[:, -1:] * (1.0 - 2.0**-22)
+    target = ops.clip(target, 0.0, highest)
     return ops.sum(ops.cast(ends <= target, "int32"), axis=-1)
-
-
-def _below(value: Any) -> Any:
-    """A little less than a positive float32."""
-    return value * (1.0 - 2.0**-22)

@@ -3,30 +3,32 @@
     X                 packed text
     X_c, X_t          span corruption: encoder tokens and decoder targets
     X_c with masks    what the generator reads
-    X_hat_c           X_c with the generator's samples at the masked places
+    X_hat_c           X_c with the generator's samples at the masked positions
     stage 1           L = w_mlm L_mlm(generator) + w_rtd L_rtd(encoder(X_hat_c))
                           + w_sc L_sc(decoder(encoder(X_hat_c)), X_t)
     stage 2           L = L_sc(decoder(encoder(X_c)), X_t)
 
-(SpacTor, arXiv 2401.13160, section 2.) `SpactorPretrainer` is a `keras.Model`:
-`compile(optimizer=...)` and `fit(dataset)` work in a notebook, and the binary
-runs the same step. The gradient work around the objective, which sums over
-replicas and slices, is in `spactor_tf.model.replica_step`.
+(SpacTor, arXiv 2401.13160, section 2.) Stage 2 and L_sc are plain T5 and come
+from `t5_trainer`. The gradient work around the objective, which sums over
+replicas and slices, is in `replica_step`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
-from spactor_tf.config.pretrain import PretrainConfig
+from spactor_tf.config.model import GeneratorConfig, ModelConfig
+from spactor_tf.config.pretrain import ObjectiveConfig, OptimizerConfig
 from spactor_tf.data.corruption import eligible_tokens
+from spactor_tf.data.step_pipeline import Batch
 from spactor_tf.data.vocabulary import Vocabulary
-from spactor_tf.model import losses, t5
-from spactor_tf.model import replica_step as train_step
+from spactor_tf.model import losses, replica_step, t5
 from spactor_tf.model.curriculum import Stage, loss_weights, stage_at
 from spactor_tf.model.generator import (
     Generator,
@@ -36,25 +38,77 @@ from spactor_tf.model.generator import (
     take_positions,
 )
 from spactor_tf.model.losses import LossTerm
+from spactor_tf.model.replica_step import Scalars, StepOptions
+from spactor_tf.model.t5_trainer import T5Trainer
 
-Batch = dict[str, Any]
+
+class SpactorConfig(Protocol):
+    """What the model reads of a configuration; `PretrainConfig` has it all."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """Sizes of T5."""
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """Sizes of the generator."""
+
+    @property
+    def objective(self) -> ObjectiveConfig:
+        """Losses and their weights."""
+
+    @property
+    def transition_step(self) -> int:
+        """First step of stage 2."""
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """Only `clip_norm` is read."""
+
+    @property
+    def accumulation_steps(self) -> int:
+        """Slices that a replica's batch is processed in."""
+
+    @property
+    def seed(self) -> int:
+        """Of initial weights and dropout."""
+
+    @property
+    def dtype(self) -> str:
+        """Either "float32" or "mixed_bfloat16"."""
+
+    def validate(self) -> None:
+        """Raises InputError if the configuration cannot work."""
 
 
-class SpactorPretrainer(keras.Model):
+class Replacement(NamedTuple):
+    """Tokens after the generator's replacements.
+
+    Attributes:
+        tokens: [batch, input_length] int32, X_hat_c.
+        term: L_mlm, the generator's loss.
+        counts: "mlm_correct" outside training: correct predictions, a sum.
+    """
+
+    tokens: tf.Tensor
+    term: LossTerm
+    counts: Scalars
+
+
+class SpactorPretrainer(T5Trainer):
     """T5 encoder-decoder, generator and replaced token head.
 
-    A batch is a dictionary (see `spactor_tf.data.dataset.FEATURES`):
-
-        encoder_tokens    [batch, input_length] int32, X_c
-        decoder_targets   [batch, target_length] int32, X_t
-        mlm_positions     [batch, mlm_tokens] int32, stage 1 only
-        mlm_uniforms      [batch, mlm_tokens] float32 in [0, 1), stage 1 only
-
     Args:
-        config: sizes, objective, seed.
+        config: sizes, objective, seed; a `PretrainConfig`, or any object with
+            the fields of `SpactorConfig`.
         vocabulary: tells special tokens from text.
-        backbone: an existing `T5Backbone` to go on from; None draws T5's
+        backbone: an existing backbone to continue from; None draws T5's
             initial weights.
+
+    Attributes:
+        config: as given.
+        generator: proposes replacements; None if no stage uses it.
+        head: detects replacements; None if no stage uses it.
 
     Raises:
         InputError: the configuration or the vocabulary does not fit.
@@ -62,103 +116,95 @@ class SpactorPretrainer(keras.Model):
 
     def __init__(
         self,
-        config: PretrainConfig,
+        config: SpactorConfig,
         vocabulary: Vocabulary,
-        backbone: Any = None,
+        backbone: t5.Backbone | None = None,
     ):
-        super().__init__(name="spactor_pretrainer")
         config.validate()
-        rows = config.model.vocabulary_size
-        vocabulary.check_rows(rows, "model.vocabulary_size")
+        super().__init__(
+            config.model,
+            vocabulary,
+            backbone,
+            seed=config.seed,
+            dtype=config.dtype,
+            step_options=StepOptions(
+                config.accumulation_steps, config.optimizer.clip_norm
+            ),
+            z_loss=config.objective.z_loss,
+            name="spactor_pretrainer",
+        )
         self.config = config
-        self.pad_id, self.mask_id = vocabulary.pad_id, vocabulary.mask_id
-        self._ineligible = vocabulary.special_ids
-        # Spare rows of the embedding are no text either.
-        forbidden = np.arange(rows) >= vocabulary.size
-        forbidden[vocabulary.special_ids] = True
-        self._forbidden = forbidden
-        policy = keras.dtype_policies.get(config.dtype)
-        self._build_parts(config, policy, backbone)
-        t5.seed_dropout(self.variables, config.seed)
-        self.built = True
+        self.transition_step = config.transition_step
+        self.eos_id, self.mask_id = vocabulary.eos_id, vocabulary.mask_id
+        self._special_ids = vocabulary.special_ids
+        # Tokens that are never sampled; spare rows of the embedding are not
+        # text either.
+        self._forbidden = np.ones(config.model.vocabulary_size, bool)
+        self._forbidden[: vocabulary.size] = False
+        self._forbidden[vocabulary.special_ids] = True
+        self.generator: Generator | None = None
+        self.head: ReplacedTokenHead | None = None
+        first = stage_at(0, config.objective, config.transition_step)
+        if first.has_generator:
+            self._build_generator(config)
 
-    def _build_parts(
-        self, config: PretrainConfig, policy: Any, backbone: Any
-    ) -> None:
-        model = config.model
-        self.backbone = backbone or t5.build_backbone(model, policy)
-        self.encoder = t5.build_encoder(self.backbone)
-        sizes = {"head_dim": model.head_dim, "hidden_dim": model.hidden_dim}
-        if backbone is None:
-            t5.reinitialize(
-                self.backbone.trainable_variables, config.seed, **sizes
-            )
-        self.generator: Any = None
-        if not self._needs_generator():
-            return
+    def _build_generator(self, config: SpactorConfig) -> None:
+        """Adds the generator and the head, with initial weights."""
+        policy = keras.dtype_policies.get(config.dtype)
+        model, sizes = config.model, config.generator
         self.generator = Generator(
-            config.generator,
+            sizes,
             model.hidden_dim,
             model.vocabulary_size,
             model.dropout,
             dtype=policy,
             name="generator",
         )
-        self.generator.build((None, None, model.hidden_dim))
         self.head = ReplacedTokenHead(
             model.hidden_dim, dtype=policy, name="replaced_token_head"
         )
-        self.head.build((None, None, model.hidden_dim))
-        width = config.generator.hidden_dim
+        for part in (self.generator, self.head):
+            part.build((None, None, model.hidden_dim))
         t5.reinitialize(
             [*self.generator.variables, *self.head.variables],
             config.seed + 1,
-            head_dim=width // config.generator.num_heads,
-            hidden_dim=width,
+            head_dim=sizes.hidden_dim // sizes.num_heads,
+            hidden_dim=sizes.hidden_dim,
         )
         bias = self.generator.output_bias
         bias.assign(ops.zeros_like(bias))
-
-    def _needs_generator(self) -> bool:
-        first = stage_at(0, self.config.objective, self.config.transition_step)
-        return first.has_generator
+        t5.seed_dropout(self.variables, config.seed)
 
     @property
     def stage(self) -> Stage:
         """The stage of the next step, from the optimizer's step counter."""
         step = int(self.optimizer.iterations.numpy()) if self.optimizer else 0
-        return stage_at(
-            step, self.config.objective, self.config.transition_step
-        )
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """`keras.Model.compile`; the optimizer learns of all variables.
-
-        Stage 2 updates fewer than stage 1, so it cannot learn from the first
-        step.
-        """
-        super().compile(*args, **kwargs)
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.stage_variables(self.stage))
-
-    def stage_variables(self, stage: Stage) -> list:
-        """Trainable variables that the stage updates."""
-        if stage is Stage.SPAN_CORRUPTION:
-            return self.backbone.trainable_variables
-        body = self.encoder if stage is Stage.REPLACED_TOKENS else self.backbone
-        return [
-            *body.trainable_variables,
-            *self.generator.trainable_variables,
-            *self.head.trainable_variables,
-        ]
+        return stage_at(step, self.config.objective, self.transition_step)
 
     # --- The objective ----------------------------------------------------
 
-    def term_weights(self, batch: Batch, stage: Stage) -> dict[str, Any]:
-        """Weight (number of tokens) of each loss; needs no forward pass."""
-        weights = {}
+    def stage_variables(self, stage: Stage) -> list[keras.Variable]:
+        """Returns the trainable variables that the stage updates."""
+        if not stage.has_generator:
+            return super().stage_variables(stage)
+        body = self.backbone if stage.has_decoder else self.encoder
+        parts = (body, *self._stage_one_parts())
+        return [v for part in parts for v in part.trainable_variables]
+
+    def _stage_one_parts(self) -> tuple[Generator, ReplacedTokenHead]:
+        if self.generator is None or self.head is None:
+            raise ValueError("this objective has no generator")
+        return self.generator, self.head
+
+    def objective_weights(self, stage: Stage) -> dict[str, float]:
+        """Returns the weights of the losses in the stage's sum."""
+        return loss_weights(stage, self.config.objective)
+
+    def term_weights(self, batch: Batch, stage: Stage) -> Scalars:
+        """Returns the number of tokens of each loss; needs no forward pass."""
+        weights: Scalars = {}
         if stage.has_decoder:
-            weights["sc"] = ops.sum(self._target_weights(batch))
+            weights |= super().term_weights(batch, stage)
         if stage.has_generator:
             weights["mlm"] = ops.sum(self._mlm_weights(batch))
             weights["rtd"] = ops.sum(self._rtd_weights(batch))
@@ -166,131 +212,97 @@ class SpactorPretrainer(keras.Model):
 
     def loss_terms(
         self, batch: Batch, stage: Stage, training: bool
-    ) -> tuple[dict[str, LossTerm], dict[str, Any]]:
-        """Computes the losses of a batch.
-
-        Returns:
-            (terms, counts): losses by name ("sc", "mlm", "rtd") and sums from
-            which metrics are made, float32 scalars.
-        """
-        tokens = batch["encoder_tokens"]
-        terms: dict[str, LossTerm] = {}
-        counts: dict[str, Any] = {}
-        if stage.has_generator:
-            replaced, terms["mlm"], counts = self._replace(batch, training)
-            encoded, decoded = self._run_t5(replaced, batch, stage, training)
-            changed = ops.cast(replaced != tokens, "float32")
-            logits = self.head(encoded)
-            weights = self._rtd_weights(batch)
-            terms["rtd"] = losses.replaced_token_detection(
-                logits, changed, weights
-            )
-            counts |= _detection_counts(logits, changed, weights)
-        else:
-            _, decoded = self._run_t5(tokens, batch, stage, training)
+    ) -> tuple[dict[str, LossTerm], Scalars]:
+        """Computes the losses "mlm", "rtd" and "sc" that the stage has."""
+        if not stage.has_generator:
+            return super().loss_terms(batch, stage, training)
+        replaced = self.replace_tokens(batch, training)
+        terms, counts = {"mlm": replaced.term}, dict(replaced.counts)
+        decoded = None
         if stage.has_decoder:
-            logits = t5.lm_logits(self.backbone, decoded)
-            targets = batch["decoder_targets"]
-            weights = self._target_weights(batch)
-            z_loss = self.config.objective.z_loss if training else 0.0
-            terms["sc"] = losses.token_cross_entropy(
-                logits, targets, weights, z_loss
-            )
-            if not training:
-                counts["sc_correct"] = _correct(logits, targets, weights)
+            encoded, decoded = self._run_t5(replaced.tokens, batch, training)
+        else:
+            inputs = {
+                "encoder_token_ids": replaced.tokens,
+                "encoder_padding_mask": self._padding_mask(replaced.tokens),
+            }
+            encoded = self.encoder(inputs, training=training)
+        changed = ops.cast(
+            replaced.tokens != batch["encoder_tokens"], "float32"
+        )
+        _, head = self._stage_one_parts()
+        logits = head(encoded)
+        weights = self._rtd_weights(batch)
+        terms["rtd"] = losses.replaced_token_detection(logits, changed, weights)
+        counts |= losses.detection_counts(logits, changed, weights)
+        if decoded is not None:
+            more, more_counts = self._target_loss(decoded, batch, training)
+            terms, counts = terms | more, counts | more_counts
         return terms, counts
 
-    def _replace(
-        self, batch: Batch, training: bool
-    ) -> tuple[Any, LossTerm, dict[str, Any]]:
-        """Returns X_hat_c [batch, input_length], L_mlm and counts."""
+    def replace_tokens(
+        self, batch: Batch, training: bool = False
+    ) -> Replacement:
+        """Puts samples of the generator at the masked positions.
+
+        Args:
+            batch: of stage 1.
+            training: whether dropout acts.
+
+        Raises:
+            ValueError: the objective has no stage 1.
+        """
+        generator, _ = self._stage_one_parts()
         tokens, positions = batch["encoder_tokens"], batch["mlm_positions"]
         original = take_positions(tokens, positions)
         weights = self._mlm_weights(batch)
         masks = ops.where(weights > 0, self.mask_id, original)
-        logits = self.generator_logits(
-            put_positions(tokens, positions, masks), positions, training
+        masked = put_positions(tokens, positions, masks)
+        embedding = self.backbone.token_embedding
+        logits = generator(
+            embedding(masked),
+            self._padding_mask(masked),
+            positions,
+            embedding.embeddings,
+            training=training,
         )
         samples = sample_replacements(
             logits, batch["mlm_uniforms"], self._forbidden
         )
         samples = ops.where(weights > 0, samples, original)
-        term = losses.token_cross_entropy(logits, original, weights)
-        counts: dict[str, Any] = {}
+        counts: Scalars = {}
         if not training:
-            counts["mlm_correct"] = _correct(logits, original, weights)
-        return put_positions(tokens, positions, samples), term, counts
-
-    def generator_logits(
-        self, masked_tokens: Any, positions: Any, training: bool = False
-    ) -> Any:
-        """Predicts [batch, masked, vocabulary_size] at the given positions."""
-        embedding = self.backbone.token_embedding
-        return self.generator(
-            embedding(masked_tokens),
-            self._padding_mask(masked_tokens),
-            positions,
-            embedding.embeddings,
-            training=training,
+            counts["mlm_correct"] = losses.correct_tokens(
+                logits, original, weights
+            )
+        return Replacement(
+            put_positions(tokens, positions, samples),
+            losses.token_cross_entropy(logits, original, weights),
+            counts,
         )
 
-    def _run_t5(
-        self, tokens: Any, batch: Batch, stage: Stage, training: bool
-    ) -> tuple[Any, Any]:
-        """Returns encoder and decoder states; no decoder where none trains."""
-        inputs = {
-            "encoder_token_ids": tokens,
-            "encoder_padding_mask": self._padding_mask(tokens),
-        }
-        if not stage.has_decoder:
-            return self.encoder(inputs, training=training), None
-        targets = batch["decoder_targets"]
-        inputs["decoder_token_ids"] = t5.decoder_inputs(targets, self.pad_id)
-        # The first input is padding by convention and yet a real place.
-        inputs["decoder_padding_mask"] = ops.ones_like(targets)
-        outputs = self.backbone(inputs, training=training)
-        return (
-            outputs["encoder_sequence_output"],
-            outputs["decoder_sequence_output"],
-        )
-
-    def _padding_mask(self, tokens: Any) -> Any:
-        return ops.cast(tokens != self.pad_id, "int32")
-
-    def _target_weights(self, batch: Batch) -> Any:
-        return ops.cast(batch["decoder_targets"] != self.pad_id, "float32")
-
-    def _mlm_weights(self, batch: Batch) -> Any:
+    def _mlm_weights(self, batch: Batch) -> tf.Tensor:
+        """[batch, mlm_tokens] float32, 1 where a position is text."""
         tokens = take_positions(batch["encoder_tokens"], batch["mlm_positions"])
-        return ops.cast(self._is_text(tokens), "float32")
+        return ops.cast(eligible_tokens(tokens, self._special_ids), "float32")
 
-    def _rtd_weights(self, batch: Batch) -> Any:
+    def _rtd_weights(self, batch: Batch) -> tf.Tensor:
         """1 at every token but sentinels and padding (SpacTor, section 2)."""
         tokens = batch["encoder_tokens"]
-        is_eos = tokens == Vocabulary.eos_id
+        is_text = eligible_tokens(tokens, self._special_ids)
         return ops.cast(
-            ops.logical_or(self._is_text(tokens), is_eos), "float32"
+            ops.logical_or(is_text, tokens == self.eos_id), "float32"
         )
-
-    def _is_text(self, tokens: Any) -> Any:
-        return eligible_tokens(tokens, self._ineligible)
 
     # --- Keras ------------------------------------------------------------
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Returns float32 logits [batch, target_length, vocabulary_size]."""
-        _, decoded = self._run_t5(
-            inputs["encoder_tokens"], inputs, Stage.SPAN_CORRUPTION, training
-        )
-        return t5.lm_logits(self.backbone, decoded)
+    def train_step(self, batch: Batch) -> Scalars:
+        """Runs one step of the current stage; traced once per stage."""
+        return replica_step.train_step(self, batch, self._traced_stage)
 
-    def train_step(self, batch: Batch) -> dict[str, Any]:
-        """One optimizer step of the current stage; traced once per stage."""
-        return train_step.train_step(self, batch, self._traced_stage)
-
-    def test_step(self, batch: Batch) -> dict[str, Any]:
-        """Losses and counts of a batch without any update, summed."""
-        return train_step.test_step(self, batch, self._tested_stage)
+    def test_step(self, batch: Batch) -> Scalars:
+        """Returns sums of losses and counts over a batch."""
+        return replica_step.test_step(self, batch, self._tested_stage)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Rebuilds the step when the stage has changed (one trace)."""
@@ -305,8 +317,8 @@ class SpactorPretrainer(keras.Model):
         """Rebuilds the evaluation when the stage has changed.
 
         Args:
-            force: rebuild it anyhow.
-            stage: to evaluate in; None is that of the next step.
+            force: rebuild it in any case.
+            stage: to evaluate; None is that of the next step.
         """
         stage = stage or self.stage
         force = force or stage is not getattr(self, "_tested_stage", None)
@@ -314,33 +326,17 @@ class SpactorPretrainer(keras.Model):
         super().make_test_function(force)
         return self.test_function
 
-    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        *args: Any,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """`keras.Model.fit`; the stage switches at the transition step."""
         callbacks = [*(callbacks or []), _SwitchStage()]
         return super().fit(*args, callbacks=callbacks, **kwargs)
-
-    def objective_weights(self, stage: Stage) -> dict[str, float]:
-        """Weights of the losses in the stage's sum."""
-        return loss_weights(stage, self.config.objective)
 
 
 class _SwitchStage(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.model.make_train_function()
-
-
-def _correct(logits: Any, targets: Any, weights: Any) -> Any:
-    hits = ops.cast(ops.argmax(logits, axis=-1), "int32") == targets
-    return ops.sum(ops.cast(hits, "float32") * weights)
-
-
-def _detection_counts(
-    logits: Any, changed: Any, weights: Any
-) -> dict[str, Any]:
-    """Sums for precision and recall of the detection at probability 0.5."""
-    said = ops.cast(logits > 0, "float32")
-    return {
-        "rtd_true_positives": ops.sum(said * changed * weights),
-        "rtd_predicted": ops.sum(said * weights),
-        "rtd_replaced": ops.sum(changed * weights),
-    }

@@ -1,76 +1,150 @@
-"""One optimizer step that is right under replicas and slices.
+"""One optimizer step that is correct under replicas and accumulation.
 
-    weights   token counts of the loss terms, summed over replicas, known before
-              any forward pass
-    loss      sum of weight_of_term * total / global token count; a replica's
-              share of it, so gradients just add up
-    gradients of the slices of a replica's batch are added, densified, summed
-              over replicas, and only then clipped by their global norm
+    weights    token counts of the loss terms, summed over replicas, known
+               before any forward pass
+    loss       sum of share * total / global token count over the loss terms; a
+               replica computes its part of it, so gradients just add up
+    gradients  of the slices of a replica's batch are added, made dense, summed
+               over replicas, and only then clipped by their global norm
 
-Keras clips each replica before the sum, applies repeated rows of sparse
+Keras clips on each replica before the sum, applies repeated rows of sparse
 gradients wrongly, and cannot accumulate under replicas.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar, cast
 
+import keras
 import tensorflow as tf
 
+from spactor_tf.data.step_pipeline import Batch
 from spactor_tf.model.curriculum import Stage
+from spactor_tf.model.losses import LossTerm
+
+# Float32 scalars by name: sums over tokens, or metrics.
+Scalars = dict[str, tf.Tensor]
+_Value = TypeVar("_Value")
 
 
-def train_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """How a step is computed.
+
+    Attributes:
+        accumulation_steps: slices that a replica's batch is processed in.
+        clip_norm: largest global norm of the gradient; None does not clip.
+    """
+
+    accumulation_steps: int = 1
+    clip_norm: float | None = None
+
+
+class StepModel(Protocol):
+    """What a step asks of a model.
+
+    Attributes:
+        optimizer: a compiled optimizer; if it has a true attribute
+            `takes_reduced_gradients`, it does not sum over replicas itself.
+        step_options: how a step is computed.
+    """
+
+    optimizer: keras.optimizers.Optimizer
+    step_options: StepOptions
+
+    def stage_variables(self, stage: Stage) -> list[keras.Variable]:
+        """Returns the variables that the stage updates."""
+
+    def objective_weights(self, stage: Stage) -> dict[str, float]:
+        """Returns {loss: its weight in the sum that the stage minimizes}."""
+
+    def term_weights(self, batch: Batch, stage: Stage) -> Scalars:
+        """Returns {loss: its number of tokens}; runs no forward pass."""
+
+    def loss_terms(
+        self, batch: Batch, stage: Stage, training: bool
+    ) -> tuple[dict[str, LossTerm], Scalars]:
+        """Computes the losses of a batch.
+
+        Returns:
+            (terms, counts): losses by name, and sums that metrics are made
+            from, see `metrics_from_sums`.
+        """
+
+
+def train_step(model: StepModel, batch: Batch, stage: Stage) -> Scalars:
     """Computes gradients, applies them and returns metrics (float32)."""
-    slices = model.config.accumulation_steps
+    options = model.step_options
+    shares = model.objective_weights(stage)
     weights = sum_over_replicas(model.term_weights(batch, stage))
     scale = {
         name: share / tf.maximum(weights[name], 1.0)
-        for name, share in model.objective_weights(stage).items()
+        for name, share in shares.items()
     }
     variables = model.stage_variables(stage)
-    gradients, sums = _accumulate(model, batch, stage, scale, variables, slices)
-    gradients = _sum_gradients(gradients)
+    gradients, sums = _accumulate(
+        model, batch, stage, scale, variables, options.accumulation_steps
+    )
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     norm = tf.linalg.global_norm(gradients)
-    clip_norm = model.config.optimizer.clip_norm
-    if clip_norm is not None:
-        factor = clip_norm / tf.maximum(norm, clip_norm)
+    if options.clip_norm is not None:
+        factor = options.clip_norm / tf.maximum(norm, options.clip_norm)
         gradients = [gradient * factor for gradient in gradients]
     metrics = metrics_from_sums(sum_over_replicas(sums), weights)
     metrics["gradient_norm"] = norm
     metrics["loss"] = tf.add_n(
-        [
-            share * metrics[f"{name}_loss"]
-            for name, share in model.objective_weights(stage).items()
-        ]
+        [share * metrics[f"{name}_loss"] for name, share in shares.items()]
     )
-    _apply(model.optimizer, gradients, variables)
+    if not getattr(model.optimizer, "takes_reduced_gradients", False):
+        # A stock Keras optimizer sums over replicas again.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        gradients = [gradient / replicas for gradient in gradients]
+    model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return _reducible(metrics)
 
 
-def test_step(model: Any, batch: Any, stage: Stage) -> dict[str, Any]:
+def test_step(model: StepModel, batch: Batch, stage: Stage) -> Scalars:
     """Returns sums over the batch, for `metrics_from_sums`.
 
     Span corruption is measured as stage 2 sees it, without replacements, so
-    that its loss is comparable in all stages and to the plain T5 baseline;
-    generator and detection are measured where the stage has them.
+    that its loss is comparable across stages and with the plain T5 baseline.
+    Generator and detection are measured if the stage has them; they need no
+    decoder.
     """
-    terms: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    if stage.has_generator:
-        terms, counts = model.loss_terms(batch, Stage.REPLACED_TOKENS, False)
-    if stage.has_decoder:
-        plain, hits = model.loss_terms(batch, Stage.SPAN_CORRUPTION, False)
-        terms, counts = {**terms, **plain}, {**counts, **hits}
-    weights = {f"{name}_weight": term.weight for name, term in terms.items()}
-    return _reducible(
-        sum_over_replicas({**_totals(terms), **counts, **weights})
-    )
+    terms: dict[str, LossTerm] = {}
+    sums: Scalars = {}
+    parts = {
+        Stage.REPLACED_TOKENS: stage.has_generator,
+        Stage.SPAN_CORRUPTION: stage.has_decoder,
+    }
+    for part, is_measured in parts.items():
+        if is_measured:
+            more, counts = model.loss_terms(batch, part, training=False)
+            terms |= more
+            sums |= counts
+    for name, term in terms.items():
+        sums |= {name: term.total, f"{name}_weight": term.weight}
+    return _reducible(sum_over_replicas(sums))
 
 
-def metrics_from_sums(sums: Any, weights: Any) -> dict[str, Any]:
-    """Divides sums by their weights: losses, accuracies, precision, recall."""
-    sums = dict(sums)
+def metrics_from_sums(
+    sums: Mapping[str, _Value], weights: Mapping[str, _Value]
+) -> dict[str, _Value]:
+    """Divides sums by their weights.
+
+    Args:
+        sums: totals of the losses by name, and the counts of `loss_terms`;
+            tensors or numbers.
+        weights: {loss: its number of tokens}.
+
+    Returns:
+        Losses, accuracies, and precision and recall of the detection, as far
+        as there are sums for them.
+    """
     metrics = {
         f"{name}_loss": sums[name] / tf.maximum(weight, 1.0)
         for name, weight in weights.items()
@@ -91,7 +165,7 @@ def metrics_from_sums(sums: Any, weights: Any) -> dict[str, Any]:
     return metrics
 
 
-def sum_over_replicas(values: dict[str, Any]) -> dict[str, Any]:
+def sum_over_replicas(values: Scalars) -> Scalars:
     """Sums float32 scalars over replicas in one collective operation."""
     names = list(values)
     context = tf.distribute.get_replica_context()
@@ -102,10 +176,10 @@ def sum_over_replicas(values: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(names, tf.unstack(total), strict=True))
 
 
-def _reducible(values: dict[str, Any]) -> dict[str, Any]:
+def _reducible(values: Scalars) -> Scalars:
     """Gives scalars the axis that Keras averages over with several workers.
 
-    All replicas hold the same values already; Keras reduces them once more.
+    All replicas have the same values already; Keras reduces them once more.
     """
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -114,26 +188,36 @@ def _reducible(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accumulate(
-    model: Any,
-    batch: Any,
+    model: StepModel,
+    batch: Batch,
     stage: Stage,
-    scale: dict[str, Any],
-    variables: list,
+    scale: Scalars,
+    variables: Sequence[keras.Variable],
     slices: int,
-) -> tuple[list, dict[str, Any]]:
+) -> tuple[list[tf.Tensor], Scalars]:
     """Adds gradients and sums over the slices of a replica's batch."""
     if slices == 1:
         return _gradients(model, batch, stage, scale, variables)
-    parts = {name: _split(value, slices) for name, value in batch.items()}
+    tensors = cast(dict[str, tf.Tensor], batch)
+    rows = batch["encoder_tokens"].shape[0]
+    if rows is None or rows % slices:
+        raise ValueError(
+            f"a replica's batch of {rows} cannot be cut into {slices} slices"
+        )
+    # [batch, ...] to [slices, batch / slices, ...].
+    parts = {
+        name: tf.reshape(value, [slices, rows // slices, *value.shape[1:]])
+        for name, value in tensors.items()
+    }
 
-    def piece(index: Any) -> tuple[list, dict[str, Any]]:
+    def piece(index: int | tf.Tensor) -> tuple[list[tf.Tensor], Scalars]:
         part = {name: value[index] for name, value in parts.items()}
-        return _gradients(model, part, stage, scale, variables)
+        return _gradients(model, cast(Batch, part), stage, scale, variables)
 
-    # The first slice outside the loop gives the loop its structure.
+    # The first slice, outside the loop, gives the loop its structure.
     gradients, sums = piece(0)
 
-    def body(index: Any, gradients: list, sums: dict) -> tuple:
+    def body(index: tf.Tensor, gradients: list, sums: Scalars) -> tuple:
         more, more_sums = piece(index)
         added = [a + b for a, b in zip(gradients, more, strict=True)]
         return index + 1, added, {k: sums[k] + more_sums[k] for k in sums}
@@ -148,19 +232,14 @@ def _accumulate(
     return gradients, sums
 
 
-def _split(value: Any, slices: int) -> Any:
-    """[batch, ...] to [slices, batch / slices, ...]."""
-    batch = value.shape[0]
-    if batch is None or batch % slices:
-        raise ValueError(
-            f"a replica's batch of {batch} cannot be cut into {slices} slices"
-        )
-    return tf.reshape(value, [slices, batch // slices, *value.shape[1:]])
-
-
 def _gradients(
-    model: Any, batch: Any, stage: Stage, scale: dict[str, Any], variables: list
-) -> tuple[list, dict[str, Any]]:
+    model: StepModel,
+    batch: Batch,
+    stage: Stage,
+    scale: Scalars,
+    variables: Sequence[keras.Variable],
+) -> tuple[list[tf.Tensor], Scalars]:
+    """Returns dense gradients of the replica's loss, and its sums."""
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
@@ -171,23 +250,4 @@ def _gradients(
     )
     # Dense, because optimizers apply repeated rows of a sparse one wrongly.
     dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-    return dense, {**_totals(terms), **counts}
-
-
-def _totals(terms: dict) -> dict[str, Any]:
-    return {name: term.total for name, term in terms.items()}
-
-
-def _sum_gradients(gradients: list) -> list:
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return gradients
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-
-
-def _apply(optimizer: Any, gradients: list, variables: list) -> None:
-    if not getattr(optimizer, "takes_reduced_gradients", False):
-        # A stock Keras optimizer will sum over replicas again.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = [gradient / replicas for gradient in gradients]
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return dense, {name: term.total for name, term in terms.items()} | counts

@@ -1,16 +1,16 @@
 """Checkpoints: everything that the next step depends on, whole or not at all.
 
     checkpoints/step-00001000/
-        variables.npz   model and optimizer variables by place, SeedGenerator
-                        states among them (Keras's and TensorFlow's own
-                        checkpoints both leave those out)
+        variables.npz   model and optimizer variables by position, with the
+                        states of SeedGenerators (which the checkpoints of Keras
+                        and TensorFlow both leave out)
         state.json      step, stage, score, pending metrics, fingerprints
         config.json     the resolved configuration
         vocabulary.model
 
 A checkpoint is written under a temporary name, synced and renamed. A zip
-archive carries a checksum for each array, so damage is found when it is read;
-then the previous checkpoint is taken.
+archive has a checksum for each array, so damage is found when it is read; then
+the previous checkpoint is used.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ class CheckpointStore:
         state: dict[str, Any],
         files: dict[str, bytes],
     ) -> None:
-        """Writes a checkpoint and deletes those no longer kept.
+        """Writes a checkpoint and deletes those that are no longer kept.
 
         Args:
             step: optimizer steps done.
             variables: {"model": [...], "optimizer": [...]}, Keras variables.
             state: goes to state.json; "score" (lower is better, or None)
                 decides which checkpoint is the best.
-            files: {name: content} stored beside.
+            files: {name: content} stored with it.
 
         Raises:
-            InputError: no room or no permission; earlier checkpoints stay.
+            InputError: no space or no permission; earlier checkpoints stay.
         """
         remove_leftovers(self.folder)
         path = self.path(step)
@@ -102,19 +102,16 @@ class CheckpointStore:
                 f"the checkpoint of step {step} could not be written "
                 f"({error.strerror or error})",
                 where=str(self.folder),
-                expected="room on the disk and the right to write",
+                expected="free disk space and permission to write",
                 remedy=f"The last good checkpoint is that of step {kept[-1]}"
                 if kept
                 else "There is no earlier checkpoint",
             ) from None
-        self._prune()
-
-    def _prune(self) -> None:
         steps = self.steps()
         keep = set(steps[-self._keep_last :]) | {self.best()}
-        for step in steps:
-            if step not in keep:
-                shutil.rmtree(self.path(step), ignore_errors=True)
+        for old in steps:
+            if old not in keep:
+                shutil.rmtree(self.path(old), ignore_errors=True)
 
     def best(self) -> int | None:
         """Step of the checkpoint with the lowest score, or None."""
@@ -131,17 +128,17 @@ class CheckpointStore:
     def restore(
         self, variables: dict[str, list], step: int | None = None
     ) -> dict[str, Any] | None:
-        """Restores the newest checkpoint that is whole.
+        """Restores the newest checkpoint that can be read.
 
         Args:
-            variables: as for `save`, built already.
-            step: takes the checkpoint of this step and no other.
+            variables: as for `save`, already built.
+            step: only tries the checkpoint of this step.
 
         Returns:
-            Its state, or None where there is no checkpoint at all.
+            Its state, or None if there are no checkpoints.
 
         Raises:
-            InputError: there are checkpoints, and none can be read.
+            InputError: there are checkpoints, but none can be read.
         """
         steps = self.steps() if step is None else [step]
         for number in reversed(steps):
@@ -170,14 +167,14 @@ class CheckpointStore:
 
 
 def to_numpy(variable: Any) -> np.ndarray:
-    """Value of a Keras variable, also of one mirrored over devices."""
+    """Returns the value of a Keras variable, which may be mirrored."""
     return np.asarray(variable.value.numpy())
 
 
 def _read_arrays(
     path: pathlib.Path, variables: dict[str, list]
 ) -> list[tuple[Any, np.ndarray]]:
-    """Pairs variables with stored arrays, all checked before any is set."""
+    """Pairs variables with stored arrays; checks all before any is set."""
     pairs = []
     with np.load(path, allow_pickle=False) as stored:
         names = set(stored.files)
@@ -193,5 +190,5 @@ def _read_arrays(
                     )
                 pairs.append((variable, array))
     if names:
-        raise ValueError(f"it holds {len(names)} variables more than the model")
+        raise ValueError(f"it has {len(names)} variables more than the model")
     return pairs

@@ -1,29 +1,29 @@
-"""Strategies: where the replicas of a step run."""
+"""Distribution strategies: where the replicas of a step run."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Iterable
 
 import tensorflow as tf
 
 from runkit import InputError
 from runkit.errors import check_choice
 from spactor_tf.config.pretrain import STRATEGIES
-from spactor_tf.data.step_pipeline import StepPipeline
+from spactor_tf.data.step_pipeline import Batch, StepPipeline
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """Returns the strategy of that name.
 
     "none" is one device; "mirrored" all GPUs of this host, or all logical CPUs
-    where there is no GPU; "multi_worker" the workers of `TF_CONFIG`; "tpu" the
-    TPU of `TPU_NAME`, or the local one. Call it before any other TensorFlow
+    if there is no GPU; "multi_worker" the workers of `TF_CONFIG`; "tpu" the TPU
+    of `TPU_NAME`, or the local one. Call it before any other TensorFlow
     operation.
 
     Raises:
-        InputError: an unknown name, or no such devices.
+        InputError: an unknown name, or the devices are missing.
     """
     check_choice(name, STRATEGIES, where="--strategy")
     if name == "mirrored":
@@ -47,7 +47,7 @@ def _check_tf_config() -> None:
         workers = None
     if not workers:
         raise InputError(
-            "names no workers",
+            "lists no workers",
             where="TF_CONFIG",
             got=text,
             expected='{"cluster": {"worker": ["host:port", ...]}, '
@@ -63,7 +63,7 @@ def _tpu_strategy() -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError, RuntimeError) as error:
         raise InputError(
-            f"no TPU answers ({str(error).splitlines()[0]})",
+            f"no TPU responds ({str(error).splitlines()[0]})",
             where="--strategy=tpu",
             got=f"TPU_NAME={name}",
             remedy="Set TPU_NAME, or run on a TPU VM",
@@ -88,8 +88,15 @@ def distribute(
     strategy: tf.distribute.Strategy,
     start_step: int,
     end_step: int,
-) -> Any:
-    """Returns the batches of these steps, each host making its own rows."""
+) -> Iterable[Batch]:
+    """Returns the batches of these steps; each host makes its own rows.
+
+    Args:
+        pipeline: of the run.
+        strategy: with its replicas.
+        start_step: first step.
+        end_step: the step after the last one.
+    """
     if strategy.num_replicas_in_sync == 1:
         return pipeline.dataset(start_step, end_step)
 

@@ -1,9 +1,9 @@
-"""metrics.jsonl and TensorBoard: what a run says about itself.
+"""metrics.jsonl and TensorBoard: the figures of a run.
 
-One JSON object per logged step: `step`, `stage`, the means of the losses since
-the line before, held-out figures where the step was evaluated, learning rate,
-FLOPs so far, throughput. A resumed run drops lines behind its checkpoint, so
-the file is that of an uninterrupted run but for the timings.
+One JSON object per logged step: `step`, `stage`, means of the losses since the
+previous line, held-out figures if the step was evaluated, FLOPs so far,
+throughput. A resumed run drops the lines after its checkpoint, so the file is
+that of an uninterrupted run except for the timings.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from runkit import atomic_write
 
 
 class MetricsLog:
-    """Collects metrics of steps and writes them every now and then.
+    """Collects the metrics of steps and writes their means.
 
     Args:
-        run_dir: of the run; None keeps nothing on disk (workers that are not
-            the chief).
+        run_dir: of the run; None writes nothing (workers other than the
+            chief).
     """
 
     def __init__(self, run_dir: str | os.PathLike | None):
@@ -35,7 +35,7 @@ class MetricsLog:
         self._pending: list[dict[str, Any]] = []
 
     def resume(self, step: int, pending: list[dict[str, float]]) -> None:
-        """Drops lines behind `step` and takes up pending metrics."""
+        """Drops lines after `step` and restores pending metrics."""
         self._pending = list(pending)
         if self._path is None or not self._path.is_file():
             return
@@ -44,11 +44,11 @@ class MetricsLog:
             handle.writelines(json.dumps(record) + "\n" for record in kept)
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """Takes the metrics of one step; devices are not waited for."""
+        """Adds the metrics of one step without waiting for devices."""
         self._pending.append(metrics)
 
     def pending(self) -> list[dict[str, float]]:
-        """Metrics of steps since the last line, as numbers."""
+        """Returns the metrics of the steps since the last line, as numbers."""
         self._pending = [
             {name: float(value) for name, value in metrics.items()}
             for metrics in self._pending
@@ -56,7 +56,16 @@ class MetricsLog:
         return self._pending
 
     def write(self, step: int, stage: str, **more: float) -> dict[str, Any]:
-        """Writes the means of the pending metrics as one line."""
+        """Writes the means of the pending metrics as one line.
+
+        Args:
+            step: optimizer steps done.
+            stage: of these steps.
+            **more: figures of this line.
+
+        Returns:
+            The line as a dictionary.
+        """
         pending = self.pending()
         names = pending[-1] if pending else {}
         record: dict[str, Any] = {"step": step, "stage": stage}
@@ -84,7 +93,7 @@ class MetricsLog:
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Reads metrics.jsonl; a last line cut by a kill is left out."""
+    """Reads metrics.jsonl without a last line that a kill cut off."""
     records = []
     for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
         try:

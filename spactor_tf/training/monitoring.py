@@ -1,4 +1,4 @@
-"""Watching a run from inside: termination signals, rates, the progress note."""
+"""Watching a run: termination signals, rates, the progress note."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Throughput:
     """Rates since the last reading and FLOPs so far.
 
     Args:
-        unit: what is counted, plural.
-        units_per_step: how many of it a step works on.
-        flops_until: returns the FLOPs of so many steps; None reports none.
+        unit: what is counted, in the plural.
+        units_per_step: units that a step processes.
+        flops_until: maps a number of steps to their FLOPs; None reports none.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Throughput:
         self._since = time.monotonic()
 
     def count(self, step: int, stage: Stage) -> None:
-        """Counts a step; the first of a stage, which traces, has no rate."""
+        """Counts a step; the first of a stage, which traces, is not timed."""
         if stage is not self._stage:
             self._stage, self._since = stage, time.monotonic()
             self._read = step
         self._step = step
 
     def restart_after_pause(self, paused: bool) -> None:
-        """Does not count the time of an evaluation or a checkpoint."""
+        """Leaves out the time of an evaluation or a checkpoint."""
         if paused:
             self._read, self._since = self._step, time.monotonic()
 
@@ -61,7 +61,7 @@ class Throughput:
 
 
 def progress_note(record: dict[str, Any]) -> str:
-    """Returns the figures of a metrics line that a person watches."""
+    """Returns the main figures of a line of metrics for the terminal."""
     parts = [record["stage"]]
     for name in (*_WATCHED, "heldout_sc_loss", "validation_score"):
         if name in record:

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from runkit.report import Report, new_figure
 from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.pretraining import Pipeline
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model import flops
 from spactor_tf.model.curriculum import Stage
-from spactor_tf.model.generator import put_positions, sample_replacements
+from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.training.metrics_log import read_metrics
 
 _EXAMPLES = 4
@@ -31,7 +33,7 @@ _EXAMPLE_STYLE = """<style>
 def write_report(
     folder: str | os.PathLike,
     config: PretrainConfig,
-    model: Any,
+    model: SpactorPretrainer,
     pipeline: Pipeline,
 ) -> pathlib.Path:
     """Writes report.html and its plots from metrics.jsonl.
@@ -39,8 +41,8 @@ def write_report(
     Args:
         folder: of the run.
         config: of the run.
-        model: `SpactorPretrainer`, for the examples.
-        pipeline: held-out examples.
+        model: the trained model, for the examples.
+        pipeline: held-out batches, for the examples.
 
     Returns:
         The path of the page.
@@ -86,7 +88,8 @@ def write_report(
     _examples(report, model, pipeline)
     report.heading("Configuration")
     flat = flatten(to_dict(config))
-    report.table(["field", "value"], [(k, repr(v)) for k, v in flat.items()])
+    rows = [(k, "-" if v is None else str(v)) for k, v in flat.items()]
+    report.table(["field", "value"], rows)
     return report.write()
 
 
@@ -167,25 +170,16 @@ def _flops_table(report: Report, config: PretrainConfig) -> None:
     report.table(["part", *(stage.value for stage in stages)], rows)
 
 
-def _examples(report: Report, model: Any, pipeline: Pipeline) -> None:
+def _examples(
+    report: Report, model: SpactorPretrainer, pipeline: Pipeline
+) -> None:
     """Corrupted held-out text with sentinels and replaced tokens marked."""
-    import tensorflow as tf
-
     report.heading("Corrupted examples")
-    index = tf.range(_EXAMPLES, dtype=tf.int64)
-    batch = pipeline.examples(index)
-    tokens = batch["encoder_tokens"]
-    positions = batch["mlm_positions"]
-    replaced = tokens
-    if model.generator is not None:
-        masks = tf.fill(tf.shape(positions), model.mask_id)
-        logits = model.generator_logits(
-            put_positions(tokens, positions, masks), positions
-        )
-        samples = sample_replacements(
-            logits, batch["mlm_uniforms"], model._forbidden
-        )
-        replaced = put_positions(tokens, positions, samples)
+    batch = pipeline.examples(tf.range(_EXAMPLES, dtype=tf.int64))
+    has_generator = model.generator is not None
+    replaced = tokens = batch["encoder_tokens"]
+    if has_generator:
+        replaced = model.replace_tokens(batch).tokens
     report.raw(
         _EXAMPLE_STYLE + "<p>Held-out windows as the encoder reads them: "
         '<span class="s">sentinel of a noise span</span>, '
@@ -194,26 +188,26 @@ def _examples(report: Report, model: Any, pipeline: Pipeline) -> None:
         "each, the target that the decoder must produce.</p>"
     )
     for row in range(_EXAMPLES):
+        masked = np.asarray(batch["mlm_positions"][row]).tolist()
         report.raw(
             _example_html(
                 pipeline.vocabulary,
                 np.asarray(tokens[row]),
                 np.asarray(replaced[row]),
-                set(np.asarray(positions[row]).tolist()),
+                set(masked if has_generator else ()),
                 np.asarray(batch["decoder_targets"][row]),
-                model.generator is not None,
             )
         )
 
 
 def _example_html(
-    vocabulary: Any,
+    vocabulary: Vocabulary,
     original: np.ndarray,
     replaced: np.ndarray,
     masked: set[int],
     targets: np.ndarray,
-    has_generator: bool,
 ) -> str:
+    """HTML of one example: the encoder's tokens, then the targets."""
     sentinels = set(vocabulary.sentinel_ids.tolist())
     before, after = vocabulary.pieces(original), vocabulary.pieces(replaced)
     parts = []
@@ -224,7 +218,7 @@ def _example_html(
         elif before[place] != after[place]:
             was = html.escape(before[place])
             text = f'<span class="r">{text} [{was}]</span>'
-        elif place in masked and has_generator:
+        elif place in masked:
             text = f'<span class="k">{text}</span>'
         parts.append(text)
     pieces = [

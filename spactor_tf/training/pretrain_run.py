@@ -8,17 +8,19 @@
         preset/             the finished model, a KerasHub preset
         report.html, *.png  see `spactor_tf.training.pretrain_report`
 
-The same command goes on with an interrupted run: batches are a function of the
-step and a checkpoint holds all state, so a resumed run computes the same bits
-as one that was never interrupted.
+The same command resumes an interrupted run: batches are a function of the step
+and a checkpoint has all state, so a resumed run computes the same bits as one
+that was never interrupted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import os
 import pathlib
+from collections.abc import Iterable
 
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
@@ -28,6 +30,7 @@ from spactor_tf.data.pretraining import (
     evaluation_pipeline,
     train_pipeline,
 )
+from spactor_tf.data.step_pipeline import Batch
 from spactor_tf.inference.pretrained import (
     Pretrained,
     load_pretrained,
@@ -65,9 +68,24 @@ def pretrain(
 
 
 class Run(TrainingRun):
-    """A pre-training run."""
+    """A pre-training run; the constructor checks its input.
+
+    Args:
+        config: of the run.
+        output_dir: of the run.
+        cache_dir: where prepared corpora are kept; None is the user's cache.
+
+    Attributes:
+        corpus: train and held-out tokens.
+        train_examples: batches of stage 1, with masks for the generator.
+        heldout_examples: batches to evaluate on.
+
+    Raises:
+        InputError: bad input; nothing was written to `output_dir`.
+    """
 
     config: PretrainConfig
+    model: SpactorPretrainer
 
     def __init__(
         self,
@@ -78,25 +96,47 @@ class Run(TrainingRun):
         config.validate()
         start = load_pretrained(config.init_from) if config.init_from else None
         if start is not None:
-            config = _adopt_model(config, start)
-        lengths = corruption_lengths(config.corruption)  # Or refuses it.
+            # The sizes are those of the weights that the run starts from.
+            sizes = dataclasses.replace(
+                t5.backbone_config(start.backbone), dropout=config.model.dropout
+            )
+            config = dataclasses.replace(config, model=sizes)
+        lengths = corruption_lengths(config.corruption)
+        self._step_tokens = lengths.input_length + lengths.target_length
+        self._step_tokens *= config.batch_size
         super().__init__(config, output_dir)
-        self.corpus = _prepare_corpus(config, cache_dir, start)
-        for store in (self.corpus.train, self.corpus.heldout):
-            store.num_windows(lengths.raw_length)
+        self.corpus = self._prepare_corpus(cache_dir, start)
         self.vocabulary = self.corpus.vocabulary
+        self.train_examples = train_pipeline(
+            config, self.corpus.train, self.vocabulary, masking=True
+        )
+        self.heldout_examples = evaluation_pipeline(
+            config, self.corpus.heldout, self.vocabulary
+        )
         self.model = self._build_model(start)
 
+    def _prepare_corpus(
+        self, cache_dir: str | os.PathLike | None, start: Pretrained | None
+    ) -> corpus.Corpus:
+        """Prepares the corpus; processes of one host take turns."""
+        cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
+        cache.mkdir(parents=True, exist_ok=True)
+        vocabulary = start.vocabulary if start else None
+        with (cache / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return corpus.prepare_corpus(self.config, cache, vocabulary)
+
     def _build_model(self, start: Pretrained | None) -> SpactorPretrainer:
+        config = self.config
         with self.strategy.scope():
             backbone = None
             if start is not None:
                 backbone = t5.copy_backbone(
-                    start.backbone, self.config.model, self.config.dtype
+                    start.backbone, config.model, config.dtype
                 )
-            return self.compile(
-                SpactorPretrainer(self.config, self.vocabulary, backbone)
-            )
+            model = SpactorPretrainer(config, self.vocabulary, backbone)
+            self.compile(model)
+        return model
 
     @property
     def eval_every(self) -> int:
@@ -104,33 +144,34 @@ class Run(TrainingRun):
         return self.config.runtime.eval_every
 
     def pipeline(self, stage: Stage) -> Pipeline:
-        """Training batches of a stage."""
-        return train_pipeline(
-            self.config,
-            self.corpus.train,
-            self.vocabulary,
-            masking=stage.has_generator,
+        """Returns the training batches of a stage."""
+        return dataclasses.replace(
+            self.train_examples, masking=stage.has_generator
         )
 
     def throughput(self) -> Throughput:
-        """Counts tokens of encoder and decoder."""
-        config = self.config
-        lengths = corruption_lengths(config.corruption)
-        tokens = lengths.input_length + lengths.target_length
+        """Returns a meter of encoder and decoder tokens."""
         return Throughput(
             "tokens",
-            tokens * config.batch_size,
-            lambda step: flops.flops_until(config, step),
+            self._step_tokens,
+            functools.partial(flops.flops_until, self.config),
+        )
+
+    @functools.cached_property
+    def _heldout_batches(self) -> Iterable[Batch]:
+        """The batches of every evaluation; making the dataset takes a trace."""
+        return distribution.distribute(
+            self.heldout_examples,
+            self.strategy,
+            0,
+            self.config.runtime.eval_batches,
         )
 
     def evaluate(self, stage: Stage) -> dict[str, float]:
-        """Held-out figures of the current weights, as the stage sees them."""
-        batches = distribution.distribute(
-            self._heldout(), self.strategy, 0, self.config.runtime.eval_batches
-        )
+        """Returns held-out figures of the current weights in this stage."""
         function = self.model.make_test_function(stage=stage)
         totals: dict[str, float] = {}
-        iterator = iter(batches)
+        iterator = iter(self._heldout_batches)
         for _ in range(self.config.runtime.eval_batches):
             for name, value in function(iterator).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
@@ -144,11 +185,6 @@ class Run(TrainingRun):
         self.score = float(metrics[watched])
         return {f"heldout_{k}": float(v) for k, v in metrics.items()}
 
-    def _heldout(self) -> Pipeline:
-        return evaluation_pipeline(
-            self.config, self.corpus.heldout, self.vocabulary
-        )
-
     def finish(self) -> None:
         """Saves the preset and writes the report."""
         from spactor_tf.training.pretrain_report import write_report
@@ -159,26 +195,6 @@ class Run(TrainingRun):
             self.vocabulary,
             self.config,
         )
-        write_report(self.folder, self.config, self.model, self._heldout())
-
-
-def _adopt_model(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
-    """Takes the sizes of the weights that the run starts from."""
-    model = dataclasses.replace(
-        t5.backbone_config(start.backbone), dropout=config.model.dropout
-    )
-    return dataclasses.replace(config, model=model)
-
-
-def _prepare_corpus(
-    config: PretrainConfig,
-    cache_dir: str | os.PathLike | None,
-    start: Pretrained | None,
-) -> corpus.Corpus:
-    """Prepares the corpus; processes of one host take turns."""
-    cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        vocabulary = start.vocabulary if start else None
-        return corpus.prepare_corpus(config, cache, vocabulary)
+        write_report(
+            self.folder, self.config, self.model, self.heldout_examples
+        )

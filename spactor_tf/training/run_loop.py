@@ -1,10 +1,9 @@
 """The loop of every training run: resume, step, log, evaluate, save, finish.
 
-Batches are a function of the step and a checkpoint holds all state, so a run
-that was interrupted anywhere computes the same bits as one that was not.
-Pre-training (`pretrain_run`) and fine-tuning (`spactor_tf.finetune.run`)
-say what the batches are, how the model is evaluated and what is written at the
-end.
+Batches are a function of the step and a checkpoint has all state, so a run that
+was interrupted anywhere computes the same bits as one that was not.
+Pre-training (`pretrain_run`) and fine-tuning (`spactor_tf.finetune.run`) define
+the batches, the evaluation and what is written at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from spactor_tf.config.fields import diff, from_dict, to_dict
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
-from spactor_tf.model.pretrainer import SpactorPretrainer
+from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.training import distribution
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
@@ -45,13 +44,13 @@ class TrainingRun(abc.ABC):
         output_dir: of the run.
 
     Raises:
-        InputError: `output_dir` holds a run with another configuration, or
-            the batch does not fit the devices.
+        InputError: `output_dir` has a run with another configuration, or the
+            batch cannot be divided among the devices.
     """
 
     vocabulary: Vocabulary
-    model: SpactorPretrainer
-    # Metrics of a step that say nothing new in this kind of run.
+    model: T5Trainer
+    # Metrics of a step that are redundant in this kind of run.
     unlogged: tuple[str, ...] = ()
 
     def __init__(self, config: Any, output_dir: str | os.PathLike):
@@ -68,7 +67,7 @@ class TrainingRun(abc.ABC):
         # Of the last evaluation; lower is better.
         self.score: float | None = None
 
-    # --- What a subclass says -------------------------------------------------
+    # --- What a subclass defines ----------------------------------------------
 
     @property
     @abc.abstractmethod
@@ -85,15 +84,15 @@ class TrainingRun(abc.ABC):
 
     @abc.abstractmethod
     def finish(self) -> None:
-        """Writes the results, after the last step; the chief's affair."""
+        """Writes the results after the last step; called on the chief only."""
 
     @abc.abstractmethod
     def throughput(self) -> Throughput:
-        """Returns the meter of the run."""
+        """Returns the meter of the run's rates."""
 
     @property
     def is_over(self) -> bool:
-        """Whether no step is left to do."""
+        """Whether no steps are left."""
         return self.step >= self.config.train_steps
 
     def record(
@@ -103,12 +102,12 @@ class TrainingRun(abc.ABC):
         return log.write(self.step, stage.value, **figures)
 
     def state(self) -> dict[str, Any]:
-        """Returns what a checkpoint holds beside the variables."""
+        """Returns what a checkpoint has besides the variables."""
         return {}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
-        del state  # By default there is nothing beside the variables.
+        """Restores `state()`."""
+        del state  # By default there is nothing besides the variables.
 
     def is_save_due(self) -> bool:
         """Whether this step ends with a checkpoint."""
@@ -116,14 +115,13 @@ class TrainingRun(abc.ABC):
 
     # --- Running ----------------------------------------------------------
 
-    def compile(self, model: SpactorPretrainer) -> SpactorPretrainer:
+    def compile(self, model: T5Trainer) -> None:
         """Gives the model its optimizer; call it in the strategy's scope."""
         steps = max(self.config.train_steps, 1)
         optimizer = build_optimizer(self.config.optimizer, steps)
         model.compile(
             optimizer=optimizer, jit_compile=self.config.runtime.jit_compile
         )
-        return model
 
     def execute(self) -> pathlib.Path:
         """Trains to the last step, then writes the results.
@@ -151,7 +149,13 @@ class TrainingRun(abc.ABC):
         while not self.is_over:
             stage = self.model.stage
             if stage is not traced:
-                batches, traced = self._batches(stage), stage
+                dataset = distribution.distribute(
+                    self.pipeline(stage),
+                    self.strategy,
+                    self.step,
+                    self.config.train_steps,
+                )
+                batches, traced = iter(dataset), stage
                 self.model.make_train_function()
             metrics = self.model.train_function(batches)
             for name in self.unlogged:
@@ -170,17 +174,8 @@ class TrainingRun(abc.ABC):
             meter.restart_after_pause(self._is_log_due())
             if terminated.is_set and not self.is_over:
                 raise InterruptedRun(
-                    f"saved at step {self.step}; the same command goes on"
+                    f"saved at step {self.step}; the same command resumes"
                 )
-
-    def _batches(self, stage: Stage) -> Any:
-        dataset = distribution.distribute(
-            self.pipeline(stage),
-            self.strategy,
-            self.step,
-            self.config.train_steps,
-        )
-        return iter(dataset)
 
     def is_eval_due(self) -> bool:
         """Whether this step ends with an evaluation."""
@@ -191,17 +186,17 @@ class TrainingRun(abc.ABC):
         return last or self.step % every == 0
 
     def _is_log_due(self) -> bool:
-        """A line also ends at a stage's last step, so that none mixes two."""
+        """A line also ends at a stage's last step: no line mixes two stages."""
         return (
             self._is_due(self.config.runtime.log_every)
             or self.is_eval_due()
-            or self.step == self.model.config.transition_step
+            or self.step == self.model.transition_step
         )
 
     # --- State --------------------------------------------------------------
 
     def variables(self) -> dict[str, list]:
-        """Returns everything that a step changes."""
+        """Returns all variables that a step changes."""
         return {
             "model": self.model.variables,
             "optimizer": self.model.optimizer.variables,
@@ -258,10 +253,10 @@ class TrainingRun(abc.ABC):
 
 
 def check_same_config(config: Any, folder: pathlib.Path) -> None:
-    """Refuses to go on with a run under another configuration.
+    """Refuses to resume a run with another configuration.
 
     Raises:
-        InputError: the run in `folder` differs in more than `runtime`.
+        InputError: the run in `folder` differs in fields outside `runtime`.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -270,7 +265,7 @@ def check_same_config(config: Any, folder: pathlib.Path) -> None:
     changes = diff(there, config)
     if changes:
         raise InputError(
-            "holds a run with another configuration: " + ", ".join(changes),
+            "has a run with another configuration: " + ", ".join(changes),
             where=str(folder),
             remedy="Give the same flags to resume it, or another --output_dir",
         )

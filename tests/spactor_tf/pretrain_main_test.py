@@ -110,7 +110,7 @@ class BadFlagsTest(parameterized.TestCase):
 
 class ConfigFromFlagsTest(parameterized.TestCase):
     def config(self, **values):
-        names = [name for name, _, _ in pretrain_main._FIELD_FLAGS]
+        names = [name for name, _, _ in pretrain_main.FIELD_FLAGS]
         flags = {"preset": "tiny", "set": [], **dict.fromkeys(names)}
         return pretrain_main.config_from_flags(
             SimpleNamespace(**{**flags, **values})
@@ -139,7 +139,7 @@ class ConfigFromFlagsTest(parameterized.TestCase):
         self.assertEqual(config.transition_step, step)
 
     def test_every_flag_names_a_field(self):
-        for name, _, _ in pretrain_main._FIELD_FLAGS:
+        for name, _, _ in pretrain_main.FIELD_FLAGS:
             with self.assertRaises(InputError):
                 self.config(**{name: ""}, set=["no_field=1"])
 

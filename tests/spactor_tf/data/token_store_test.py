@@ -14,12 +14,12 @@ from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
 from runkit import InputError
-from spactor_tf.data import token_store
+from runkit import files as runkit_files
 from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
 from tests.support import testing
 
 
-def write_store(folder, shards, dtype="<u2"):
+def write_store(folder, shards, dtype="<u2", **options):
     """A store with the given shards, made without the code under test."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_store(folder, shards, dtype="<u2"):
         "dtype": dtype,
     }
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    return TokenStore(folder)
+    return TokenStore(folder, **options)
 
 
 class Killed(BaseException):
@@ -91,11 +91,12 @@ class WindowsTest(parameterized.TestCase):
 
     def test_more_shards_than_a_process_may_have_files_open(self):
         before = len(list(pathlib.Path("/proc/self/fd").iterdir()))
-        with mock.patch.object(token_store, "_MAX_OPEN_SHARDS", 4):
-            store = write_store(
-                self.create_tempdir().full_path, [[i] for i in range(30)]
-            )
-            windows = store.windows(np.arange(10), 3)
+        store = write_store(
+            self.create_tempdir().full_path,
+            [[i] for i in range(30)],
+            max_open_shards=4,
+        )
+        windows = store.windows(np.arange(10), 3)
         self.assertEqual(windows.ravel().tolist(), list(range(30)))
         after = len(list(pathlib.Path("/proc/self/fd").iterdir()))
         self.assertLessEqual(after - before, 4)
@@ -110,6 +111,9 @@ class WindowsTest(parameterized.TestCase):
             InputError, "got '7 tokens'; expected at least 8 tokens.*Take more"
         ):
             store.num_windows(8)
+        with self.assertRaisesRegex(InputError, "shorter than one window"):
+            store.check_window(8)
+        store.check_window(7)
 
 
 class DamagedStoreTest(parameterized.TestCase):
@@ -200,10 +204,6 @@ class PrepareTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.create_tempdir().full_path) / "store"
-        # Small batches and shards, so that there are several of each.
-        self.enter_context(
-            mock.patch.object(token_store, "_BATCH_CHARACTERS", 900)
-        )
         testing.vocabulary()  # Trained before any fault is injected.
 
     def prepare(self, texts=None, folder=None, shard_tokens=500):
@@ -212,7 +212,9 @@ class PrepareTest(parameterized.TestCase):
             testing.vocabulary(),
             folder or self.folder,
             holdout_fraction=0.3,
+            # Small batches and shards, so that there are several of each.
             shard_tokens=shard_tokens,
+            batch_characters=900,
         )
 
     def test_all_documents_in_order_each_on_its_side(self):
@@ -272,7 +274,7 @@ class PrepareTest(parameterized.TestCase):
 
         for number in range(0, self.TEXTS, 7):
             with self.assertRaises(Killed):
-                self.prepare(killed_at(number))  # Each goes on with the last.
+                self.prepare(killed_at(number))  # Each resumes the last one.
             # What a kill inside a write leaves behind.
             (self.folder / "train/.tmp-shard-00000.tokens-abc").write_bytes(
                 b"x"

@@ -1,5 +1,8 @@
 """The generator: sampling, placing, and what its predictions depend on."""
 
+import json
+
+import keras
 import numpy as np
 from absl.testing import absltest
 
@@ -111,6 +114,24 @@ class GeneratorTest(absltest.TestCase):
             moved[0, place] += 1.0
             difference = np.abs(self.predict(moved, mask) - before).max()
             self.assertEqual(difference > 1e-5, changes, place)
+
+    def test_serialized_layers_compute_the_same(self):
+        head = ReplacedTokenHead(24, name="head", dtype="mixed_bfloat16")
+        head.build((None, None, 24))
+        mask = np.ones((1, 12), np.int32)
+        generator = Generator(GeneratorConfig(1, 16, 2, 32), 24, 50, 0.25)
+        generator.build((None, None, 24))
+        calls = (
+            (generator, (self.embeddings, mask, self.positions, self.matrix)),
+            (head, (self.embeddings,)),
+        )
+        for layer, arguments in calls:
+            text = json.dumps(keras.saving.serialize_keras_object(layer))
+            again = keras.saving.deserialize_keras_object(json.loads(text))
+            self.assertIs(type(again), type(layer))
+            self.assertEqual(again.get_config(), layer.get_config())
+            again.set_weights(layer.get_weights())
+            np.testing.assert_array_equal(again(*arguments), layer(*arguments))
 
     def test_head_gives_one_logit_per_token(self):
         head = ReplacedTokenHead(24)

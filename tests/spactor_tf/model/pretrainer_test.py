@@ -9,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from spactor_tf.data.corruption import corruption_lengths
 from spactor_tf.data.pretraining import train_pipeline
+from spactor_tf.model import replica_step
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.training.optimizers import build_optimizer
@@ -62,8 +63,7 @@ class PretrainerTest(parameterized.TestCase):
     def test_encoder_reads_replacements_in_stage_one(self):
         model = build()
         batch = self.batch(model.config)
-        replaced, _, _ = model._replace(batch, training=True)
-        replaced = np.asarray(replaced)
+        replaced = np.asarray(model.replace_tokens(batch).tokens)
         tokens = batch["encoder_tokens"].numpy()
         rows, places = np.nonzero(replaced != tokens)
         self.assertGreater(len(rows), 0)
@@ -74,10 +74,54 @@ class PretrainerTest(parameterized.TestCase):
         self.assertFalse(np.isin(replaced[rows, places], special).any())
         self.assertLess(replaced.max(), testing.vocabulary().size)
 
+    def test_only_text_is_masked_and_replaced(self):
+        model = build()
+        batch = self.batch(model.config)
+        # A row with too few text tokens has other positions among the masked.
+        tokens = batch["encoder_tokens"].numpy()
+        tokens[0, :-2] = testing.vocabulary().sentinel_ids[0]
+        batch["encoder_tokens"] = tf.constant(tokens)
+        places = np.arange(batch["mlm_positions"].shape[1])
+        batch["mlm_positions"] = tf.constant([places] * len(tokens), tf.int32)
+        replaced = model.replace_tokens(batch)
+        np.testing.assert_array_equal(replaced.tokens[0], tokens[0])
+        weights = ~np.isin(
+            tokens[:, : len(places)], testing.vocabulary().special_ids
+        )
+        self.assertEqual(float(replaced.term.weight), weights.sum())
+
+    def test_an_objective_without_generator_replaces_nothing(self):
+        model = build(**{"objective.name": "span_corruption"})
+        with self.assertRaisesRegex(ValueError, "no generator"):
+            model.replace_tokens(self.batch(model.config))
+
+    @parameterized.parameters("hybrid", "rtd", "span_corruption")
+    def test_evaluation_measures_each_loss_on_its_own_input(self, name):
+        model = build(**{"objective.name": name})
+        batch = self.batch(model.config)
+        stage = model.stage
+        sums = replica_step.test_step(model, batch, stage)
+        expected = {}
+        if stage.has_decoder:
+            # Without replacements, whatever the stage trains on.
+            plain = model.loss_terms(batch, Stage.SPAN_CORRUPTION, False)
+            expected["sc"] = plain[0]["sc"]
+            self.assertEqual(sums["sc_correct"], plain[1]["sc_correct"])
+        if stage.has_generator:
+            terms, counts = model.loss_terms(batch, stage, False)
+            expected |= {name: terms[name] for name in ("mlm", "rtd")}
+            self.assertEqual(sums["rtd_replaced"], counts["rtd_replaced"])
+            self.assertEqual(sums["mlm_correct"], counts["mlm_correct"])
+        for name, term in expected.items():
+            np.testing.assert_allclose(sums[name], term.total, rtol=1e-6)
+            self.assertEqual(sums[f"{name}_weight"], term.weight)
+        losses = {key for key in sums if f"{key}_weight" in sums}
+        self.assertEqual(losses, set(expected))
+
     def test_labels_are_replaced_only_where_the_sample_differs(self):
         model = build()
         batch = self.batch(model.config)
-        replaced, _, _ = model._replace(batch, training=True)
+        replaced = model.replace_tokens(batch, training=True).tokens
         tokens = batch["encoder_tokens"]
         _, counts = model.loss_terms(batch, Stage.HYBRID, training=True)
         differ = int((np.asarray(replaced) != tokens.numpy()).sum())
@@ -125,7 +169,7 @@ class PretrainerTest(parameterized.TestCase):
             )
         ]
         self.assertGreater(min(moved), 0.0)
-        # The optimizer went on: same variables, one more step.
+        # The same optimizer with the same variables has done one more step.
         self.assertEqual(int(model.optimizer.iterations), 3)
         self.assertEqual([v.path for v in model.optimizer.variables], slots)
 
@@ -236,9 +280,12 @@ class PretrainerTest(parameterized.TestCase):
         # No callback to the host and no unknown size in the step.
         spec = data.element_spec
         for stage in (Stage.HYBRID, Stage.SPAN_CORRUPTION):
-            model._traced_stage = stage
-            step = tf.function(model.train_step).get_concrete_function(spec)
-            kinds = {op.type for op in _operations(step.graph)}
+            step = tf.function(
+                lambda batch, stage=stage: replica_step.train_step(
+                    model, batch, stage
+                )
+            ).get_concrete_function(spec)
+            kinds = operations(step.graph)
             self.assertFalse(
                 kinds & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
             )
@@ -264,10 +311,11 @@ class PretrainerTest(parameterized.TestCase):
         self.assertTrue(np.isfinite(history["loss"]).all())
 
 
-def _operations(graph):
-    yield from graph.get_operations()
-    for function in graph._functions.values():  # Bodies of loops and calls.
-        yield from function.graph.get_operations()
+def operations(graph):
+    """Kinds of all operations, those in bodies of loops and calls too."""
+    definition = graph.as_graph_def()
+    bodies = [function.node_def for function in definition.library.function]
+    return {node.op for nodes in (definition.node, *bodies) for node in nodes}
 
 
 if __name__ == "__main__":
