@@ -1,4 +1,4 @@
-"""Asks two served models about texts: which label, how sure, what is near.
+r"""Asks two exported models about texts: which label, how sure, what is near.
 
     python -m examples.ask --classifier=served/packages/1 \
         --neighbors=served/neighbors/1 --pool=packages/pool.jsonl \
@@ -11,76 +11,113 @@ answers as JSON.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypedDict
 
 import numpy as np
 from absl import flags
 
 from runkit import run_binary, write_json
 from runkit.datasets.tables import json_lines, text_field
-from runkit.flag_values import check_flags
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
-_SHOWN = 70  # Characters of a neighbor.
+FLAG_TABLE = (
+    Flag("classifier", "Exported version of the classifier.", required=True),
+    Flag("neighbors", "Exported version of the neighbors.", required=True),
+    Flag("pool", "JSON Lines file with the pool's texts.", required=True),
+    Flag("text", "Text to ask about.", repeated=True, required=True),
+    Flag("output", "JSON file for the answers.", default=""),
+)
+_LINE_LENGTH = 70  # Characters shown of a neighbor.
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string("classifier", None, "Exported version. Required.")
-    flags.DEFINE_string("neighbors", None, "Exported version. Required.")
-    flags.DEFINE_string("pool", None, "JSON Lines with the texts. Required.")
-    flags.DEFINE_multi_string("text", None, "A text to ask about. Required.")
-    flags.DEFINE_string("output", "", "JSON file for the answers.")
+class ServedModel(Protocol):
+    """What is needed of `export.saved_model.session.SessionModel`."""
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> Mapping[str, np.ndarray]:
+        """Returns the signature's outputs by name, one row per text."""
+
+
+class Neighbor(TypedDict):
+    """A text of the pool and its cosine distance, in [0, 2]."""
+
+    text: str
+    distance: float
+
+
+class Answer(TypedDict):
+    """What the models say about a text.
+
+    Attributes:
+        text: the question.
+        label: the most likely class.
+        probability: of the label, in [0, 1].
+        margin: between the two most likely classes, in [0, 1].
+        cluster: that of the nearest text in the pool.
+        neighbors: texts of the pool, nearest first.
+    """
+
+    text: str
+    label: str
+    probability: float
+    margin: float
+    cluster: int
+    neighbors: list[Neighbor]
 
 
 def ask(
-    classifier: Any, neighbors: Any, pool: Sequence[str], texts: Sequence[str]
-) -> list[dict[str, Any]]:
+    classifier: ServedModel,
+    neighbors: ServedModel,
+    pool: Sequence[str],
+    texts: Sequence[str],
+) -> list[Answer]:
     """Answers each text.
 
     Args:
-        classifier: `SessionModel` with the signature `classify`.
-        neighbors: `SessionModel` with the signature `neighbors`.
+        classifier: has the signature `classify`.
+        neighbors: has the signature `neighbors`.
         pool: texts by example id.
         texts: the questions.
-
-    Returns:
-        {"text", "label", "probability", "margin", "cluster", "neighbors"} of
-        each; a neighbor is {"text", "distance"}, nearest first.
     """
     inputs = {"text": np.array(texts, object)}
-    said = classifier.run("classify", inputs)
+    classes = classifier.run("classify", inputs)
     near = neighbors.run("neighbors", inputs)
-    return [
-        {
-            "text": text,
-            "label": said["label"][row].decode(),
-            "probability": float(said["probabilities"][row].max()),
-            "margin": float(said["margin"][row]),
-            "cluster": int(near["cluster_id"][row]),
-            "neighbors": [
-                {"text": pool[i], "distance": float(distance)}
-                for i, distance in zip(
-                    near["example_ids"][row],
-                    near["distances"][row],
-                    strict=True,
-                )
-            ],
-        }
-        for row, text in enumerate(texts)
-    ]
+    answers: list[Answer] = []
+    for row, text in enumerate(texts):
+        pairs = zip(
+            near["example_ids"][row], near["distances"][row], strict=True
+        )
+        answers.append(
+            {
+                "text": text,
+                "label": classes["label"][row].decode(),
+                "probability": float(classes["probabilities"][row].max()),
+                "margin": float(classes["margin"][row]),
+                "cluster": int(near["cluster_id"][row]),
+                "neighbors": [
+                    {"text": pool[i], "distance": float(distance)}
+                    for i, distance in pairs
+                ],
+            }
+        )
+    return answers
 
 
 def first_line(text: str) -> str:
     """Returns the beginning of a text, on one line."""
     line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+    if len(line) <= _LINE_LENGTH:
+        return line
+    return line[: _LINE_LENGTH - 1] + "…"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Loads, asks, prints."""
+    """Loads the models, asks, prints."""
     del argv
-    check_flags(FLAGS, required=("classifier", "neighbors", "pool", "text"))
+    check_table(FLAG_TABLE, FLAGS)
     rows = json_lines(pathlib.Path(FLAGS.pool))
     pool = [text_field(row, "text", place) for place, row in rows]
     from export.saved_model.session import SessionModel
@@ -106,5 +143,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)

@@ -1,10 +1,10 @@
-"""A text classification task that every machine has: whose docstring is it?
+"""A text classification task from any machine: whose docstring is it?
 
     python -m examples.package_pool --output_dir=packages
 
-Writes pool.jsonl and test.jsonl, {"text", "package"} a line: docstrings of the
-installed Python packages with the most of them. Package names are cut out of
-the texts, so that the answer does not stand in the question.
+Writes pool.jsonl and test.jsonl, each line {"text", "package"}: docstrings of
+the installed Python packages that have the most of them. Package names are
+replaced in the texts, so that the question does not contain the answer.
 """
 
 from __future__ import annotations
@@ -19,17 +19,32 @@ import numpy as np
 from absl import flags
 
 from runkit import InputError, atomic_write, run_binary
-from runkit.flag_values import check_flags
+from runkit.flag_values import Flag, check_table
 from spactor_tf.data.docstrings import iter_docstrings
 
 FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag("output_dir", "Directory of the two files.", required=True),
+    Flag(
+        "packages", "Number of packages, the classes.", int, 10, positive=True
+    ),
+    Flag(
+        "pool_size",
+        "Most texts of each package in the pool.",
+        int,
+        400,
+        positive=True,
+    ),
+    Flag(
+        "test_size",
+        "Number of texts of each package in the test set.",
+        int,
+        100,
+        positive=True,
+    ),
+)
 
-
-def _define_flags() -> None:
-    flags.DEFINE_string("output_dir", None, "Folder of the files. Required.")
-    flags.DEFINE_integer("packages", 10, "Packages with the most docstrings.")
-    flags.DEFINE_integer("pool_size", 400, "Texts of each in the pool.")
-    flags.DEFINE_integer("test_size", 100, "Texts of each in the test set.")
+Row = dict[str, str]
 
 
 def package_pool(
@@ -38,15 +53,15 @@ def package_pool(
     pool_size: int,
     test_size: int,
     seed: int = 0,
-) -> tuple[list[dict], list[dict]]:
+) -> tuple[list[Row], list[Row]]:
     """Chooses texts of the packages that have the most.
 
     Args:
         documents: (package, text).
-        packages: how many.
-        pool_size: texts of each package in the pool, at most.
-        test_size: texts of each package in the test set.
-        seed: of the choice.
+        packages: number of packages.
+        pool_size: most texts of each package in the pool.
+        test_size: number of texts of each package in the test set.
+        seed: random seed of the choice.
 
     Returns:
         (pool, test), shuffled; {"text", "package"} each.
@@ -70,8 +85,8 @@ def package_pool(
         )
     names = re.compile("|".join(map(re.escape, chosen)), re.IGNORECASE)
     random = np.random.default_rng(seed)
-    pool: list[dict] = []
-    test: list[dict] = []
+    pool: list[Row] = []
+    test: list[Row] = []
     for package in chosen:
         order = random.permutation(len(texts[package]))
         rows = [
@@ -81,12 +96,12 @@ def package_pool(
         test += rows[:test_size]
         pool += rows[test_size:]
     for rows in (pool, test):
-        random.shuffle(rows)  # type: ignore[arg-type]
+        random.shuffle(rows)
     return pool, test
 
 
-def write_json_lines(path: pathlib.Path, rows: Iterable[dict]) -> None:
-    """Writes one object a line."""
+def write_json_lines(path: pathlib.Path, rows: Iterable[Row]) -> None:
+    """Writes one object per line."""
     with atomic_write(path) as handle:
         for row in rows:
             handle.write(json.dumps(row) + "\n")
@@ -95,11 +110,7 @@ def write_json_lines(path: pathlib.Path, rows: Iterable[dict]) -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads docstrings, writes both files."""
     del argv
-    check_flags(
-        FLAGS,
-        required=("output_dir",),
-        positive=("packages", "pool_size", "test_size"),
-    )
+    check_table(FLAG_TABLE, FLAGS)
     pool, test = package_pool(
         iter_docstrings(), FLAGS.packages, FLAGS.pool_size, FLAGS.test_size
     )
@@ -113,5 +124,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _define_flags()
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)

@@ -1,32 +1,45 @@
-"""One page over all steps of the quickstart."""
+"""The quickstart's report: one page about all steps."""
 
 from __future__ import annotations
 
 import html
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from al_tf.loop import curves
 from al_tf.loop.report import curve_figure
-from examples.ask import first_line
-from runkit import read_json
-from runkit.averages import in_words
+from examples.ask import Answer, first_line
+from runkit import averages, read_json
 from runkit.report import Report, new_figure
 from spactor_tf.training.metrics_log import read_metrics
 
 
+class DoneStep(TypedDict):
+    """A step of the quickstart.
+
+    Attributes:
+        title: what it did.
+        command: as typed into a shell.
+        seconds: how long it took; None if its result existed already.
+    """
+
+    title: str
+    command: str
+    seconds: float | None
+
+
 def write_report(
-    folder: pathlib.Path, steps: Sequence[dict[str, Any]]
+    folder: pathlib.Path, steps: Sequence[DoneStep]
 ) -> pathlib.Path:
-    """Writes report.html from the files of the steps.
+    """Writes report.html from the files that the steps wrote.
 
     Args:
-        folder: of the quickstart.
-        steps: {"title", "command", "seconds"}; None seconds: not run again.
+        folder: directory of the quickstart.
+        steps: all of them, in order.
 
     Returns:
-        The page.
+        Path of the page.
     """
     report = Report("Quickstart", folder)
     _pretraining(report, folder / "pretrain")
@@ -34,10 +47,11 @@ def write_report(
     _classifier(report, folder)
     _answers(report, read_json(folder / "answers.json"))
     report.heading("Commands")
-    report.table(
-        ("step", "seconds", "command"),
-        [(s["title"], s["seconds"] or "", s["command"]) for s in steps],
-    )
+    for step in steps:
+        seconds = step["seconds"]
+        took = "done before" if seconds is None else f"{seconds:.0f} seconds"
+        report.text(f"{step['title']} ({took}):")
+        report.raw(f"<pre>{html.escape(step['command'])}</pre>")
     return report.write()
 
 
@@ -49,16 +63,16 @@ def _link(report: Report, target: str, text: str) -> None:
 
 def _pretraining(report: Report, run: pathlib.Path) -> None:
     records = read_metrics(run / "metrics.jsonl")
-    tau = read_json(run / "config.json")["objective"]["transition_step"]
+    stage_2 = read_json(run / "config.json")["objective"]["transition_step"]
+    if stage_2 < 1:  # A fraction of all steps.
+        stage_2 *= records[-1]["step"]
     held_out = [r for r in records if "heldout_sc_loss" in r]
     steps = [r["step"] for r in held_out]
     losses = [r["heldout_sc_loss"] for r in held_out]
     report.heading("Pre-training")
     figure, axes = new_figure()
     axes.plot(steps, losses, marker="o")
-    if tau < 1:
-        tau *= records[-1]["step"]
-    axes.axvline(tau, linestyle="--", color="gray")
+    axes.axvline(stage_2, linestyle="--", color="gray")
     axes.set(
         title="Span corruption on held-out documents; dashed: stage 2 begins",
         xlabel="step",
@@ -74,38 +88,35 @@ def _labels(report: Report, run: pathlib.Path) -> None:
     report.figure(
         curve_figure(rows, "accuracy"),
         "labels",
-        "Accuracy on the test set; the band is the standard error over seeds.",
+        "Accuracy on the test set; the band is one standard error over seeds.",
     )
-    names = dict.fromkeys(row["strategy"] for row in rows)
-    labels = max(row["labels"] for row in rows)
-    report.table(
-        ("strategy", "labels", "accuracy"),
-        [
-            (
-                name,
-                labels,
-                in_words(curves.final_values(rows, name, "accuracy")),
-            )
-            for name in names
-        ],
-    )
-    _link(report, "active_learning/report.html", "Learning curves in full")
+    most = max(row["labels"] for row in rows)
+    table = []
+    for name in dict.fromkeys(row["strategy"] for row in rows):
+        final = curves.final_values(rows, name, "accuracy")
+        table.append((name, most, averages.in_words(final)))
+    report.table(("strategy", "labels", "accuracy"), table)
+    _link(report, "active_learning/report.html", "The comparison in full")
 
 
 def _classifier(report: Report, folder: pathlib.Path) -> None:
-    report.heading("The classifier, fine-tuned and served")
+    report.heading("The classifier, fine-tuned and exported")
     metrics = read_json(folder / "classifier" / "metrics.json")
-    report.table(("what", "value"), list(metrics.items()))
+    report.table(
+        ("what", "value"),
+        [(name.replace("_", " "), value) for name, value in metrics.items()],
+    )
     card = read_json(folder / "served" / "packages" / "1" / "model_card.json")
     report.text(
         f"Exported with the signatures {', '.join(sorted(card['signatures']))}"
-        f" and {card['parameters']:,} parameters; every stored request was "
-        "answered as by the model itself before the version became visible."
+        f" and {card['parameters']:,} parameters. Before the version became "
+        "visible, the exported model answered every stored request as the "
+        "original does."
     )
-    _link(report, "scores/report.html", "What one would label next")
+    _link(report, "scores/report.html", "What to label next")
 
 
-def _answers(report: Report, answers: Sequence[dict[str, Any]]) -> None:
+def _answers(report: Report, answers: Sequence[Answer]) -> None:
     report.heading("Three sentences")
     for answer in answers:
         report.text(f"“{answer['text']}”")
@@ -123,7 +134,7 @@ def _answers(report: Report, answers: Sequence[dict[str, Any]]) -> None:
         report.table(
             ("distance", "nearest in the pool"),
             [
-                (n["distance"], first_line(n["text"]))
-                for n in answer["neighbors"]
+                (near["distance"], first_line(near["text"]))
+                for near in answer["neighbors"]
             ],
         )

@@ -97,6 +97,7 @@ def curve_figure(rows: Rows, column: str) -> Figure:
         color = line.get_color()
         axes.fill_between(labels, low, high, alpha=0.15, color=color, lw=0)
     axes.set(xlabel="labels", ylabel=column.replace("_", " "))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
@@ -128,6 +129,11 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
             f"The target is what {curves.reference(rows)} ends with in its "
             "worst seed."
         )
+    if len(loop.config.seeds) > 1:
+        report.text(
+            "Labels are means over seeds with their standard error; (4/5) "
+            "says that four of five seeds reached the target."
+        )
     needed = curves.labels_needed(rows, metric, goal)
     others = [n for n in ("random", "margin") if n in needed]
     table = []
@@ -144,8 +150,8 @@ def _labels_needed(report: Report, loop: Loop, rows: Rows, metric: str) -> None:
     report.table(
         (
             "strategy",
-            "labels (mean +- standard error)",
-            *(f"share of the labels of {name}" for name in others),
+            "labels",
+            *(f"labels / {name}" for name in others),
             f"final {metric.replace('_', ' ')}",
         ),
         table,

@@ -1,4 +1,4 @@
-"""The parts of the quickstart that are not commands of the package."""
+"""The parts of the quickstart that are not the package's own commands."""
 
 import importlib.util
 import json
