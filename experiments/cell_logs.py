@@ -13,18 +13,15 @@ short; it is named, and its run is done again.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import platform
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runkit.json_lines import json_lines
-
+from benchmarks.harness import machine, without_paths
 from experiments.cells import Cell
 from runkit import InputError, __version__, atomic_write, read_json
+from runkit.datasets.tables import json_lines
 from spactor_tf.training.metrics_log import read_metrics
 
 FORMAT = 1
@@ -142,8 +139,8 @@ def write_log(
         "stop_below": cell.stop_below,
         "version": __version__,
         "commit": attempts[-1].get("commit", "") if attempts else "",
-        "command": [*program(cell), *cell.flags],
-        "machine": machine(),
+        "command": [*program(cell), *map(without_paths, cell.flags)],
+        "machine": machine() | {"threads": 1},
         "source": cell.source.name if cell.source else "",
     }
     end = {
@@ -199,22 +196,6 @@ def program(cell: Cell) -> list[str]:
     """Returns the start of the cell's command."""
     binary = "pretrain_main" if cell.kind == "pretrain" else "finetune_main"
     return ["python", "-m", f"spactor_tf.{binary}"]
-
-
-def machine() -> dict[str, Any]:
-    """Returns what is worth knowing of the machine, and nothing private."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        found = re.search(r"model name\s*: (.+)", cpuinfo.read_text())
-        model = found[1] if found else model
-    return {
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "threads": 1,
-        "python": platform.python_version(),
-        "system": platform.system(),
-    }
 
 
 def commit() -> str:

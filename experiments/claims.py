@@ -157,7 +157,10 @@ def _claim(
             else finetune_cells(name, values, entry, arms, load)
         )
         for cell in made:
-            cells.setdefault(cell.name, cell)
+            # Of a cell in two rounds the more urgent one counts.
+            known = cells.setdefault(cell.name, cell)
+            if cell.priority < known.priority:
+                cells[cell.name] = cell
     return Claim(
         name,
         values["title"],

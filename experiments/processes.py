@@ -170,8 +170,8 @@ class Process:
         """Asks the process to save its state and end."""
         self._stopping = True
         self._signal(signal.SIGTERM)
-        if self._paused:
-            self._signal(signal.SIGCONT)
+        # Whoever paused it: a stopped process would never end.
+        self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
         # Not Popen's way, which would wait for the process and lose its usage.

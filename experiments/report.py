@@ -89,7 +89,7 @@ def run_facts(results: Sequence[Results]) -> str:
         return "No run has finished yet."
     machines = sorted(
         {
-            f"{log['machine']['cpu']}, {log['machine']['cpus']} CPUs, "
+            f"{log['machine']['processor']}, {log['machine']['cores']} cores, "
             f"{log['machine']['threads']} thread per run"
             for log in logs
         }

@@ -29,11 +29,10 @@ The values are attributes of `FLAGS`. A test gives a binary its own
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
@@ -148,35 +147,6 @@ def given_fields(table: Iterable[Flag], values: Any) -> dict[str, Any]:
         for flag in table
         if flag.field and getattr(values, flag.name) is not None
     }
-
-
-class Definers(NamedTuple):
-    """absl's functions that define a flag: (name, default, help).
-
-    Attributes:
-        text: a string.
-        number: a whole number.
-        real: a floating-point number.
-        switch: true or false.
-    """
-
-    text: Callable[..., Any]
-    number: Callable[..., Any]
-    real: Callable[..., Any]
-    switch: Callable[..., Any]
-
-
-def definers(values: flags.FlagValues) -> Definers:
-    """Returns functions that define flags in `values`.
-
-    For binaries that do not declare their flags as a table yet.
-    """
-    return Definers(
-        *(
-            functools.partial(_DEFINERS[kind], flag_values=values)
-            for kind in (str, int, float, bool)
-        )
-    )
 
 
 def output_folder(values: Any) -> pathlib.Path:

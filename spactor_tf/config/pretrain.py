@@ -114,9 +114,13 @@ class OptimizerConfig:
         check_choice(self.name, OPTIMIZERS, where="optimizer.name")
         check_choice(self.schedule, SCHEDULES, where="optimizer.schedule")
         require_positive(
-            self, "optimizer", "learning_rate", "decay_start_step",
-            "clip_norm", "rest_rate",
-        )  # fmt: skip
+            self,
+            "optimizer",
+            "learning_rate",
+            "decay_start_step",
+            "clip_norm",
+            "rest_rate",
+        )
         require_fraction(self, "optimizer", "weight_decay")
         require(
             self.momentum is None or 0 <= self.momentum < 1,

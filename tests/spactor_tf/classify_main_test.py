@@ -10,7 +10,7 @@ from runkit import InputError
 from spactor_tf import classify_main
 from spactor_tf.classifier.files import load_classifier
 from spactor_tf.inference.pretrained import save_pretrained
-from tests.support import classifier_models, loop_data, testing
+from tests.support import loop_data, testing
 
 
 class ClassifyMainTest(parameterized.TestCase):
@@ -28,7 +28,7 @@ class ClassifyMainTest(parameterized.TestCase):
         return f"jsonl:{self.folder / name}:text:label"
 
     def main(self, train, **change):
-        model = classifier_models.pretrained()
+        model = testing.random_t5()
         preset = self.folder / "t5"
         save_pretrained(preset, model.backbone, model.vocabulary, model.config)
         values = {

@@ -12,7 +12,7 @@ from absl.testing import parameterized
 
 from al_tf import active_learning_main
 from spactor_tf.inference.pretrained import save_pretrained
-from tests.support import classifier_models, loop_data, testing
+from tests.support import loop_data, testing
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 
@@ -55,7 +55,7 @@ class MainTestCase(parameterized.TestCase):
         return f"jsonl:{path}:text:label"
 
     def encoder(self):
-        model = classifier_models.pretrained()
+        model = testing.random_t5()
         path = self.folder / "t5"
         save_pretrained(path, model.backbone, model.vocabulary, model.config)
         return str(path)

@@ -15,6 +15,8 @@ from spactor_tf.config import pretrain as config_lib
 from spactor_tf.config.fields import override
 from spactor_tf.data import token_store
 from spactor_tf.data import vocabulary as vocabulary_lib
+from spactor_tf.inference import pretrained
+from spactor_tf.model import t5
 from spactor_tf.training import metrics_log
 
 ROWS = 512  # Of the embedding; 384 are pieces, 256 of them bytes.
@@ -137,3 +139,14 @@ def contents(folder):
 def stream_of(store):
     """All tokens of a store."""
     return store.windows(np.arange(store.num_tokens), 1)[:, 0]
+
+
+@functools.cache
+def random_t5(dropout: float = 0.1) -> pretrained.Pretrained:
+    """A T5 with initial weights, for tests of what is built on one."""
+    config = tiny_config(**{"model.dropout": dropout})
+    backbone = t5.build_backbone(config.model)
+    t5.reinitialize(
+        backbone.variables, 0, head_dim=16, hidden_dim=config.model.hidden_dim
+    )
+    return pretrained.Pretrained(backbone, vocabulary(), config)

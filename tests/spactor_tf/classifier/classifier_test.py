@@ -10,7 +10,7 @@ from spactor_tf.classifier import classifier as classifier_lib
 from spactor_tf.classifier.files import load_classifier
 from spactor_tf.classifier.text_learner import TextLearner, TextOptions
 from tests.support import loop_data
-from tests.support.classifier_models import pretrained
+from tests.support.testing import random_t5 as pretrained
 
 _FIT = {"train_steps": 40, "batch_size": 8, "learning_rate": 0.01}
 

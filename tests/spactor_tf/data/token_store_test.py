@@ -14,7 +14,6 @@ from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
 from runkit import InputError
-from runkit import files as runkit_files
 from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
 from tests.support import testing
 
