@@ -18,8 +18,10 @@ def numbered_vocabulary(rows: int) -> Vocabulary:
     """A vocabulary of meaningless pieces that fits `rows` embedding rows."""
     model = vars(sentencepiece_model_pb2)["ModelProto"]()
     for piece, kind in (
-        ("<pad>", _CONTROL), ("</s>", _CONTROL), ("<unk>", _UNKNOWN)
-    ):  # fmt: skip
+        ("<pad>", _CONTROL),
+        ("</s>", _CONTROL),
+        ("<unk>", _UNKNOWN),
+    ):
         model.pieces.add(piece=piece, score=0.0, type=kind)
     for index in range(rows - 128 - 3):
         model.pieces.add(piece=f"p{index}", score=-float(index))

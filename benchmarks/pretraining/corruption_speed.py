@@ -194,13 +194,19 @@ def main() -> None:
         tokens = compare(
             [
                 Arm("t5", f"{module}:t5_from_tokens", given, peer=True),
-                Arm("ours", f"{module}:ours_from_store",
-                    given | {"masking": False}),
-                Arm("ours, with masking", f"{module}:ours_from_store",
-                    given | {"masking": True}),
+                Arm(
+                    "ours",
+                    f"{module}:ours_from_store",
+                    given | {"masking": False},
+                ),
+                Arm(
+                    "ours, with masking",
+                    f"{module}:ours_from_store",
+                    given | {"masking": True},
+                ),
             ],
             rounds=9,
-        )  # fmt: skip
+        )
         text = compare(
             [
                 Arm("t5", f"{module}:t5_from_text", given, peer=True),

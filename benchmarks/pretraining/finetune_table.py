@@ -32,9 +32,12 @@ from spactor_tf.config.finetune import FinetuneConfig
 WEIGHTS = ("pre-trained", "from scratch")
 # What the notes say in words; the weights' folder is this machine's affair.
 _NAMED_SETTINGS = (
-    "init_from", "train_steps", "batch_size", "optimizer.learning_rate",
+    "init_from",
+    "train_steps",
+    "batch_size",
+    "optimizer.learning_rate",
     "evaluation.test",
-)  # fmt: skip
+)
 
 
 def cell_dir(
@@ -53,10 +56,15 @@ def run_cell(
 ) -> None:
     """Runs or resumes one cell."""
     command = [
-        sys.executable, "-m", "spactor_tf.finetune_main", f"--task={task}",
-        f"--output_dir={folder.resolve()}", f"--seed={seed}",
-        f"--from_scratch={str(weights == WEIGHTS[1]).lower()}", *flags,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "spactor_tf.finetune_main",
+        f"--task={task}",
+        f"--output_dir={folder.resolve()}",
+        f"--seed={seed}",
+        f"--from_scratch={str(weights == WEIGHTS[1]).lower()}",
+        *flags,
+    ]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
@@ -137,9 +145,10 @@ def common_config(folders: Iterable[pathlib.Path]) -> dict[str, Any]:
         if changed:
             raise InputError(
                 "was made with other settings than the cells before it",
-                where=str(folder), got=changed[0],
+                where=str(folder),
+                got=changed[0],
                 remedy="Take another --work_dir, or delete this cell",
-            )  # fmt: skip
+            )
     return common
 
 
@@ -156,17 +165,21 @@ def write_results(
     rows = rows_from(options.work_dir, options.tasks, options.seeds)
     cells = len(folders)
     done = sum(row.get(f"{k}, seeds", 0) for row in rows for k in WEIGHTS)
-    record("finetune", rows, notes=[
-        "Primary metric on the validation split in percent, of the best "
-        "evaluation of each run (chosen on the same split, for both kinds); "
-        "mean +- standard error over seeds.",
-        f"Weights: {start['preset'] or 'a preset'}, pre-trained for "
-        f"{start['train_steps']} steps on {without_paths(start['dataset'])}; "
-        "from scratch: the same sizes and vocabulary. Each run: at most "
-        f"{config['train_steps']} steps of {config['batch_size']} examples at "
-        f"{config['optimizer.learning_rate']:g}; {changed_settings(config)}.",
-        f"{done} of {cells} cells finished.",
-    ])  # fmt: skip
+    record(
+        "finetune",
+        rows,
+        notes=[
+            "Primary metric on the validation split in percent, of the best "
+            "evaluation of each run (chosen on the same split, for both kinds); "
+            "mean +- standard error over seeds.",
+            f"Weights: {start['preset'] or 'a preset'}, pre-trained for "
+            f"{start['train_steps']} steps on {without_paths(start['dataset'])}; "
+            "from scratch: the same sizes and vocabulary. Each run: at most "
+            f"{config['train_steps']} steps of {config['batch_size']} examples at "
+            f"{config['optimizer.learning_rate']:g}; {changed_settings(config)}.",
+            f"{done} of {cells} cells finished.",
+        ],
+    )
 
 
 def changed_settings(config: Mapping[str, Any]) -> str:

@@ -31,9 +31,12 @@ from benchmarks.harness import Arm, compare, record, row
 EXAMPLES = 1000
 LABELS = ("entailment", "neutral", "contradiction")
 SIZES = {
-    "vocabulary_size": 512, "num_layers": 2, "num_heads": 4,
-    "hidden_dim": 128, "intermediate_dim": 512,
-}  # fmt: skip
+    "vocabulary_size": 512,
+    "num_layers": 2,
+    "num_heads": 4,
+    "hidden_dim": 128,
+    "intermediate_dim": 512,
+}
 LENGTH = 96
 
 
@@ -189,18 +192,28 @@ def main() -> None:
     peer = timings[arms[1].name]
     rows = [
         row(
-            t, peer, task=what, examples=int(t.units[-1]),
-            **{"accuracy %": t.facts["accuracy"],
-               "encoder passes": int(t.facts["encoder passes"])},
+            t,
+            peer,
+            task=what,
+            examples=int(t.units[-1]),
+            **{
+                "accuracy %": t.facts["accuracy"],
+                "encoder passes": int(t.facts["encoder passes"]),
+            },
         )
         for t in timings.values()
-    ]  # fmt: skip
-    record("rank_classification", rows, timings=timings, notes=[
-        "Text to text, tokenizing included; CPU seconds of one pass over all "
-        "examples, median over rounds.",
-        "Both ways read each example once; they can differ only where the "
-        "model writes something that is no label word.",
-    ])  # fmt: skip
+    ]
+    record(
+        "rank_classification",
+        rows,
+        timings=timings,
+        notes=[
+            "Text to text, tokenizing included; CPU seconds of one pass over all "
+            "examples, median over rounds.",
+            "Both ways read each example once; they can differ only where the "
+            "model writes something that is no label word.",
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -148,14 +148,17 @@ def arms(config: PretrainConfig) -> list[Arm]:
     ours = dataclasses.asdict(with_stage(config, "span_corruption"))
     module = __spec__.name
     return [
-        Arm("ours", "benchmarks.pretraining.pretraining_step:pretraining_step",
-            {"config": ours}),
+        Arm(
+            "ours",
+            "benchmarks.pretraining.pretraining_step:pretraining_step",
+            {"config": ours},
+        ),
         hugging_face(EAGER, "adafactor", False),
         hugging_face(COMPILED, "adafactor", True),
         hugging_face("Hugging Face eager, AdamW", "adamw", False),
         Arm("TensorFlow GEMM", f"{module}:tensorflow_gemm"),
         Arm("PyTorch GEMM", f"{module}:torch_gemm", peer=True),
-    ]  # fmt: skip
+    ]
 
 
 def rows_of(name: str, config: PretrainConfig) -> tuple[list, dict]:

@@ -152,8 +152,10 @@ class FinetuneConfig:
             part.validate()
         require(
             self.optimizer.name != "schedule_free",
-            "is for pre-training only", "optimizer.name", self.optimizer.name,
-        )  # fmt: skip
+            "is for pre-training only",
+            "optimizer.name",
+            self.optimizer.name,
+        )
         for name in ("task", "init_from"):
             value = getattr(self, name)
             require(bool(value), "is missing", f"--{name}", None)

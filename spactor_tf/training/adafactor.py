@@ -179,8 +179,12 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
         if self.relative_step:
             config["learning_rate"] = None
         names = (
-            "decay_rate", "epsilon_1", "epsilon_2", "clip_threshold",
-            "scale_parameter", "momentum",
-        )  # fmt: skip
+            "decay_rate",
+            "epsilon_1",
+            "epsilon_2",
+            "clip_threshold",
+            "scale_parameter",
+            "momentum",
+        )
         config.update({name: getattr(self, name) for name in names})
         return config

@@ -23,10 +23,13 @@ class TableTest(absltest.TestCase):
         config = override(
             FinetuneConfig(),
             {
-                "task": "sst2", "init_from": "run", "seed": seed,
-                "from_scratch": weights == "from scratch", **fields,
+                "task": "sst2",
+                "init_from": "run",
+                "seed": seed,
+                "from_scratch": weights == "from scratch",
+                **fields,
             },
-        )  # fmt: skip
+        )
         write_json(folder / "config.json", to_dict(config))
         metrics = {"primary": "accuracy", "validation": {"accuracy": value}}
         write_json(folder / "results.json", {"tasks": {"sst2": metrics}})
@@ -76,13 +79,21 @@ class TableTest(absltest.TestCase):
         changed = {"evaluation.patience": 5, "evaluation.test": False}
         self.cell("pre-trained", 0, 80.0, **changed)
         preset = {
-            "preset": "tiny", "train_steps": 5, "dataset": "text:/my/corpus",
-        }  # fmt: skip
+            "preset": "tiny",
+            "train_steps": 5,
+            "dataset": "text:/my/corpus",
+        }
         command = [
-            "table", "--init_from=run", f"--work_dir={self.base}",
-            "--tasks=sst2", "--seeds=0,1", "--cells=2", "--",
-            "--patience=5", "--data_dir=/my/data",
-        ]  # fmt: skip
+            "table",
+            "--init_from=run",
+            f"--work_dir={self.base}",
+            "--tasks=sst2",
+            "--seeds=0,1",
+            "--cells=2",
+            "--",
+            "--patience=5",
+            "--data_dir=/my/data",
+        ]
         with (
             mock.patch.object(finetune_table, "run_cell", run_cell),
             mock.patch.object(

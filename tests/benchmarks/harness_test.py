@@ -105,9 +105,11 @@ class RecordTest(parameterized.TestCase):
             unittest.mock.patch.object(make_results, "RESULTS", folder),
         ):
             path = harness.record(
-                "some_table", rows, timings={"a": timing, "b": other},
+                "some_table",
+                rows,
+                timings={"a": timing, "b": other},
                 notes=["A note."],
-            )  # fmt: skip
+            )
             make_results.main()
         result = json.loads(path.read_text())
         self.assertEqual(result["columns"], ["arm", "CPU s", "more"])

@@ -62,12 +62,17 @@ class ExperimentsTest(parameterized.TestCase):
 
     def config(self, **change):
         return {
-            "pool": {"examples": 1200}, "test": {"examples": 3400},
-            "batch_size": 6, "margin_batch_size": None, "near_copies": 0,
-            "train_steps": None, "train_epochs": None, "text_length": 77,
+            "pool": {"examples": 1200},
+            "test": {"examples": 3400},
+            "batch_size": 6,
+            "margin_batch_size": None,
+            "near_copies": 0,
+            "train_steps": None,
+            "train_epochs": None,
+            "text_length": 77,
             "learner": "linear",
             **change,
-        }  # fmt: skip
+        }
 
     def note(self, name, config):
         counted = al_loop.counted(config)
@@ -82,9 +87,13 @@ class ExperimentsTest(parameterized.TestCase):
         )
         note = self.note("near_copies_digits", config)
         for part in (
-            "9 near-copies", "of 23 examples", "1,200 examples",
-            "batches of 0.5%", "3,400 originals", "is 30% of",
-        ):  # fmt: skip
+            "9 near-copies",
+            "of 23 examples",
+            "1,200 examples",
+            "batches of 0.5%",
+            "3,400 originals",
+            "is 30% of",
+        ):
             self.assertIn(part, note)
 
     def test_note_of_images_counts_the_weights(self):

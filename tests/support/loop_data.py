@@ -52,9 +52,13 @@ def make_loop(
     """A loop of few rounds over `blobs`."""
     values: dict[str, Any] = {
         "strategies": ("cluster_margin", "random"),
-        "seeds": (0, 1), "seed_size": 12, "batch_size": 6, "rounds": 2,
-        "target_cluster_size": 3.0, **fields,
-    }  # fmt: skip
+        "seeds": (0, 1),
+        "seed_size": 12,
+        "batch_size": 6,
+        "rounds": 2,
+        "target_cluster_size": 3.0,
+        **fields,
+    }
     pool = blobs() if pool is None else pool
     test = blobs(40, 1, pool.multilabel) if test is None else test
     oracle = oracle or LabelOracle(pool)
@@ -65,9 +69,11 @@ def head(loop: Loop, **options: Any) -> HeadLearner:
     """A linear head over pool and test set of a loop."""
     rows = np.concatenate([loop.pool.inputs, loop.test.inputs])
     return HeadLearner(
-        rows, len(loop.pool.classes),
-        multilabel=loop.pool.multilabel, **options,
-    )  # fmt: skip
+        rows,
+        len(loop.pool.classes),
+        multilabel=loop.pool.multilabel,
+        **options,
+    )
 
 
 def answer(

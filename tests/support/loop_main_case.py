@@ -25,18 +25,23 @@ class MainTestCase(parameterized.TestCase):
         pool = loop_data.blobs(120)
         self.npz = self.folder / "pool.npz"
         np.savez(
-            self.npz, embeddings=pool.inputs, labels=pool.labels,
+            self.npz,
+            embeddings=pool.inputs,
+            labels=pool.labels,
             classes=np.array(pool.classes),
-        )  # fmt: skip
+        )
 
     def main(self, **change):
         values = {
-            "dataset": f"npz:{self.npz}", "output_dir": str(self.run_dir),
-            "seed_size": 12, "batch_size": 6, "rounds": 2,
+            "dataset": f"npz:{self.npz}",
+            "output_dir": str(self.run_dir),
+            "seed_size": 12,
+            "batch_size": 6,
+            "rounds": 2,
             "strategies": ["cluster_margin", "random"],
             "target_cluster_size": 3.0,
             **change,
-        }  # fmt: skip
+        }
         with testing.main_flags(active_learning_main, **values):
             active_learning_main.main(["main"])
 
@@ -64,14 +69,22 @@ class MainTestCase(parameterized.TestCase):
 class ProcessTestCase(MainTestCase):
     def command(self, name, *more):
         return [
-            sys.executable, "-m", "al_tf.active_learning_main",
-            f"--dataset=npz:{self.npz}", f"--output_dir={self.folder / name}",
-            "--seed_size=12", "--batch_size=6", *more,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "al_tf.active_learning_main",
+            f"--dataset=npz:{self.npz}",
+            f"--output_dir={self.folder / name}",
+            "--seed_size=12",
+            "--batch_size=6",
+            *more,
+        ]
 
     def start(self, name, *more):
         return subprocess.Popen(
-            self.command(name, *more), cwd=ROOT, text=True,
+            self.command(name, *more),
+            cwd=ROOT,
+            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
