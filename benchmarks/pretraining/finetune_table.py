@@ -170,13 +170,16 @@ def write_results(
         rows,
         notes=[
             "Primary metric on the validation split in percent, of the best "
-            "evaluation of each run (chosen on the same split, for both kinds); "
+            "evaluation of each run (chosen on the same split, for both "
+            "kinds); "
             "mean +- standard error over seeds.",
             f"Weights: {start['preset'] or 'a preset'}, pre-trained for "
-            f"{start['train_steps']} steps on {without_paths(start['dataset'])}; "
+            f"{start['train_steps']} steps on "
+            f"{without_paths(start['dataset'])}; "
             "from scratch: the same sizes and vocabulary. Each run: at most "
-            f"{config['train_steps']} steps of {config['batch_size']} examples at "
-            f"{config['optimizer.learning_rate']:g}; {changed_settings(config)}.",
+            f"{config['train_steps']} steps of {config['batch_size']} "
+            f"examples at {config['optimizer.learning_rate']:g}; "
+            f"{changed_settings(config)}.",
             f"{done} of {cells} cells finished.",
         ],
     )

@@ -208,8 +208,8 @@ def main() -> None:
         rows,
         timings=timings,
         notes=[
-            "Text to text, tokenizing included; CPU seconds of one pass over all "
-            "examples, median over rounds.",
+            "Text to text, tokenizing included; CPU seconds of one pass over "
+            "all examples, median over rounds.",
             "Both ways read each example once; they can differ only where the "
             "model writes something that is no label word.",
         ],
