@@ -46,15 +46,14 @@ class TerminationFlag:
     def __init__(self) -> None:
         self.is_set = False
         self._stack = contextlib.ExitStack()
-        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> TerminationFlag:
-        self._before = self._stack.enter_context(on_termination(self._handle))
+        def handle(number: int, frame: object) -> None:
+            self.is_set = True
+            signal.signal(number, before[number])
+
+        before = self._stack.enter_context(on_termination(handle))
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-
-    def _handle(self, number: int, frame: object) -> None:
-        self.is_set = True
-        signal.signal(number, self._before[number])
