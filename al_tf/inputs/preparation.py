@@ -43,10 +43,10 @@ def working_copy(
 ) -> WorkingCopy:
     """Reads the pool once and makes it ready for the clustering.
 
-    The rows are first copied as they are, because the center is known only
-    after the last of them; they are normalized and centered in place. Only
-    float64 embeddings with a float32 result are read twice: the copy would
-    round them before they are centered.
+    The center is known only after the last row, so the result is filled first
+    and centered in place: with normalized rows if it is float64, and with the
+    rows as they are if it is float32, because they must be rounded only once.
+    Float64 embeddings that do not fit a float32 result are read twice.
 
     Centering and scaling by a power of two change no distance; they keep the
     float32 products of the neighbor search accurate for data far from the
@@ -63,18 +63,21 @@ def working_copy(
     """
     n, d = embeddings.shape
     rows: np.ndarray = np.empty((n, d), dtype)
-    center, crc, is_exact = np.zeros(d), 0, True
+    center, crc = np.zeros(d), 0
+    is_wide, is_kept = dtype == np.float64, True
     for first, block in embeddings.blocks():
         crc = block_checksum(block, crc)
-        center += normalized(block, first, metric).sum(0)
-        is_exact &= np.can_cast(block.dtype, dtype)
-        if is_exact:
-            rows[first : first + len(block)] = block
+        unit = normalized(block, first, metric)
+        center += unit.sum(0)
+        is_kept &= is_wide or block.dtype == dtype
+        if is_kept:
+            rows[first : first + len(block)] = unit if is_wide else block
     center /= max(n, 1)
     largest = 0.0
-    source = Embeddings((rows,), ("working copy",)) if is_exact else embeddings
+    source = Embeddings((rows,), ("working copy",)) if is_kept else embeddings
     for first, block in source.blocks():
-        centered = normalized(block, first, metric) - center
+        unit = block if is_wide else normalized(block, first, metric)
+        centered = unit - center
         square = np.einsum("nd,nd->n", centered, centered)
         largest = max(largest, float(square.max(initial=0.0)))
         rows[first : first + len(block)] = centered
