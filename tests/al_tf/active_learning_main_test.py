@@ -105,7 +105,7 @@ class MainTest(MainTestCase):
         ({"seeds": [str(2**63)]}, "below 2.63"),
         ({"output_dir": f"{__file__}/x"}, "--output_dir: is not a directory"),
         ({"seed_size": 500}, "larger than the pool of 96"),
-        ({"test": "1.5"}, "no fraction"),
+        ({"test": "1.5"}, "not a fraction"),
         ({"test": "npz:nothing.npz"}, "no such file"),
         ({"near_copies": -1}, "--near_copies: is too small"),
         ({"train_steps": 0}, "--train_steps: is not positive"),
