@@ -152,7 +152,7 @@ class LabelFeature(NamedTuple):
         """Returns an example's label by name: a text or number, a list, None.
 
         Args:
-            value: of the feature; -1 is no label.
+            value: of the feature; -1 means no label.
         """
         if self.multilabel:
             return [self.classes[int(number)] for number in value]

@@ -97,7 +97,7 @@ def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
             labels = list(beside.read_text(encoding="utf-8").split())
     if len(labels) != len(rows):
         raise InputError(
-            "has another number of labels than there are records",
+            "has not one label for each record",
             where=str(beside),
             got=len(labels),
             expected=str(len(rows)),
