@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runkit.errors import check_choice
-from spactor_tf.config import overrides
+from spactor_tf.config import fields as config_fields
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
@@ -121,7 +121,7 @@ def pretrain_cells(
         steps = round(budget * arm.steps_factor)
         fields = arm.fields | {"train_steps": steps, "seed": seed}
         preset = fields.pop("preset", "tiny")
-        config = overrides.override(get_preset(preset), fields)
+        config = config_fields.override(get_preset(preset), fields)
         config.validate()
         yield Cell(
             claim,
@@ -165,11 +165,11 @@ def finetune_cells(
             # Random weights are the same whatever was pre-trained: one run.
             source_seed = 0 if arm.from_scratch else seed
             source = _source(origin, arm, budget, source_seed)
-            fields = arm.fields | overrides.flatten(
+            fields = arm.fields | config_fields.flatten(
                 tasks[name].get("fields", {})
             )
             fields |= {"task": tasks[name]["task"]}
-            config = overrides.override(
+            config = config_fields.override(
                 FinetuneConfig(),
                 fields
                 | {"init_from": source.digest}
@@ -223,10 +223,12 @@ def config_digest(
     that is added later leaves the digests of older runs as they are. How a run
     is executed is left out, but for when it is evaluated.
     """
-    default = overrides.flatten(overrides.to_dict(type(config)()))
+    default = config_fields.flatten(config_fields.to_dict(type(config)()))
     changed = {
         name: value
-        for name, value in overrides.flatten(overrides.to_dict(config)).items()
+        for name, value in config_fields.flatten(
+            config_fields.to_dict(config)
+        ).items()
         if value != default[name]
         and (
             not name.startswith("runtime.")

@@ -15,7 +15,7 @@ from typing import Any
 from experiments.cells import Arm, Cell, finetune_cells, pretrain_cells
 from runkit import InputError
 from runkit.errors import check_choice
-from spactor_tf.config import overrides
+from spactor_tf.config import fields as config_fields
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "claims"
 _SETTINGS = "settings"
@@ -181,5 +181,5 @@ def _fields(
     fields: dict[str, Any] = {}
     for name in entry.get("settings", ()):
         check_choice(name, settings, where=f"{where}, settings")
-        fields |= overrides.flatten(settings[name])
-    return fields | overrides.flatten(entry.get("fields", {}))
+        fields |= config_fields.flatten(settings[name])
+    return fields | config_fields.flatten(entry.get("fields", {}))

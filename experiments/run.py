@@ -183,11 +183,12 @@ class Runner:
                 self._finish(cell, waiting)
                 continue
             waiting.insert(0, cell)
-            if code == EXIT_BAD_INPUT:
+            # A run that had begun and then exits with 2 has diverged: that is
+            # the arm's result, and the other cells go their way.
+            if code == EXIT_BAD_INPUT and not self._place.steps_done(cell):
                 raise InputError(
-                    "the binary refused it",
+                    f"the binary refused it: {process.last_words(1)}",
                     where=f"{cell.claim} {cell.name}",
-                    got=process.last_words(1),
                 )
             if code != EXIT_INTERRUPTED:
                 count = self._failures.get(cell.run_name, 0) + 1

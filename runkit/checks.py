@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+import numpy as np
 
 from runkit.errors import InputError
 
@@ -68,3 +71,28 @@ def require_fraction(config: object, section: str, *names: str) -> None:
             value,
             expected="0 <= value < 1",
         )
+
+
+def require_finite(
+    arrays: Iterable[tuple[str, np.ndarray]], what: str, where: str, remedy: str
+) -> None:
+    """Raises InputError at the first array that has a NaN or an infinity.
+
+    Args:
+        arrays: (name, array) pairs; arrays of whole numbers pass.
+        what: what the arrays are, in the plural, such as "weights".
+        where: the file, run or step that they belong to.
+        remedy: what to do about it.
+    """
+    for name, array in arrays:
+        # bfloat16 is of NumPy's kind "V" and has no isfinite of its own.
+        values = array if array.dtype.kind != "V" else array.astype(np.float32)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = int(np.size(values) - np.isfinite(values).sum())
+            raise InputError(
+                f"{what} are not finite",
+                where=where,
+                got=f"{bad:,} of {np.size(values):,} numbers of {name}",
+                expected="finite numbers",
+                remedy=remedy,
+            )

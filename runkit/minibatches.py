@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from runkit.errors import InputError
+
 
 def positions(
     count: int, batch_size: int, steps: int, seed: int
@@ -56,6 +58,31 @@ def rate_factor(step: int, steps: int) -> float:
         return (step + 1) / warm_up
     done = (step - warm_up) / max(1, steps - warm_up)
     return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def check_loss(loss: Any, step: int, steps: int, where: str) -> None:
+    """Stops a training that diverges, within fifty steps.
+
+    Args:
+        loss: of this step, a scalar; only read when a check is due, so that
+            devices are not waited for.
+        step: steps done before this one.
+        steps: in all.
+        where: what is trained, for the message.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    if (step + 1) % 50 and step + 1 < steps:
+        return
+    if not math.isfinite(value := float(loss)):
+        raise InputError(
+            "the training diverged",
+            where=where,
+            got=f"loss {value} at step {step + 1} of {steps}",
+            expected="a finite loss",
+            remedy="Lower the learning rate",
+        )
 
 
 def in_batches(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runkit import InputError
-from runkit.minibatches import in_batches, positions, rate_factor, steps_for
+from runkit.minibatches import (
+    check_loss,
+    in_batches,
+    positions,
+    rate_factor,
+    steps_for,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +85,7 @@ class ImageLearner:
         )
         self._optimizer = build_optimizer(self._network, options.weight_decay)
         self._fresh = True
-        self._step: Callable[..., None] | None = None
+        self._step: Callable[..., Any] | None = None
         self._score: Callable[..., tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def reset(self) -> None:
@@ -109,11 +115,12 @@ class ImageLearner:
             self._optimizer.learning_rate.assign(
                 options.learning_rate * rate_factor(step, total)
             )
-            self._step(
+            loss = self._step(
                 tf.constant(self._images[example_ids[rows]]),
                 tf.constant(labels[rows]),
                 tf.constant([seed & 0x7FFFFFFF, step]),
             )
+            check_loss(loss, step, total, "image learner")
 
     def score(self, example_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities and the pooled last layer; see `Learner.score`."""
@@ -129,7 +136,7 @@ class ImageLearner:
         )
         return probabilities, embeddings
 
-    def _make_step(self) -> Callable[..., None]:
+    def _make_step(self) -> Callable[..., Any]:
         import tensorflow as tf
 
         options, network = self._options, self._network
@@ -144,6 +151,7 @@ class ImageLearner:
             self._optimizer.apply_gradients(
                 zip(gradients, network.trainable_variables, strict=True)
             )
+            return loss
 
         return step
 

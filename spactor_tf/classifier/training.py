@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
-from runkit.minibatches import positions, rate_factor
+from runkit.minibatches import check_loss, positions, rate_factor
 from spactor_tf.model.t5 import seed_dropout
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class ClassifierTrainer:
         """Trains; see `TextClassifier.fit_tokens`.
 
         Raises:
-            InputError: not one label for each row of tokens, or a label that
-                is no class.
+            InputError: not one label for each row of tokens, a label that is
+                not a class, or a loss that is not finite.
         """
         labels = _checked(labels, len(tokens), self._classifier)
         if not warm_start:
@@ -73,11 +73,12 @@ class ClassifierTrainer:
             self._optimizer.learning_rate.assign(
                 learning_rate * rate_factor(step, train_steps)
             )
-            self._step(
+            loss = self._step(
                 tf.constant(tokens[rows]),
                 tf.constant(labels[rows]),
                 tf.constant([seed & 0x7FFFFFFF, step]),
             )
+            check_loss(loss, step, train_steps, "classifier")
 
     # Made at the first `fit`: a classifier that only scores needs no slots.
     @functools.cached_property
@@ -87,7 +88,7 @@ class ClassifierTrainer:
         return optimizer
 
     @functools.cached_property
-    def _step(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+    def _step(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
         model, head = self._classifier, self._classifier.head
         optimizer = self._optimizer
 
@@ -103,6 +104,7 @@ class ClassifierTrainer:
             # Keras applies repeated rows of a sparse gradient wrongly.
             dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
             optimizer.apply_gradients(zip(dense, self._variables, strict=True))
+            return loss
 
         return step
 

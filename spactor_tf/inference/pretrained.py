@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.checks import require_finite
 from runkit.minibatches import in_batches
 from spactor_tf.config.fields import from_dict, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
@@ -226,8 +227,8 @@ def load_pretrained(
         dtype: Keras dtype policy; None is that of the preset.
 
     Raises:
-        InputError: not such a directory, an unfinished run, or a vocabulary
-            that the model was not trained with.
+        InputError: not such a directory, an unfinished run, a vocabulary that
+            the model was not trained with, or weights that are not finite.
     """
     import keras_hub
 
@@ -245,6 +246,12 @@ def load_pretrained(
             f"is not a whole preset ({error})", where=str(folder)
         ) from None
     vocabulary.check_rows(backbone.vocabulary_size, str(folder))
+    require_finite(
+        ((v.path, np.asarray(v.value)) for v in backbone.variables),
+        "the weights",
+        str(folder),
+        "Export it again from an earlier checkpoint",
+    )
     ours, task = folder / _OUR_CONFIG, folder / _OUR_TASK
     config = from_dict(read_json(ours)) if ours.is_file() else None
     task_length = (

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.checks import require_finite
 from runkit.files import remove_leftovers
 
 _NAME = re.compile(r"step-(\d{8})")
@@ -81,37 +82,56 @@ class CheckpointStore:
             files: {name: content} stored with it.
 
         Raises:
-            InputError: no space or no permission; earlier checkpoints stay.
+            InputError: a number that is not finite, no space or no permission;
+                earlier checkpoints stay.
         """
         remove_leftovers(self.folder)
         path = self.path(step)
+        arrays = {
+            f"{group}/{index:05d}": to_numpy(variable)
+            for group, members in variables.items()
+            for index, variable in enumerate(members)
+        }
+        paths = (v.path for members in variables.values() for v in members)
+        require_finite(
+            zip(paths, arrays.values(), strict=True),
+            "the weights or the optimizer's slots",
+            f"{self.folder.parent}, step {step}",
+            self.divergence_remedy(),
+        )
         try:
             with atomic_directory(path, replace=True) as folder:
-                arrays = {
-                    f"{group}/{index:05d}": to_numpy(variable)
-                    for group, members in variables.items()
-                    for index, variable in enumerate(members)
-                }
                 np.savez(folder / "variables.npz", allow_pickle=False, **arrays)
                 for name, content in files.items():
                     (folder / name).write_bytes(content)
                 write_json(folder / "state.json", {**state, "step": step})
         except OSError as error:
-            kept = self.steps()
             raise InputError(
                 f"the checkpoint of step {step} could not be written "
                 f"({error.strerror or error})",
                 where=str(self.folder),
                 expected="free disk space and permission to write",
-                remedy=f"The last good checkpoint is that of step {kept[-1]}"
-                if kept
-                else "There is no earlier checkpoint",
+                remedy=self._last_good(),
             ) from None
         steps = self.steps()
         keep = set(steps[-self._keep_last :]) | {self.best()}
         for old in steps:
             if old not in keep:
                 shutil.rmtree(self.path(old), ignore_errors=True)
+
+    def divergence_remedy(self) -> str:
+        """Returns what to do about a run whose numbers are not finite."""
+        return (
+            f"{self._last_good()}. Start a new run with a lower "
+            "--learning_rate, a longer --set=optimizer.warmup_steps or "
+            "--set=optimizer.clip_norm=1"
+        )
+
+    def _last_good(self) -> str:
+        kept = self.steps()
+        if not kept:
+            return "There is no earlier checkpoint"
+        return f"The last good checkpoint is that of step {kept[-1]}"
 
     def best(self) -> int | None:
         """Step of the checkpoint with the lowest score, or None."""

@@ -9,11 +9,12 @@ that of an uninterrupted run except for the timings.
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 from typing import Any
 
-from runkit import atomic_write
+from runkit import InputError, atomic_write
 
 
 class MetricsLog:
@@ -54,6 +55,30 @@ class MetricsLog:
             for metrics in self._pending
         ]
         return self._pending
+
+    def check_finite(self, step: int, where: str, remedy: str) -> None:
+        """Stops a run that diverges: looks at all steps since the last line.
+
+        Args:
+            step: optimizer steps done.
+            where: the run, for the message.
+            remedy: what to do.
+
+        Raises:
+            InputError: a loss or the gradient's norm is not finite; names the
+                step and the figure. Nothing of these steps was written.
+        """
+        pending = self.pending()
+        for number, metrics in enumerate(pending, step - len(pending) + 1):
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise InputError(
+                        "the training diverged",
+                        where=f"{where}, step {number}",
+                        got=f"{name} = {value}",
+                        expected="finite numbers",
+                        remedy=remedy,
+                    )
 
     def write(self, step: int, stage: str, **more: float) -> dict[str, Any]:
         """Writes the means of the pending metrics as one line.

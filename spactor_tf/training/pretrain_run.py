@@ -16,12 +16,12 @@ that was never interrupted.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import functools
 import os
 import pathlib
 from collections.abc import Iterable
 
+from runkit.files import lock_directory
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
 from spactor_tf.data.corruption import corruption_lengths
@@ -120,10 +120,8 @@ class Run(TrainingRun):
     ) -> corpus.Corpus:
         """Prepares the corpus; processes of one host take turns."""
         cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
-        cache.mkdir(parents=True, exist_ok=True)
         vocabulary = start.vocabulary if start else None
-        with (cache / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock_directory(cache, where="--cache_dir", wait=True):
             return corpus.prepare_corpus(self.config, cache, vocabulary)
 
     def _build_model(self, start: Pretrained | None) -> SpactorPretrainer:

@@ -9,12 +9,14 @@ the batches, the evaluation and what is written at the end.
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import pathlib
 from typing import Any
 
 from runkit import InputError, Progress, read_json, write_json
 from runkit.errors import InterruptedRun
+from runkit.files import lock_directory
 from spactor_tf.config.fields import diff, from_dict, to_dict
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
@@ -127,18 +129,23 @@ class TrainingRun(abc.ABC):
         """Trains to the last step, then writes the results.
 
         Raises:
+            InputError: another process works in the directory; or losses or
+                weights are not finite: the last good checkpoint stays.
             InterruptedRun: SIGTERM or SIGINT came; the state is saved.
         """
-        if self.chief:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "config.json", to_dict(self.config))
-        log = MetricsLog(self.folder if self.chief else None)
-        self._resume(log)
-        with TerminationFlag() as terminated:
-            self._train(log, terminated)
-        if self.chief:
-            with evaluation_weights(self.model.optimizer):
-                self.finish()
+        with contextlib.ExitStack() as stack:
+            if self.chief:
+                stack.enter_context(lock_directory(self.folder))
+                # Another process may have run here since the constructor.
+                check_same_config(self.config, self.folder)
+                write_json(self.folder / "config.json", to_dict(self.config))
+            log = MetricsLog(self.folder if self.chief else None)
+            self._resume(log)
+            with TerminationFlag() as terminated:
+                self._train(log, terminated)
+            if self.chief:
+                with evaluation_weights(self.model.optimizer):
+                    self.finish()
         return self.folder
 
     def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
@@ -164,6 +171,11 @@ class TrainingRun(abc.ABC):
             self.step += 1
             meter.count(self.step, stage)
             if self._is_log_due():
+                log.check_finite(
+                    self.step,
+                    str(self.folder),
+                    self.checkpoints.divergence_remedy(),
+                )
                 figures = meter.read()
                 if self.is_eval_due():
                     with evaluation_weights(self.model.optimizer):

@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 from experiments import cells
 from experiments.claims import load_claims, select_cells
 from runkit import InputError
-from spactor_tf.config import overrides
+from spactor_tf.config import fields as config_fields
 from spactor_tf.config.presets import get_preset
 from tests.support.experiment_case import ExperimentCase
 
@@ -77,7 +77,7 @@ class DeclarationTest(ExperimentCase):
 
 class DigestTest(absltest.TestCase):
     def digest(self, **fields):
-        config = overrides.override(get_preset("tiny"), fields)
+        config = config_fields.override(get_preset("tiny"), fields)
         return cells.config_digest(config)
 
     def test_tells_what_a_step_computes(self):
