@@ -18,8 +18,8 @@ import numpy as np
 from absl import flags
 
 from runkit import run_binary, write_json
+from runkit.datasets.tables import json_lines, text_field
 from runkit.flag_values import check_flags
-from runkit.json_lines import json_lines, text_field
 
 FLAGS = flags.FLAGS
 _SHOWN = 70  # Characters of a neighbor.

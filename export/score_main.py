@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from export.scoring.pool_texts import pool_texts
+from export.scoring.texts import pool_texts
 from runkit import InputError, run_binary
 from runkit.flag_values import check_flags
 

@@ -1,11 +1,16 @@
-"""What every binary of this project shares: doors, files, progress, pages.
+"""What every binary of this project shares; it knows nothing of the methods.
 
-`runkit` knows nothing of the methods. `errors` turns bad input into one clear
-message and exit code 2; `files` writes whole files or none; `progress` prints
-rates and remaining time; `report` makes self-contained HTML pages;
-`averages` is the mean over runs and its standard error; `flag_values`,
-`json_lines` and `prepared_data` (TFDS) check what comes from outside;
-`minibatches` orders short trainings.
+errors         bad input: one clear message and exit code 2
+flag_values    flags of a binary, declared in one table
+datasets       one way to name a dataset, one reader of it
+files          whole files or none; locks on directories
+signals        SIGTERM and SIGINT while a block runs
+hashing        SplitMix64: random numbers that need no state
+minibatches    example order and learning rate of short trainings
+quality        accuracy and average precision
+averages       mean over runs and its standard error
+progress       rates and remaining time on standard error
+report         self-contained HTML pages
 """
 
 from runkit.errors import InputError, closest, run_binary

@@ -10,10 +10,10 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     """Returns the mean and its standard error, s / sqrt(n).
 
     Args:
-        values: one a run, at least one.
+        values: one per run, at least one.
 
     Returns:
-        (mean, standard error); the error of one value is unknown: None.
+        (mean, standard error); None is the unknown error of one value.
     """
     mean = statistics.fmean(values)
     if len(values) < 2:
@@ -22,7 +22,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def in_words(values: Sequence[float], decimals: int = 4) -> str:
-    """Returns "0.8125 +- 0.0125", or the mean alone where there is no error."""
+    """Returns "0.8125 +- 0.0125", or the mean alone if the error is unknown."""
     mean, error = mean_and_error(values)
     shown = f"{mean:.{decimals}f}"
     return shown if error is None else f"{shown} +- {error:.{decimals}f}"

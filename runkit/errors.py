@@ -1,7 +1,7 @@
 """Bad input from outside: one clear message, exit code 2, nothing written.
 
-Exit codes of the binaries: 0 done; 1 a defect of ours (traceback); 2 bad
-input; 75 interrupted after saving, run the same command again (EX_TEMPFAIL).
+Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input;
+75 interrupted after saving, run the same command again (EX_TEMPFAIL).
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from runkit.flag_values import Flag
+
+flags.disclaim_key_flags()  # Those of `run_binary` belong to its caller.
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
@@ -62,7 +68,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(str(k) for k in known)
     folded = {n.casefold(): n for n in reversed(names)}
-    # Where the names are too many to be listed, the nearest is all there is.
+    # Too many names to list: the nearest is named however far it is.
     is_short = len(names) <= 80
     near = difflib.get_close_matches(
         str(name).casefold(), folded, n=1, cutoff=0.5 if is_short else 0.0
@@ -83,24 +89,40 @@ def check_choice(name: str, known: Iterable[str], *, where: str) -> str:
     return name
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        # absl already names the flag and, if there is one, the nearest flag.
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
+def _define_flags(flag_table: Iterable[Flag], module: str) -> None:
+    """Defines flags that `--help` shows, with the module's docstring."""
+    for flag in flag_table:
+        flag.define()
+        # The main module of an installed command is its script, not the
+        # module that calls `run_binary`.
+        defined = flags.FLAGS[flag.name]
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], defined)
+    script = sys.modules["__main__"]
+    script.__doc__ = script.__doc__ or sys.modules[module].__doc__
 
 
-def run_binary(main: Callable[[Sequence[str]], object]) -> None:
+def run_binary(
+    main: Callable[[Sequence[str]], object], flag_table: Iterable[Flag] = ()
+) -> None:
     """Runs an absl main; bad input ends with its message and exit code 2.
 
     Args:
         main: called with the arguments left over by the flag parser. Left-over
             arguments are refused: they are nearly always a flag without `--`.
+        flag_table: the binary's flags, which are defined here; see
+            `runkit.flag_values`.
     """
+    _define_flags(flag_table, main.__module__)
     # TensorFlow's start-up notes would bury the run's own lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            # absl names the flag and, if there is one, the nearest flag.
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
 
     def guarded(argv: Sequence[str]) -> None:
         try:
@@ -126,4 +148,4 @@ def run_binary(main: Callable[[Sequence[str]], object]) -> None:
             print(f"error: {error}. Free some room and retry.", file=sys.stderr)
             sys.exit(EXIT_BAD_INPUT)
 
-    app.run(guarded, flags_parser=_parse_flags)
+    app.run(guarded, flags_parser=parse)

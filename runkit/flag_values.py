@@ -1,7 +1,34 @@
-"""Flags of a binary: defined among values of its own, checked at the door."""
+r"""Flags of a binary: declared in one table, defined, checked, read.
+
+Every binary declares its flags as a table and hands it to `run_binary`:
+
+    FLAGS = flags.FLAGS
+    FLAG_TABLE = (
+        Flag("output_dir", "Directory to write.", required=True),
+        Flag("train_steps", "Optimizer steps.", int, 500, positive=True),
+        Flag("metric", "How runs are compared.", default="accuracy",
+             choices=("accuracy", "average_precision")),
+        Flag("learning_rate", "Peak rate.", field="optimizer.learning_rate"),
+        Flag("seeds", "Random seeds, separated by commas.", list),
+        Flag("set", "section.field=value; repeatable.", repeated=True),
+    )
+
+    def main(argv):
+        del argv
+        check_table(FLAG_TABLE, FLAGS)
+        fields = given_fields(FLAG_TABLE, FLAGS)
+        ...
+
+    def run():
+        run_binary(main, FLAG_TABLE)
+
+The values are attributes of `FLAGS`. A test gives a binary its own
+`flags.FlagValues` with `define_flags(module.FLAG_TABLE, own)`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
@@ -10,8 +37,117 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from runkit.errors import InputError
+from runkit.errors import InputError, check_choice
 from runkit.files import check_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One flag of a binary.
+
+    Attributes:
+        name: without the dashes.
+        help: one sentence for `--help`, ending with a full stop; what the
+            other attributes say (required, choices, field) is added to it.
+        type: `str`, `int`, `float`, `bool`, or `list` for texts that are
+            separated by commas.
+        default: value of a flag that is not given; None where the program
+            chooses later.
+        field: "section.field" of a configuration that the flag overrides. The
+            value stays a text, which the configuration reads as its own type.
+        repeated: the flag may be given several times; its value is a list.
+        required: an empty or missing value is refused.
+        choices: the only values allowed.
+        positive: only finite numbers above 0 are allowed.
+        least: smallest number allowed.
+    """
+
+    name: str
+    help: str
+    type: type = str
+    default: Any = None
+    field: str = ""
+    repeated: bool = False
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    positive: bool = False
+    least: float | None = None
+
+    def define(self, values: flags.FlagValues = flags.FLAGS) -> None:
+        """Defines the flag in `values`, unless it is there already."""
+        if self.name in values:
+            return
+        parts = [self.help]
+        if self.choices:
+            parts.append(f"One of {', '.join(self.choices)}.")
+        if self.field:
+            parts.append(f"Overrides {self.field}.")
+        if self.required:
+            parts.append("Required.")
+        define: Callable[..., Any] = flags.DEFINE_multi_string
+        default = self.default
+        if self.repeated:
+            default = default or []
+        else:
+            define = _DEFINERS[self.type]
+        define(self.name, default, " ".join(parts), flag_values=values)
+
+
+# `--help` shows a flag below the module that calls `run_binary`.
+flags.disclaim_key_flags()
+
+_DEFINERS: dict[type, Callable[..., Any]] = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+    list: flags.DEFINE_list,
+}
+
+
+def define_flags(
+    table: Iterable[Flag], values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Defines the flags of a table; a name that is defined stays."""
+    for flag in table:
+        flag.define(values)
+
+
+def check_table(table: Iterable[Flag], values: Any) -> None:
+    """Refuses missing and impossible values of the table's flags.
+
+    Args:
+        table: the flags of a binary.
+        values: their values as attributes, `flags.FLAGS` in a binary. None
+            passes where the flag is not required.
+
+    Raises:
+        InputError: with the name of the first flag that is wrong.
+    """
+    for flag in table:
+        value = getattr(values, flag.name)
+        if flag.choices and value is not None:
+            check_choice(value, flag.choices, where=f"--{flag.name}")
+        check_flags(
+            values,
+            required=[flag.name] * flag.required,
+            positive=[flag.name] * flag.positive,
+            least={} if flag.least is None else {flag.name: flag.least},
+        )
+
+
+def given_fields(table: Iterable[Flag], values: Any) -> dict[str, Any]:
+    """Returns {field: value} of the flags that override a configuration.
+
+    Args:
+        table: the flags of a binary; those without a `field` are passed over.
+        values: their values as attributes; None means not given.
+    """
+    return {
+        flag.field: getattr(values, flag.name)
+        for flag in table
+        if flag.field and getattr(values, flag.name) is not None
+    }
 
 
 class Definers(NamedTuple):
@@ -33,25 +169,21 @@ class Definers(NamedTuple):
 def definers(values: flags.FlagValues) -> Definers:
     """Returns functions that define flags in `values`.
 
-    Binaries use `flags.FLAGS`; a process that holds several of them, a test,
-    gives each its own.
+    For binaries that do not declare their flags as a table yet.
     """
     return Definers(
         *(
-            functools.partial(define, flag_values=values)
-            for define in (
-                flags.DEFINE_string, flags.DEFINE_integer,
-                flags.DEFINE_float, flags.DEFINE_bool,
-            )
+            functools.partial(_DEFINERS[kind], flag_values=values)
+            for kind in (str, int, float, bool)
         )
-    )  # fmt: skip
+    )
 
 
 def output_folder(values: Any) -> pathlib.Path:
-    """Returns the folder of --output_dir, which need not be there yet.
+    """Returns the directory of --output_dir, which need not exist yet.
 
     Raises:
-        InputError: the flag is missing, or names no place for a folder.
+        InputError: the flag is missing, or names no place for a directory.
     """
     check_flags(values, required=("output_dir",))
     check_folder(values.output_dir, where="--output_dir")
@@ -63,7 +195,7 @@ def check_flags(
     *,
     required: Iterable[str] = (),
     positive: Iterable[str] = (),
-    least: Mapping[str, int] | None = None,
+    least: Mapping[str, float] | None = None,
 ) -> None:
     """Refuses missing and impossible flags.
 
@@ -88,8 +220,11 @@ def check_flags(
             )
     for name, limit in (least or {}).items():
         value = getattr(values, name)
-        if value is not None and value < limit:
+        # Not `value < limit`: NaN is refused too.
+        if value is not None and not value >= limit:
             raise InputError(
-                "is too small", where=f"--{name}", got=value,
+                "is too small",
+                where=f"--{name}",
+                got=value,
                 expected=f">= {limit}",
-            )  # fmt: skip
+            )

@@ -1,4 +1,4 @@
-"""Order and rate of a short training, and scoring in batches of one shape."""
+"""Example order and learning rate of short trainings; scoring in batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def positions(
         count: number of examples, at least 1.
         batch_size: of every batch; one may span two passes.
         steps: number of batches.
-        seed: of the orders, not negative.
+        seed: random seed of the orders, not negative.
 
     Yields:
         `[batch_size]` int64 in [0, count).
@@ -64,16 +64,17 @@ def in_batches(
     batch_size: int,
     filler: int = 0,
 ) -> tuple[np.ndarray, ...]:
-    """Applies a function of a batch to any number of rows.
+    """Applies a function of one batch to any number of rows.
 
     Every batch has the same shape, so that a traced function is traced once:
-    the last is filled up, and with no rows there is still one.
+    the last is padded, and without rows there is one batch of padding.
 
     Args:
-        function: of `[batch_size, ...]`; returns tensors of as many rows.
+        function: takes `[batch_size, ...]`, returns tensors of `batch_size`
+            rows.
         rows: `[n, ...]`.
-        batch_size: rows of a call.
-        filler: what the added rows hold.
+        batch_size: rows per call.
+        filler: value of the padding.
 
     Returns:
         One array of n rows for each of the function's results.

@@ -22,12 +22,12 @@ class Progress:
     """Prints progress lines, at most one per `every_seconds`.
 
     Args:
-        total: units of work in all; None where it is not known.
+        total: units of work; None if unknown.
         unit: what is counted, plural.
         label: what is being done.
         start: units done before this process began (a resumed run); they
-            count as done and not towards the rate.
-        every_seconds: least time between two lines.
+            count as done, not towards the rate.
+        every_seconds: shortest time between two lines.
         stream: where to print; standard error by default.
         clock: returns seconds; replaced in tests.
     """
@@ -66,7 +66,7 @@ class Progress:
             parts.append(f"({100 * done / self._total:.0f}%)")
         else:
             parts.append(f"{done:,} {self._unit}")
-        # A round of minutes is 0.0 a second, were it not for the digits.
+        # Two digits, or a unit that takes minutes would show as 0.0 per second.
         shown = f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
         parts.append(f"{shown} {self._unit}/s")
         if self._total and rate > 0:

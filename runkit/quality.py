@@ -1,4 +1,4 @@
-"""How good a classifier is on labeled examples (scikit-learn's metrics)."""
+"""Accuracy and average precision of a classifier, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runkit import InputError
 
 
 def metrics_library() -> None:
-    """Refuses to begin where scikit-learn is not installed."""
+    """Raises InputError if scikit-learn is not installed."""
     try:
         import sklearn  # noqa: F401
     except ImportError:
@@ -33,9 +33,9 @@ def evaluate(
             all its classes are.
 
     Returns:
-        {"accuracy": ..., "average_precision": mean over the classes that some
-        but not all examples have}; None where there are no examples, or no
-        such class.
+        {"accuracy": ..., "average_precision": macro average over the classes
+        that some but not all examples have}; None without examples or without
+        such a class.
     """
     from sklearn import metrics
 
@@ -62,7 +62,7 @@ def evaluate(
 def check_defined(
     labels: np.ndarray, classes: Sequence[str], metric: str
 ) -> None:
-    """Refuses test labels on which the metric is undefined or says nothing.
+    """Refuses test labels for which the metric is undefined or meaningless.
 
     Args:
         labels: `[n]` class numbers, or `[n, classes]` of 0 and 1; n > 0.

@@ -23,6 +23,7 @@ h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2.2rem}
 table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}
 th,td{border-bottom:1px solid #d8dde3;padding:.3rem .8rem;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}
+td{overflow-wrap:anywhere}td.n{white-space:nowrap}
 img{max-width:100%;height:auto}figcaption{color:#566;font-size:.9rem}
 figure{margin:1rem 0}pre{white-space:pre-wrap;background:#f5f6f8;
 padding:.7rem;font-size:.85rem}.muted{color:#667}
@@ -57,7 +58,7 @@ class Report:
     def table(
         self, header: Sequence[str], rows: Iterable[Sequence[Any]]
     ) -> None:
-        """Adds a table; numbers are right-aligned."""
+        """Adds a table; numbers are right-aligned, values as `in_words`."""
         head = "".join(f"<th>{html.escape(str(h))}</th>" for h in header)
         body = "".join(
             "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
@@ -73,8 +74,8 @@ class Report:
         Args:
             figure: to be drawn.
             name: of the file.
-            caption: shown below, where the plot has no title of its own.
-            alt: for readers who do not see; the caption or name by default.
+            caption: shown below, if the plot has no title.
+            alt: text for screen readers; the caption or name by default.
         """
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
@@ -116,7 +117,26 @@ def new_figure(width: float = 8.0, height: float = 3.6, **kwargs: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return f"<td>{html.escape(str(value))}</td>"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-    return f'<td class="n">{text}</td>'
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+        return f'<td class="n">{text}</td>'
+    return f"<td>{html.escape(in_words(value))}</td>"
+
+
+def in_words(value: Any) -> str:
+    """Returns a value as a reader wants it: no `None`, no Python lists.
+
+    Args:
+        value: None becomes "\N{EN DASH}", true and false "yes" and "no", the
+            items of lists and tuples are separated by commas, those of a dict
+            are "key: value"; anything else is `str(value)`.
+    """
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        value = [f"{key}: {in_words(item)}" for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return ", ".join(map(in_words, value)) or "\N{EN DASH}"
+    return str(value)

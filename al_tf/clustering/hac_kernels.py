@@ -11,6 +11,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from runkit import hashing
+
+_finalize = numba.njit(cache=True)(hashing.finalize)
+
 # Sums may be reordered for SIMD; infinities and signs keep their meaning.
 _REORDER = {"reassoc", "contract", "nsz"}
 
@@ -35,9 +39,7 @@ def pair_key(a, b):
     """
     low, high = min(a, b), max(a, b)
     x = (np.uint64(low) << np.uint64(32)) | np.uint64(high)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return _finalize(x)
 
 
 @numba.njit(cache=True)

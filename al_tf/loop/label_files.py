@@ -14,15 +14,15 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from al_tf.pools.pool import Examples
 from runkit import InputError, atomic_write, closest
+from runkit.datasets.tables import field, rows
 from runkit.files import remove_leftovers
-from runkit.json_lines import field, json_lines
 
 SUFFIXES = (".csv", ".jsonl")
 _FIELDS = ("example_id", "text", "suggested_label", "label")
@@ -51,21 +51,21 @@ def write_questions(
     path = folder / f"{stem}.csv"
     texts = _texts(folder, batch)
     answers = suggested or [None] * len(batch)
-    rows = [
+    questions = [
         (int(row), text, _shown(label, batch), "")
         for row, text, label in zip(batch.rows, texts, answers, strict=True)
     ]
     lines = path.with_suffix(".jsonl")
     if not lines.exists():
         with atomic_write(lines) as handle:
-            for row in rows:
+            for row in questions:
                 record = dict(zip(_FIELDS, row, strict=True))
                 handle.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not path.exists():
         with atomic_write(path) as handle:
-            # Only what is in the line's end is quoted; texts may hold either.
+            # csv quotes what this line end holds; texts may hold either.
             writer = csv.writer(handle, lineterminator="\r\n")
-            writer.writerows([_FIELDS, *rows])
+            writer.writerows([_FIELDS, *questions])
     return path
 
 
@@ -85,10 +85,16 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
     """
     wanted = batch.rows.tolist()
     found = _Answers(wanted)
-    for example_id, value in _records(path):
-        found.add(example_id, value, batch)
+    for place, row in rows(path):
+        example_id = field(row, "example_id", place)
+        found.add(example_id, field(row, "label", place), batch)
     found.refuse(path, batch.classes)
-    return _as_labels([found.answers[row] for row in wanted], batch)
+    if not batch.multilabel:
+        return np.array([found.answers[row][0] for row in wanted], np.int64)
+    labels = np.zeros((len(wanted), len(batch.classes)), np.int64)
+    for cells, row in zip(labels, wanted, strict=True):
+        cells[found.answers[row]] = 1
+    return labels
 
 
 class _Answers:
@@ -104,7 +110,10 @@ class _Answers:
 
     def add(self, example_id: Any, value: Any, batch: Examples) -> None:
         """Takes one record; an empty label counts as none."""
-        example = _whole_number(example_id)
+        try:
+            example = int(str(example_id))
+        except ValueError:
+            example = None
         if example is None or example not in self._wanted:
             self._foreign.append(str(example_id))
             return
@@ -128,52 +137,19 @@ class _Answers:
             "labels that disagree": self._disagree,
             "examples without a label": list(self._missing),
         }
-        parts = [
-            f"{what}: {_shortened(named)}"
-            for what, named in problems.items()
-            if named
-        ]
+        parts = []
+        for what, named in problems.items():
+            shown = ", ".join(map(str, named[:_MOST_NAMED]))
+            rest = len(named) - _MOST_NAMED
+            more = f" and {rest} more" if rest > 0 else ""
+            if named:
+                parts.append(f"{what}: {shown}{more}")
         if not parts:
             return
         remedy = "Correct the file and run the same command again"
         if self._unknown:
             remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
         raise InputError("; ".join(parts), where=str(path), remedy=remedy)
-
-
-def _shortened(named: Sequence[Any]) -> str:
-    rest = len(named) - _MOST_NAMED
-    more = f" and {rest} more" if rest > 0 else ""
-    return ", ".join(map(str, named[:_MOST_NAMED])) + more
-
-
-def _records(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
-    """Yields (example_id, label) as they stand in the file."""
-    read = json_lines if path.suffix == ".jsonl" else _csv_records
-    for place, row in read(path):
-        yield field(row, "example_id", place), field(row, "label", place)
-
-
-def _csv_records(path: pathlib.Path) -> Iterator[tuple[str, Any]]:
-    """Yields (place, record by column)."""
-    # Questions hold whole texts, and csv takes 128 KiB for a mistake.
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        # Spreadsheets put a byte order mark in front.
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            for number, row in enumerate(csv.DictReader(handle), 1):
-                yield f"{path}, record {number}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot be read ({error})", where=str(path)) from None
-    finally:
-        csv.field_size_limit(before)
-
-
-def _whole_number(value: Any) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
 
 
 def _names(raw: Any, multilabel: bool) -> list[str] | None:
@@ -198,18 +174,11 @@ def check_names(pool: Examples) -> None:
     for name in pool.classes:
         if _names(name, pool.multilabel) != [name]:
             raise InputError(
-                "cannot be written into a labels file", where="--classes",
-                got=name, remedy="Rename the class",
-            )  # fmt: skip
-
-
-def _as_labels(chosen: list[list[int]], batch: Examples) -> np.ndarray:
-    if not batch.multilabel:
-        return np.array([numbers[0] for numbers in chosen], np.int64)
-    labels = np.zeros((len(chosen), len(batch.classes)), np.int64)
-    for row, numbers in zip(labels, chosen, strict=True):
-        row[numbers] = 1
-    return labels
+                "cannot be written into a labels file",
+                where="--classes",
+                got=name,
+                remedy="Rename the class",
+            )
 
 
 def _shown(label: Any, batch: Examples) -> str:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from runkit import InputError, closest
+from runkit import InputError
+from runkit.datasets.labels import UNKNOWN, encode_labels, renumber
 
-UNKNOWN = -1
+__all__ = [
+    "UNKNOWN",
+    "Examples",
+    "check_same_frame",
+    "encode_labels",
+    "hold_out",
+    "make_examples",
+    "with_classes",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,41 +122,13 @@ def with_classes(
             got=own,
             expected=", ".join(classes),
         )
-    for number, name in enumerate(own):
-        rows = np.flatnonzero(_has_class(examples, number))
-        if name not in classes and len(rows):
-            raise InputError(
-                f"example {examples.rows[rows[0]]} has an unknown class",
-                where=where,
-                got=name,
-                remedy=closest(name, classes),
-            )
-    numbers = [classes.index(n) if n in classes else UNKNOWN for n in own]
     return dataclasses.replace(
-        examples, labels=_renumbered(examples, numbers, len(classes)),
+        examples,
+        labels=renumber(
+            examples.labels, own, classes, rows=examples.rows, where=where
+        ),
         classes=classes,
-    )  # fmt: skip
-
-
-def _has_class(examples: Examples, number: int) -> np.ndarray:
-    if examples.multilabel:
-        return examples.labels[:, number] == 1
-    return examples.labels == number
-
-
-def _renumbered(
-    examples: Examples, numbers: list[int], num_classes: int
-) -> np.ndarray:
-    """Labels of class i become those of numbers[i]."""
-    if not examples.multilabel:
-        # `UNKNOWN` is -1 and picks the last entry.
-        return np.array([*numbers, UNKNOWN], np.int64)[examples.labels]
-    labels = np.zeros((len(examples), num_classes), examples.labels.dtype)
-    for column, number in zip(examples.labels.T, numbers, strict=True):
-        if number != UNKNOWN:
-            labels[:, number] = column
-    labels[~examples.labeled] = UNKNOWN
-    return labels
+    )
 
 
 def hold_out(
@@ -204,47 +184,3 @@ def check_same_frame(pool: Examples, test: Examples) -> None:
 
 def _shape(examples: Examples) -> str:
     return f"{examples.kind} of shape {list(examples.inputs.shape[1:])}"
-
-
-def encode_labels(
-    values: Sequence[Any],
-) -> tuple[np.ndarray, tuple[str, ...], bool]:
-    """Turns labels as they stand in a file into numbers.
-
-    Args:
-        values: texts, numbers, None (unknown), or lists of texts (then the
-            pool is multi-label).
-
-    Returns:
-        (labels as `Examples` has them; class names: those that occur, numbers
-        in their order and texts in alphabetical order; multilabel).
-    """
-    multilabel = any(isinstance(value, list) for value in values)
-    lists = [_as_list(value) for value in values]
-    found = {str(n): n for names in lists for n in names or ()}
-    classes = tuple(sorted(found, key=lambda name: _order(found[name])))
-    numbers = {name: i for i, name in enumerate(classes)}
-    shape = (len(lists), len(classes)) if multilabel else (len(lists),)
-    labels = np.full(shape, UNKNOWN, np.int8 if multilabel else np.int64)
-    for row, names in enumerate(lists):
-        if names is None:
-            continue
-        chosen = [numbers[str(name)] for name in names]
-        if multilabel:
-            labels[row] = 0
-            labels[row, chosen] = 1
-        else:
-            labels[row] = chosen[0]
-    return labels, classes, multilabel
-
-
-def _as_list(value: Any) -> list[Any] | None:
-    if value is None or isinstance(value, list):
-        return value
-    return [value]
-
-
-def _order(name: Any) -> tuple[bool, Any]:
-    """Numbers by size and before texts, texts by alphabet."""
-    number = isinstance(name, int | float)
-    return (not number, name if number else str(name))

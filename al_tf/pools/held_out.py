@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from al_tf.pools import pool as pools
 from al_tf.pools.pool import Examples
 from runkit import InputError
-from runkit.prepared_data import prepared_builder, split_spec
+from runkit.datasets import LABELED_KINDS, Specification, parse, prepared_data
 from runkit.quality import check_defined
 
 _HELD_OUT = "0.2"
@@ -38,7 +38,7 @@ def open_pool_and_test(
     source = source_of_test(dataset, test)
     if isinstance(source, float):
         return pools.hold_out(pool, source)
-    _check_apart(dataset, source)
+    check_apart(dataset, source)
     found = pools.open_pool(source, classes, where="--test")
     found = pools.with_classes(found, pool.classes, "--test")
     pools.check_same_frame(pool, found)
@@ -75,15 +75,19 @@ def source_of_test(dataset: str, test: str) -> str | float:
     """Returns the pool that --test names, or the fraction to hold out.
 
     Raises:
-        InputError: a number that is no fraction.
+        InputError: a number that is not a fraction.
     """
     named = test or _default_test(dataset)
     fraction = _fraction(named)
     if fraction is not None:
         return fraction
     # A split is one part, though a slice of it has a colon: `test[:10%]`.
-    if dataset.startswith("tfds:") and len(split_spec(named)) == 1:
-        return f"tfds:{_tfds_parts(dataset)[0]}:{named}"
+    if dataset.startswith("tfds:") and (
+        len(prepared_data.split_spec(named)) == 1
+    ):
+        pool = _parsed(dataset)
+        parts = ["tfds", pool.path, named, pool.text_field, pool.label_field]
+        return ":".join(parts).rstrip(":")
     return named
 
 
@@ -94,55 +98,67 @@ def _fraction(text: str) -> float | None:
         return None
     if not 0 <= value < 1:
         raise InputError(
-            "is no fraction", where="--test", got=text,
+            "is not a fraction",
+            where="--test",
+            got=text,
             expected="at least 0, less than 1",
-        )  # fmt: skip
+        )
     return value
 
 
-def _tfds_parts(spec: str) -> tuple[str, str]:
-    """(data set, split) of `tfds:NAME[:SPLIT]`."""
-    name, *more = split_spec(spec.removeprefix("tfds:"))
-    return name, more[0] if more else "train"
+def _parsed(spec: str, where: str = "--dataset") -> Specification:
+    return parse(spec, where=where, kinds=LABELED_KINDS)
 
 
 def _parts_read(spec: str) -> list[tuple[str, int, int]]:
-    """(split, first row, row behind the last) of what `spec` reads."""
+    """(split, first row, row after the last) of what `spec` reads."""
     import tensorflow_datasets as tfds
 
-    name, split = _tfds_parts(spec)
-    splits = prepared_builder(name, "--test").info.splits
+    parsed = _parsed(spec, "--test")
+    builder = prepared_data.prepared_builder(parsed.path, "--test")
+    splits = builder.info.splits
     lengths = {key: splits[key].num_examples for key in splits}
-    read = tfds.core.ReadInstruction.from_spec(split)
+    read = tfds.core.ReadInstruction.from_spec(parsed.split)
     return [
         (part.splitname, part.from_ or 0, part.to or lengths[part.splitname])
         for part in read.to_absolute(splits)
     ]
 
 
-def _check_apart(dataset: str, test: str) -> None:
-    """Refuses a split as test set that has rows of the pool."""
+def check_apart(dataset: str, test: str) -> None:
+    """Refuses a split as test set that has rows of the pool.
+
+    Args:
+        dataset: specification of the pool.
+        test: specification of the test set.
+
+    Raises:
+        InputError: both are parts of one TFDS dataset and share examples.
+    """
     both = dataset, test
     if not all(spec.startswith("tfds:") for spec in both):
         return
-    if _tfds_parts(dataset)[0] != _tfds_parts(test)[0]:
+    if _parsed(dataset).path != _parsed(test, "--test").path:
         return
     for split, first, last in _parts_read(dataset):
         for other, start, end in _parts_read(test):
             if split == other and start < last and first < end:
                 raise InputError(
-                    "has examples of the pool", where="--test", got=test,
+                    "has examples of the pool",
+                    where="--test",
+                    got=test,
                     remedy="Name another split, or the fraction to hold out",
-                )  # fmt: skip
+                )
 
 
 def _default_test(spec: str) -> str:
     """The first split of held-out examples that have labels."""
     if not spec.startswith("tfds:"):
         return _HELD_OUT
-    name, pool_split = _tfds_parts(spec)
-    splits = prepared_builder(name).info.splits
-    read = set(re.findall(r"\w+", pool_split))
+    parsed = _parsed(spec)
+    name = parsed.path
+    splits = prepared_data.prepared_builder(name).info.splits
+    read = set(re.findall(r"\w+", parsed.split))
     # GLUE's and SuperGLUE's test splits have no labels.
     order = ["validation", "validation_matched"]
     if not name.startswith(("glue", "super_glue")):

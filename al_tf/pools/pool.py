@@ -1,19 +1,16 @@
 """Pools to learn from: texts, images or fixed embeddings, and their labels.
 
-tfds:NAME[:SPLIT]                    TensorFlow Datasets, prepared already
-jsonl:PATH:TEXT_FIELD:LABEL_FIELD    one object a line; a label is a text, a
-                                     number, a list (multi-label), or null
-npz:PATH                             arrays `embeddings` [n, d] or `images`
-                                     [n, height, width, channels] uint8, and
-                                     `labels` [n] or [n, classes] of 0 and 1
+`runkit.datasets.specification` says how a pool is named: `tfds:NAME[:SPLIT]`,
+`jsonl:PATH:TEXT_FIELD:LABEL_FIELD`, `npz:PATH` and more. A label is a text, a
+number, a list of these (multi-label), or null.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-from al_tf.pools import sources as pool_sources
+import numpy as np
+
 from al_tf.pools.examples import (
     UNKNOWN,
     Examples,
@@ -23,7 +20,8 @@ from al_tf.pools.examples import (
     make_examples,
     with_classes,
 )
-from runkit import InputError, closest
+from runkit import InputError
+from runkit.datasets import LABELED_KINDS, read_labeled
 
 __all__ = [
     "KINDS",
@@ -37,7 +35,7 @@ __all__ = [
     "with_classes",
 ]
 
-KINDS = ("tfds", "jsonl", "npz")
+KINDS = LABELED_KINDS
 
 
 def open_pool(
@@ -53,34 +51,22 @@ def open_pool(
         where: shown in messages.
 
     Raises:
-        InputError: an unknown kind, a missing file, data set, field or array,
+        InputError: an unknown kind, a missing file, dataset, field or array,
             labels of an unknown class, images of different shapes, nothing
             in it.
     """
-    kind, _, rest = spec.partition(":")
-    if kind not in KINDS or not rest:
-        raise InputError(
-            "unknown kind of pool" if kind not in KINDS else "names nothing",
-            where=where,
-            got=spec,
-            expected="tfds:NAME[:SPLIT], jsonl:PATH:TEXT_FIELD:LABEL_FIELD "
-            "or npz:PATH",
-            remedy=closest(kind, KINDS),
-        )
-    read = {
-        "tfds": pool_sources.read_tfds,
-        "jsonl": pool_sources.read_jsonl,
-        "npz": pool_sources.read_npz,
-    }[kind]
     if len(set(classes)) < len(classes):
         raise InputError("names one twice", where="--classes", got=classes)
-    examples = read(rest, tuple(classes), where)
-    if not len(examples):
-        raise InputError("holds no examples", where=where, got=spec)
-    if len(set(examples.classes)) < len(examples.classes):
-        raise InputError(
-            "names a class twice", where=spec, got=examples.classes
-        )
-    if classes:
-        examples = with_classes(examples, classes, where)
-    return dataclasses.replace(examples, name=spec)
+    data = read_labeled(spec, where=where, classes=classes)
+    if len(set(data.classes)) < len(data.classes):
+        raise InputError("names a class twice", where=spec, got=data.classes)
+    examples = Examples(
+        name=spec,
+        kind=data.kind,
+        inputs=data.inputs,
+        labels=data.labels,
+        classes=data.classes,
+        multilabel=data.multilabel,
+        rows=np.arange(len(data.inputs)),
+    )
+    return with_classes(examples, classes, where) if classes else examples

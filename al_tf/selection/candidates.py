@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from runkit import InputError
+from runkit.hashing import splitmix64
 
 
 class PoolExhausted(InputError):
@@ -105,7 +106,7 @@ def labeled_to_unlabeled(labeled: np.ndarray, num_examples: int) -> np.ndarray:
 def random_keys(ids: np.ndarray, seed: int) -> np.ndarray:
     """A random number for each example id, the same wherever it is computed.
 
-    A counter-based hash (the finalizer of SplitMix64) of seed and id: no
+    A counter-based hash (SplitMix64) of seed and id: no
     state, no order of evaluation, so that any machine, number of threads or
     distribution of the pool gives the same batch.
 
@@ -116,16 +117,5 @@ def random_keys(ids: np.ndarray, seed: int) -> np.ndarray:
     Returns:
         `[m]` uint64, distinct for distinct ids under one seed.
     """
-    with np.errstate(over="ignore"):
-        start = _mix(np.array([int(seed) % 2**64], np.uint64))[0]
-        return _mix(ids.astype(np.uint64) + start)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
+    start = splitmix64(np.array([int(seed) % 2**64], np.uint64))
+    return splitmix64(ids.astype(np.uint64) + start)

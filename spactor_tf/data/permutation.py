@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from runkit.hashing import splitmix64
+
 # Four rounds leave the orders of a few dozen windows visibly uneven.
 _FEISTEL_ROUNDS = 8
 
@@ -29,7 +31,9 @@ def shuffled(position: np.ndarray, size: int, seed: int) -> np.ndarray:
     # One set of keys per pass: [rounds, n] uint64.
     rounds = np.arange(_FEISTEL_ROUNDS, dtype=np.uint64)[:, np.newaxis]
     base = passes.astype(np.uint64) * np.uint64(_FEISTEL_ROUNDS) + rounds
-    keys = _mix64(base + _mix64(np.uint64(seed + 1) + np.zeros_like(base)))
+    keys = splitmix64(
+        base + splitmix64(np.uint64(seed + 1) + np.zeros_like(base))
+    )
     value = _feistel(value.astype(np.uint64), keys, half)
     outside = value >= size
     while outside.any():
@@ -43,14 +47,5 @@ def _feistel(value: np.ndarray, keys: np.ndarray, half: int) -> np.ndarray:
     mask = np.uint64((1 << half) - 1)
     left, right = value >> np.uint64(half), value & mask
     for key in keys:
-        left, right = right, left ^ (_mix64(right + key) & mask)
+        left, right = right, left ^ (splitmix64(right + key) & mask)
     return (left << np.uint64(half)) | right
-
-
-def _mix64(x: np.ndarray) -> np.ndarray:
-    """A hash of uint64 (the finalizer of SplitMix64); wraps around."""
-    with np.errstate(over="ignore"):
-        x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

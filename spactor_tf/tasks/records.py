@@ -1,7 +1,7 @@
 """Raw records of a task: from TFDS, or from a benchmark's own files.
 
 tfds:NAME        TensorFlow Datasets, prepared already
-jsonl:PATTERN    one JSON object a line; labels may stand in a file beside it
+jsonl:PATTERN    JSON Lines; the labels may stand in a file beside it
 json:PATTERN     one JSON object with its records under "examples"
 csv:PATTERN      rows without a header
 
@@ -12,21 +12,17 @@ path below the data folder.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from runkit import InputError, prepared_data
+from runkit import InputError, read_json
+from runkit.datasets import prepared_data, tables
+from runkit.datasets.inputs import reading
 from runkit.errors import check_choice
-from runkit.json_lines import json_lines
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
-_BLOCK = 256
 
 
 def read(
@@ -39,8 +35,8 @@ def read(
     Args:
         source: see the module docstring.
         split: TFDS's split, or what replaces {split} in a file pattern.
-        data_dir: the data folder; None takes the variable TFDS_DATA_DIR, and
-            without it TFDS's default folder.
+        data_dir: the data directory; None takes the variable TFDS_DATA_DIR,
+            and without it TFDS's default directory.
 
     Raises:
         InputError: data that are not there or cannot be read.
@@ -49,19 +45,13 @@ def read(
     if kind == "tfds":
         yield from _from_tfds(rest, split, data_dir)
         return
-    reader = {"jsonl": _json_lines, "json": _json, "csv": _csv}[kind]
-    root = _data_folder(data_dir)
+    default = pathlib.Path("~/tensorflow_datasets")
+    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
+    root = pathlib.Path(named).expanduser()
     for path in _files(root, rest.replace("{split}", split)):
         name = path.relative_to(root).as_posix()
-        try:
-            for record in reader(path):
-                yield {**record, "file": name}
-        except (ValueError, csv.Error) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"cannot be read ({error})", where=str(path)
-            ) from None
+        for record in _from_file(path, kind):
+            yield {**record, "file": name}
 
 
 def _from_tfds(
@@ -73,79 +63,58 @@ def _from_tfds(
     check_choice(
         split.partition("[")[0], builder.info.splits, where=f"split of {name}"
     )
-    for record in _rows(prepared_data.in_order(builder, split)):
-        yield _plain(record)
-
-
-def _rows(dataset: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields a dataset's records; those of scalars come in blocks, faster."""
-    import tensorflow_datasets as tfds
-
-    specs = dataset.element_spec.values()
-    if not all(getattr(spec, "shape", None) == () for spec in specs):
-        yield from tfds.as_numpy(dataset)
-        return
-    for block in tfds.as_numpy(dataset.batch(_BLOCK)):
-        columns = [column.tolist() for column in block.values()]
-        for row in zip(*columns, strict=True):
-            yield dict(zip(block, row, strict=True))
-
-
-def _plain(value: Any) -> Any:
-    """Numpy's and TFDS's values as Python's own."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
-    default = pathlib.Path("~/tensorflow_datasets")
-    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
-    return pathlib.Path(named).expanduser()
+    for number, record in enumerate(prepared_data.rows(builder, split)):
+        try:
+            yield prepared_data.plain(record)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"is not UTF-8 ({error})",
+                where=f"{name}, {split}, record {number}",
+            ) from None
 
 
 def _files(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
     paths = sorted(root.glob(pattern))
     if not paths:
         raise InputError(
-            "no such file", where="task", got=pattern,
+            "no such file",
+            where="task",
+            got=pattern,
             expected=f"the benchmark's own files below {root}",
             remedy=f"Unpack them there, or set {DATA_DIR_VARIABLE} to where "
             "they are",
-        )  # fmt: skip
+        )
     return paths
 
 
 def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Yields objects; NAME-labels.lst beside NAME.jsonl gives "label"."""
-    rows = list(json_lines(path))
+    rows = list(tables.json_lines(path))
     beside = path.with_name(f"{path.stem}-labels.lst")
     labels: list[str | None] = [None] * len(rows)
     if beside.is_file():
-        labels = list(beside.read_text(encoding="utf-8").split())
+        with reading(beside):
+            labels = list(beside.read_text(encoding="utf-8").split())
     if len(labels) != len(rows):
         raise InputError(
-            "has another number of labels than there are records",
-            where=str(beside), got=len(labels), expected=str(len(rows)),
-        )  # fmt: skip
+            "has not one label for each record",
+            where=str(beside),
+            got=len(labels),
+            expected=str(len(rows)),
+        )
     for (place, record), label in zip(rows, labels, strict=True):
         if not isinstance(record, dict):
             raise InputError("is not an object", where=place)
         yield record if label is None else {**record, "label": label}
 
 
-def _json(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or "examples" not in content:
-        raise InputError('has no list "examples"', where=str(path))
-    yield from content["examples"]
-
-
-def _csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        for row in csv.reader(handle):
-            yield {"row": row}
+def _from_file(path: pathlib.Path, kind: str) -> Iterator[dict[str, Any]]:
+    if kind == "jsonl":
+        yield from _json_lines(path)
+    elif kind == "csv":
+        yield from ({"row": row} for row in tables.csv_rows(path))
+    else:
+        content = read_json(path)
+        if not isinstance(content, dict) or "examples" not in content:
+            raise InputError('has no list "examples"', where=str(path))
+        yield from content["examples"]

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
+from runkit.signals import TerminationFlag as TerminationFlag
 from spactor_tf.model.curriculum import Stage
 
 _WATCHED = ("loss", "sc_loss", "mlm_loss", "rtd_loss")
-
-
-class TerminationFlag:
-    """A context that notes SIGTERM or SIGINT; a second signal kills.
-
-    Attributes:
-        is_set: whether a signal has arrived.
-    """
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> TerminationFlag:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._old[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: object) -> None:
-        self.is_set = True
-        signal.signal(number, self._old[number])
 
 
 class Throughput:

@@ -15,7 +15,7 @@ from al_tf.pools.pool import KINDS
 from al_tf.selection.strategies import STRATEGIES
 from benchmarks.active_learning import labels as al_labels
 from benchmarks.active_learning import loop as al_loop
-from runkit.prepared_data import split_spec
+from runkit.datasets.prepared_data import split_spec
 
 _CSV = """strategy,seed,round,labels,accuracy,selection_seconds,\
 average_precision,clusters_covered,batch_clusters,selection_cpu_seconds

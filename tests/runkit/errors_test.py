@@ -1,11 +1,10 @@
 """Bad input at the door: messages, exit codes, flags."""
 
 import re
-from unittest import mock
 
 from absl.testing import absltest, parameterized
 
-from runkit import errors, flag_values
+from runkit import errors
 from tests.support.isolated import run_script
 
 
@@ -117,28 +116,6 @@ class RunBinaryTest(parameterized.TestCase):
         done = run_script(_BINARY, argument)
         self.assertEqual(done.returncode, 1)
         self.assertIn("Traceback", done.stderr)
-
-
-class CheckFlagsTest(parameterized.TestCase):
-    @parameterized.parameters(
-        ({"required": ("name",)}, "", "--name: is missing"),
-        ({"positive": ("name",)}, 0, "--name: is not positive"),
-        ({"positive": ("name",)}, float("nan"), "--name: is not positive"),
-        ({"positive": ("name",)}, float("inf"), "--name: is not positive"),
-        ({"least": {"name": 2}}, 1, "--name: is too small.*>= 2"),
-    )
-    def test_what_is_refused(self, rule, value, message):
-        values = mock.Mock()
-        values.configure_mock(name=value)
-        with self.assertRaisesRegex(errors.InputError, message):
-            flag_values.check_flags(values, **rule)
-
-    def test_none_is_a_default_that_is_chosen_later(self):
-        values = mock.Mock(steps=None, length=2)
-        flag_values.check_flags(
-            values, positive=("steps",), least={"length": 2}
-        )
-        flag_values.check_flags(values, least={"steps": 1})
 
 
 if __name__ == "__main__":

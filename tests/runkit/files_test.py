@@ -84,7 +84,7 @@ class AtomicWriteTest(FolderTestCase):
         (self.folder / "x").touch()
         for path in ("x", "x/y", "x/y/z"):
             with self.assertRaisesRegex(
-                errors.InputError, "here: is no folder"
+                errors.InputError, "here: is not a directory"
             ):
                 files.check_folder(self.folder / path, where="here")
         self.assertEqual(self.names(), ["x"])

@@ -110,7 +110,17 @@ class ReportTest(FolderTestCase):
         text = page.write().read_text(encoding="utf-8")
         self.assertIn('<td class="n">1,234,567</td>', text)
         self.assertIn('<td class="n">0.1235</td>', text)
-        self.assertIn("<td>True</td><td>x</td>", text)
+        self.assertIn("<td>yes</td><td>x</td>", text)
+
+    def test_values_are_words_and_long_ones_wrap(self):
+        page = report.Report("t", self.folder)
+        rows = [[None, [1, "b"], (), {"a": None, "b": 2}, False, "w" * 999]]
+        page.table(["a"] * 6, rows)
+        text = page.write().read_text(encoding="utf-8")
+        for shown in ("\u2013", "1, b", "\u2013", "a: \u2013, b: 2", "no"):
+            self.assertIn(f"<td>{shown}</td>", text)
+        self.assertNotIn("None", text)
+        self.assertIn("overflow-wrap:anywhere", text)
 
     def test_figure_is_embedded_and_written_beside_the_page(self):
         figure, axes = report.new_figure()

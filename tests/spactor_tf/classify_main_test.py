@@ -32,10 +32,15 @@ class ClassifyMainTest(parameterized.TestCase):
         preset = self.folder / "t5"
         save_pretrained(preset, model.backbone, model.vocabulary, model.config)
         values = {
-            "init_from": str(preset), "train": train, "text_length": 24,
-            "output_dir": str(self.output), "train_steps": 60,
-            "batch_size": 8, "learning_rate": 0.01, **change,
-        }  # fmt: skip
+            "init_from": str(preset),
+            "train": train,
+            "text_length": 24,
+            "output_dir": str(self.output),
+            "train_steps": 60,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            **change,
+        }
         with testing.main_flags(classify_main, **values):
             classify_main.main(["main"])
 
@@ -55,8 +60,9 @@ class ClassifyMainTest(parameterized.TestCase):
         self.assertEqual(right.mean(), metrics["accuracy"])
 
     @parameterized.parameters(
-        ("csv:x:text:label", "unknown kind"),
-        ("jsonl:nowhere.jsonl:text:label", "cannot be read"),
+        ("npz:x", "cannot be used here"),
+        ("csv:x:text:label", "no file matches"),
+        ("jsonl:nowhere.jsonl:text:label", "no file matches"),
         ("jsonl:nowhere.jsonl", "names no text field"),
     )
     def test_wrong_files(self, train, message):
@@ -66,12 +72,13 @@ class ClassifyMainTest(parameterized.TestCase):
 
     def test_wrong_rows(self):
         for labels, message in (
-            (["a", None], "line 2"), (["a", ["b"]], "is no label"),
-            ([["a"], "b"], "line 2: is no list of labels; got 'b'"),
-            ([["a"], [1.5]], "is no list of labels"),
+            (["a", None], "line 2: has no label"),
+            (["a", ["b"]], "is not one"),
+            ([["a"], "b"], "line 2: is not a list of labels; got 'b'"),
+            ([["a"], [None]], "line 2: is not a label"),
             (["a", "a"], "two or more different classes"),
             (["\ud83d", "a"], "line 1: holds half of a character"),
-        ):  # fmt: skip
+        ):
             train = self.write("bad.jsonl", ["one", "two"], labels)
             with self.assertRaisesRegex(InputError, message):
                 self.main(train)
@@ -86,14 +93,17 @@ class ClassifyMainTest(parameterized.TestCase):
         test = self.write("test.jsonl", ["three", "four"], [["a"], ["b"]])
         with self.assertRaisesRegex(InputError, "undefined for class 'c'"):
             self.main(lists, test=test)
-        with self.assertRaisesRegex(InputError, "is no folder"):
+        with self.assertRaisesRegex(InputError, "is not a directory"):
             self.main(train, output_dir=f"{train.split(':')[1]}/x")
         self.assertFalse(self.output.exists())
 
     @parameterized.parameters(
-        {"init_from": None}, {"train_steps": 0}, {"text_length": 1},
-        {"seed": -1}, {"learning_rate": 0.0},
-    )  # fmt: skip
+        {"init_from": None},
+        {"train_steps": 0},
+        {"text_length": 1},
+        {"seed": -1},
+        {"learning_rate": 0.0},
+    )
     def test_wrong_flags(self, **change):
         train = self.write("train.jsonl", ["one", "two"], ["a", "b"])
         with self.assertRaisesRegex(InputError, next(iter(change))):
@@ -117,7 +127,7 @@ class ClassifyMainTest(parameterized.TestCase):
         truth = [[name in row for name in model.classes] for row in names[40:]]
         self.assertEqual((found == truth).all(1).mean(), metrics["accuracy"])
         plain = self.write("plain.jsonl", ["dada"], ["always"])
-        with self.assertRaisesRegex(InputError, "is no list of labels"):
+        with self.assertRaisesRegex(InputError, "is not a list of labels"):
             self.main(train, test=plain, output_dir=str(self.folder / "no"))
 
     def test_a_named_class_may_have_no_label_yet(self):

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 from absl import flags
 
+from runkit import flag_values
 from spactor_tf.config import presets
 from spactor_tf.config import pretrain as config_lib
 from spactor_tf.config.fields import override
@@ -113,7 +114,10 @@ def main_flags(module, **values):
     Several binaries are tested in one process, and define the same names.
     """
     own = flags.FlagValues()
-    module._define_flags(own)
+    if hasattr(module, "FLAG_TABLE"):
+        flag_values.define_flags(module.FLAG_TABLE, own)
+    else:
+        module._define_flags(own)
     own(["main"])
     for name, value in values.items():
         setattr(own, name, value)

@@ -48,10 +48,12 @@ class PeopleTest(parameterized.TestCase):
         self.assertEqual(
             json.loads(lines[1]),
             {
-                "example_id": 7, "text": self.pool.inputs[5],
-                "suggested_label": "bad", "label": "",
+                "example_id": 7,
+                "text": self.pool.inputs[5],
+                "suggested_label": "bad",
+                "label": "",
             },
-        )  # fmt: skip
+        )
 
     def test_questions_are_not_written_over(self):
         with self.assertRaises(InterruptedRun):
@@ -87,9 +89,12 @@ class PeopleTest(parameterized.TestCase):
         ("3,good\n5,god\n7,bad\n", "unknown classes: 5 is 'god'.*'good'"),
         ("3,good\n5,bad\n7,bad\n3,bad\n", "that disagree: 3"),
         ("3\n", "without a label: 3, 7, 5"),
-        ("9,good\n3,bd\n", "not asked for: 9; unknown classes: 3 is 'bd'; "
-         "examples without a label: 7, 5"),
-    )  # fmt: skip
+        (
+            "9,good\n3,bd\n",
+            "not asked for: 9; unknown classes: 3 is 'bd'; "
+            "examples without a label: 7, 5",
+        ),
+    )
     def test_bad_labels_are_named(self, rows, message):
         self.answer("example_id,label\n" + rows)
         with self.assertRaisesRegex(InputError, message):
@@ -101,7 +106,7 @@ class PeopleTest(parameterized.TestCase):
             "id,label\n3,good\n",
             "record 1: has no such field; got 'example_id'",
         ),
-        (".jsonl", "[3]\n", "line 1: .*expected one object a line"),
+        (".jsonl", "[3]\n", "line 1: .*expected one object per line"),
         (".jsonl", "{3\n", "line 1: is not JSON"),
     )
     def test_bad_files(self, suffix, text, message):

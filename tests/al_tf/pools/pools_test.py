@@ -4,15 +4,14 @@ import dataclasses
 import json
 import os
 import pathlib
-import unittest.mock
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl.testing import absltest, parameterized
 
 from al_tf.pools import pool as pools
-from al_tf.pools import sources as pool_sources
 from runkit import InputError
+from tests.support import source_folder
 
 
 class JsonlTest(parameterized.TestCase):
@@ -65,10 +64,10 @@ class JsonlTest(parameterized.TestCase):
         (["{"], "line 1.*not JSON"),
         ([{"text": "a", "label": 1}, {"txt": "b"}], "line 2.*no such field"),
         ([{"text": 3, "label": 1}], "not text"),
-        ([{"text": "a", "label": {"x": 1}}], "is no label"),
-        ([{"text": "a", "label": float("nan")}], "is no label"),
-        ([{"text": "a", "label": " "}], "is no label"),
-        ([{"text": "a", "label": ["b", None]}], "is no label"),
+        ([{"text": "a", "label": {"x": 1}}], "is not a label"),
+        ([{"text": "a", "label": float("nan")}], "is not a label"),
+        ([{"text": "a", "label": " "}], "is not a label"),
+        ([{"text": "a", "label": ["b", None]}], "is not a label"),
         ([{"text": "a\ud83d", "label": 1}], "line 1.*half of a character"),
         ([{"text": "a", "label": "\ud83d"}], "line 1.*half of a character"),
         ([], "no examples"),
@@ -78,8 +77,9 @@ class JsonlTest(parameterized.TestCase):
             self.open(lines)
 
     @parameterized.parameters(
-        ("jsonl:nothing.jsonl:a:b", "cannot be read"),
+        ("jsonl:nothing.jsonl:a:b", "no file matches"),
         ("jsonl:x.jsonl", "names no text field"),
+        (f"jsonl:{__file__}:text", "names no label field"),
         ("json:x:a:b", "mean 'jsonl'"),
         ("npz:", "names nothing"),
         ("npz:nothing.npz", "no such file"),
@@ -106,9 +106,10 @@ class NpzTest(parameterized.TestCase):
 
     def test_numbers_index_named_classes(self):
         pool = self.open(
-            embeddings=np.zeros((2, 2)), labels=np.array([2, 0]),
+            embeddings=np.zeros((2, 2)),
+            labels=np.array([2, 0]),
             classes=np.array(["a", "b", "c"]),
-        )  # fmt: skip
+        )
         self.assertEqual(pool.classes, ("a", "b", "c"))
         self.assertEqual(pool.labels.tolist(), [2, 0])
 
@@ -152,35 +153,68 @@ class NpzTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"labels": np.zeros(2, int)}, "no array 'embeddings'"),
         ({"embeddings": np.zeros((2, 2))}, "no array 'labels'"),
-        ({"embeddings": np.zeros((2, 2)), "labels": np.zeros(3, int)},
-         "not one label for each"),
-        ({"embeddings": np.zeros((2, 2), int), "labels": np.zeros(2, int)},
-         "floating-point"),
-        ({"embeddings": np.array([[0, np.nan]]), "labels": np.zeros(1, int)},
-         r"NaN.*\[0\]"),
-        ({"images": np.zeros((2, 9, 9), np.uint8), "labels": np.zeros(2)},
-         "four dimensions"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.array([[0, 2]])},
-         "0 and 1"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.array([7]),
-          "classes": np.array(["a", "b"])}, "unknown class"),
-        ({"embeddings": np.array([{}]), "labels": np.zeros(1)},
-         "plain arrays"),
-        ({"embeddings": np.zeros((2, 2)), "labels": np.array([0, np.nan])},
-         "no number at example 1.*-1"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.array(3)},
-         "are no labels"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 1))},
-         "are no labels"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 2, 2))},
-         "are no labels"),
-        ({"embeddings": np.zeros((1, 2)), "labels": np.array([b"a"])},
-         "are no labels"),
-        ({"embeddings": np.zeros((1, 0)), "labels": np.zeros(1)},
-         "two dimensions"),
-        ({"embeddings": np.zeros((2, 2)), "labels": np.array([0, 1]),
-          "classes": np.array(["a", "a"])}, "a class twice"),
-    )  # fmt: skip
+        (
+            {"embeddings": np.zeros((2, 2)), "labels": np.zeros(3, int)},
+            "not one label for each",
+        ),
+        (
+            {"embeddings": np.zeros((2, 2), int), "labels": np.zeros(2, int)},
+            "floating-point",
+        ),
+        (
+            {"embeddings": np.array([[0, np.nan]]), "labels": np.zeros(1, int)},
+            r"NaN.*\[0\]",
+        ),
+        (
+            {"images": np.zeros((2, 9, 9), np.uint8), "labels": np.zeros(2)},
+            "four dimensions",
+        ),
+        (
+            {"embeddings": np.zeros((1, 2)), "labels": np.array([[0, 2]])},
+            "0 and 1",
+        ),
+        (
+            {
+                "embeddings": np.zeros((1, 2)),
+                "labels": np.array([7]),
+                "classes": np.array(["a", "b"]),
+            },
+            "unknown class",
+        ),
+        ({"embeddings": np.array([{}]), "labels": np.zeros(1)}, "plain arrays"),
+        (
+            {"embeddings": np.zeros((2, 2)), "labels": np.array([0, np.nan])},
+            "no number at example 1.*-1",
+        ),
+        (
+            {"embeddings": np.zeros((1, 2)), "labels": np.array(3)},
+            "are not labels",
+        ),
+        (
+            {"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 1))},
+            "are not labels",
+        ),
+        (
+            {"embeddings": np.zeros((1, 2)), "labels": np.zeros((1, 2, 2))},
+            "are not labels",
+        ),
+        (
+            {"embeddings": np.zeros((1, 2)), "labels": np.array([b"a"])},
+            "are not labels",
+        ),
+        (
+            {"embeddings": np.zeros((1, 0)), "labels": np.zeros(1)},
+            "two dimensions",
+        ),
+        (
+            {
+                "embeddings": np.zeros((2, 2)),
+                "labels": np.array([0, 1]),
+                "classes": np.array(["a", "a"]),
+            },
+            "a class twice",
+        ),
+    )
     def test_bad_arrays(self, arrays, message):
         names = arrays.pop("classes", None)
         if names is not None:
@@ -206,16 +240,8 @@ class NpzTest(parameterized.TestCase):
 
 class TfdsTest(parameterized.TestCase):
     def open(self, features, rows, spec="tfds:toy:train", classes=()):
-        builder = unittest.mock.Mock()
-        builder.info.features = tfds.features.FeaturesDict(features)
-        builder.info.splits = {"train": None}
-        builder.as_dataset.return_value = None
-        with (
-            unittest.mock.patch.object(
-                pool_sources, "prepared_builder", return_value=builder
-            ),
-            unittest.mock.patch.object(tfds, "as_numpy", return_value=rows),
-        ):
+        builder = source_folder.FakeBuilder(features, rows)
+        with source_folder.patched(builder):
             return pools.open_pool(spec, classes)
 
     def test_numbers_index_its_own_names(self):
@@ -223,7 +249,7 @@ class TfdsTest(parameterized.TestCase):
             "label": tfds.features.ClassLabel(names=["dog", "cat"]),
             "text": tfds.features.Text(),
         }
-        rows = [{"text": b"woof", "label": 0}, {"text": b"?", "label": -1}]
+        rows = [{"text": "woof", "label": 0}, {"text": "?", "label": -1}]
         pool = self.open(features, rows, classes=("cat", "dog"))
         self.assertEqual(pool.labels.tolist(), [1, pools.UNKNOWN])
 
@@ -233,8 +259,11 @@ class TfdsTest(parameterized.TestCase):
             "premise": tfds.features.Text(),
             "question": tfds.features.Text(),
         }
-        rows = [{"premise": b"P", "question": b"Q", "label": 1}]
-        pool = self.open(features, rows)
+        rows = [{"premise": "P", "question": "Q", "label": 1}]
+        with self.assertRaisesRegex(InputError, "several text features"):
+            self.open(features, rows)
+        spec = "tfds:toy:train:premise+question"
+        pool = self.open(features, rows, spec)
         self.assertEqual(pool.inputs.tolist(), ["P\nQ"])
         self.assertEqual(pool.classes, ("no", "yes"))
         self.assertEqual(pool.labels.tolist(), [1])
@@ -248,27 +277,33 @@ class TfdsTest(parameterized.TestCase):
         }
         image = np.zeros((9, 9, 3), np.uint8)
         rows = [
-            {"image": image, "tags": np.array([1, 0])},
-            {"image": image, "tags": np.array([], int)},
+            {"image": image, "tags": [1, 0]},
+            {"image": image, "tags": []},
         ]
         pool = self.open(features, rows)
         self.assertEqual(pool.inputs.shape, (2, 9, 9, 3))
         self.assertEqual(pool.labels.tolist(), [[1, 1], [0, 0]])
-        rows[1] = {"image": image[:8], "tags": np.array([0])}
+        rows[1] = {"image": image[:8], "tags": [0]}
         with self.assertRaisesRegex(InputError, "example 1 has another shape"):
             self.open(features, rows)
 
-    def test_what_is_no_pool(self):
+    def test_what_is_not_a_pool(self):
         text = {"text": tfds.features.Text()}
-        with self.assertRaisesRegex(InputError, "no feature of class labels"):
-            self.open(text, [])
         label = {"label": tfds.features.ClassLabel(names=["a", "b"])}
-        with self.assertRaisesRegex(InputError, "neither image nor text"):
-            self.open(label, [])
-        with self.assertRaisesRegex(InputError, "no such split"):
-            self.open({**text, **label}, [], "tfds:toy:trian")
-        with self.assertRaisesRegex(InputError, "too many parts"):
-            self.open({**text, **label}, [], "tfds:toy:train:text")
+        for features, spec, message in (
+            (text, "tfds:toy:train", "no feature of class labels"),
+            (label, "tfds:toy:train", "has no text feature"),
+            ({**text, **label}, "tfds:toy:trian", "no such split"),
+            ({**text, **label}, "tfds:toy:train:txt", "no such text.*'text'"),
+            (
+                {**text, **label},
+                "tfds:toy:train:text:lable",
+                "no such feature.*'label'",
+            ),
+            ({**text, **label}, "tfds:toy:train:text:label:x", "too many"),
+        ):
+            with self.assertRaisesRegex(InputError, message):
+                self.open(features, [], spec)
 
     def test_real_data(self):
         if "TFDS_DATA_DIR" not in os.environ:

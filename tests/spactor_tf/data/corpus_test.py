@@ -73,7 +73,7 @@ class CorpusTest(parameterized.TestCase):
             f"text:{path}:blank_lines",
             **{"data.vocabulary": name, "data.invalid_utf8": "refuse"},
         )
-        with self.assertRaisesRegex(InputError, "bad.txt: is not UTF-8"):
+        with self.assertRaisesRegex(InputError, "bad.txt, text 2: is not UTF"):
             prepare_corpus(config, self.cache)
 
     def test_skipped_documents_are_told_with_file_and_count(self):

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from spactor_tf.data import sources
+from runkit.datasets import plain_text, tables
 from spactor_tf.data.sources import Source
 from tests.support import source_folder
 
@@ -62,7 +62,7 @@ class TextTest(source_folder.FolderTest):
 class LongDocumentTest(source_folder.FolderTest):
     def parts(self, content, rest, limit=10):
         self.write("a.txt", content)
-        with mock.patch.object(sources, "_MAX_DOCUMENT_BYTES", limit):
+        with mock.patch.object(plain_text, "MAX_TEXT_BYTES", limit):
             return self.read(rest)
 
     @parameterized.parameters("*", "*:blank_lines")
@@ -85,7 +85,7 @@ class LongDocumentTest(source_folder.FolderTest):
         self.assertEqual("".join(blocks).split(), text.split())
 
     def test_memory_does_not_grow_with_the_file(self):
-        size = 40 * sources._MAX_DOCUMENT_BYTES
+        size = 40 * plain_text.MAX_TEXT_BYTES
         with (self.folder / "a.txt").open("wb") as handle:
             handle.truncate(size)  # A sparse file: one line of zeros.
         tracemalloc.start()
@@ -93,7 +93,7 @@ class LongDocumentTest(source_folder.FolderTest):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         self.assertEqual(read, size)
-        self.assertLess(peak, 6 * sources._MAX_DOCUMENT_BYTES)
+        self.assertLess(peak, 6 * plain_text.MAX_TEXT_BYTES)
 
 
 class JsonLinesTest(source_folder.FolderTest):
@@ -117,7 +117,7 @@ class JsonLinesTest(source_folder.FolderTest):
 
     def test_endless_line(self):
         self.write("a.jsonl", '{"text": "' + "a" * 100)
-        with mock.patch.object(sources, "_MAX_JSON_LINE_BYTES", 50):
+        with mock.patch.object(tables, "MAX_LINE_BYTES", 50):
             self.refused("*:text", "a.jsonl, line 1: is longer than 50 bytes")
 
     def test_field_and_kind_of_file_must_go_together(self):
@@ -149,7 +149,8 @@ class InvalidUtf8Test(source_folder.FolderTest):
         self.corpus()
         self.refused(
             f"{name}:t" if name.endswith("jsonl") else name,
-            f"{name}: is not UTF-8.*--set=data.invalid_utf8=skip",
+            f"{name}, (text 1|line 2): is not UTF-8"
+            ".*--set=data.invalid_utf8=skip",
             invalid_utf8="refuse",
         )
 
@@ -169,7 +170,7 @@ class BadFilesTest(source_folder.FolderTest):
 
     def test_only_folders_match(self):
         self.write("sub/a.txt", "x")
-        self.refused("*", "matches folders but no file.*text:GLOB")
+        self.refused("*", "matches folders but no file.*one or more files")
         self.refused("", "matches folders but no file")
 
     def test_truncated_gz(self):
@@ -194,9 +195,12 @@ class BadFilesTest(source_folder.FolderTest):
 
 class SpecTest(parameterized.TestCase):
     @parameterized.parameters(
-        ("docstring", "docstrings"), ("txt:*.txt", "text:"), ("tfd:x", "tfds:"),
-        ("", "docstrings"), ("docstrings:x", "docstrings"),
-    )  # fmt: skip
+        ("docstring", "docstrings"),
+        ("txt:*.txt", "text:"),
+        ("tfd:x", "tfds:"),
+        ("", "docstrings"),
+        ("docstrings:x", "docstrings"),
+    )
     def test_unknown_kind_names_the_nearest(self, spec, near):
         with self.assertRaisesRegex(InputError, "unknown kind of dataset") as e:
             Source(spec)
@@ -227,7 +231,7 @@ class TfdsSpecTest(parameterized.TestCase):
         ):
             Source("tfds:imdb_reviews/plain_text")
 
-    @parameterized.parameters("imdb_review", "", "glue/colla", "x/../y")
+    @parameterized.parameters("imdb_review", "glue/colla", "x/../y")
     def test_unknown_name(self, name):
         with self.assertRaisesRegex(InputError, "--dataset: TFDS does not"):
             Source(f"tfds:{name}")
@@ -247,7 +251,9 @@ class TfdsTest(parameterized.TestCase):
         self.assertGreater(min(map(len, texts)), 30)
 
     def test_version_part_of_a_split_and_feature(self):
-        self.assertLen(list(Source("tfds:glue/wnli:2.0.0:test[:10]")), 10)
+        self.assertLen(
+            list(Source("tfds:glue/wnli:2.0.0:test[:10]:sentence1")), 10
+        )
         first = list(Source("tfds:glue/wnli:train[:1%]:sentence1"))
         second = list(Source("tfds:glue/wnli:train[:1%]:sentence2"))
         self.assertLen(first, 6)
@@ -259,7 +265,8 @@ class TfdsTest(parameterized.TestCase):
         ("tfds:glue/cola:train:sentense", "text feature.*Did.*'sentence'"),
         ("tfds:glue/cola:train:label", "no such text feature.*'label'"),
         ("tfds:cifar10:train:image", "no such text feature.*'image'"),
-        ("tfds:glue/cola:train:sentence:x", "too many parts"),
+        ("tfds:glue/cola:train:sentence:label:x", "too many parts"),
+        ("tfds:glue/wnli:train", "several text features.*sentence1"),
     )
     def test_bad_parts(self, spec, pattern):
         with self.assertRaisesRegex(InputError, pattern):

@@ -14,7 +14,6 @@ from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
 from runkit import InputError
-from runkit import files as runkit_files
 from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
 from tests.support import testing
 
@@ -291,7 +290,7 @@ class PrepareTest(parameterized.TestCase):
             raise OSError(28, "No space left on device")
 
         with (
-            mock.patch.object(runkit_files.os, "fsync", full),
+            mock.patch("os.fsync", full),
             self.assertRaises(OSError),
         ):
             self.prepare()

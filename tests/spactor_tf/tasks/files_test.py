@@ -139,7 +139,7 @@ class FilesTest(absltest.TestCase):
         (self.root / "bbh/snarks.json").write_text("[]")
         self.refused("bbh_snarks", "test", 'no list "examples"')
         (self.root / "bbh/snarks.json").write_bytes(b"\xff")
-        self.refused("bbh_snarks", "test", "cannot be read")
+        self.refused("bbh_snarks", "test", "is not JSON")
         path = self.root / "mmlu/test/anatomy_test.csv"
         path.write_text("What?,a,b,c,d,E\n")
         self.refused("mmlu_anatomy", "test", "unknown name; got 'E'")

@@ -9,7 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl.testing import absltest, parameterized
 
-from runkit import InputError, prepared_data
+from runkit import InputError
+from runkit.datasets import prepared_data
 from spactor_tf import tasks
 from spactor_tf.tasks import generation, glue, records, super_glue
 from tests.testdata import task_records

@@ -1,5 +1,6 @@
 """Docstrings of installed packages as a corpus."""
 
+import itertools
 import os
 import pathlib
 import subprocess
@@ -10,8 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl.testing import absltest
 
-from spactor_tf.data import docstrings
-from spactor_tf.data.sources import Source
+from runkit.datasets import docstrings, open_texts
 from tests.support import source_folder
 
 
@@ -33,9 +33,13 @@ class DocstringsTest(source_folder.FolderTest):
         found = list(docstrings.iter_docstrings(self.folder / "lib"))
         self.assertEqual(
             [(package, text.split()[0]) for package, text in found],
-            [("p0", "module"), ("p0", "word0"), ("p1", "word1"),
-             ("p2", "word2")],
-        )  # fmt: skip
+            [
+                ("p0", "module"),
+                ("p0", "word0"),
+                ("p1", "word1"),
+                ("p2", "word2"),
+            ],
+        )
 
     def test_an_environment_in_a_folder_called_tests(self):
         self.package("tests/lib")
@@ -66,14 +70,17 @@ class DocstringsTest(source_folder.FolderTest):
         self.package("lib", 210)
         script = self.write(
             "script.py",
-            "from spactor_tf import docstrings\n"
+            "from runkit.datasets import docstrings\n"
             f"print(len(list(docstrings.iter_docstrings('{self.folder}/lib'))))",
         )
-        root = str(pathlib.Path(docstrings.__file__).parents[1])
+        root = str(pathlib.Path(docstrings.__file__).parents[2])
         done = subprocess.run(
-            [sys.executable, script], capture_output=True, text=True,
-            check=False, env={**os.environ, "PYTHONPATH": root},
-        )  # fmt: skip
+            [sys.executable, script],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": root},
+        )
         self.assertEqual(done.stdout.strip(), "211", done.stderr)
 
     def test_a_reader_that_stops_early_leaves_no_process(self):
@@ -97,7 +104,12 @@ class DocstringsTest(source_folder.FolderTest):
             self.assertIsNotNone(process.poll())
 
     def test_default_corpus_is_there(self):
-        self.assertLen(list(Source("docstrings", max_documents=3)), 3)
+        records = itertools.islice(open_texts("docstrings").records(), 3)
+        for record in records:
+            self.assertGreaterEqual(
+                len(record.text), docstrings.MIN_CHARACTERS // 2
+            )
+            self.assertNotEmpty(record.label)
 
 
 if __name__ == "__main__":

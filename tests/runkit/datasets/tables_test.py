@@ -6,13 +6,7 @@ import pathlib
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from runkit.json_lines import (
-    field,
-    json_lines,
-    split_json_spec,
-    text_field,
-    whole_text,
-)
+from runkit.datasets.tables import field, json_lines, text_field, whole_text
 
 
 def values(path):
@@ -42,8 +36,9 @@ class JsonLinesTest(parameterized.TestCase):
         self.assertEqual(values(self.write("1\r\n2\r\n")), [1, 2])
 
     @parameterized.parameters(
-        ("{}\n{", "line 2"), ("\udcff", "not UTF-8"),
-    )  # fmt: skip
+        ("{}\n{", "line 2"),
+        ("\udcff", "not UTF-8"),
+    )
     def test_bad_files(self, text, message):
         with self.assertRaisesRegex(InputError, message):
             values(self.write(text))
@@ -65,15 +60,6 @@ class JsonLinesTest(parameterized.TestCase):
             field(row, "txet", "here")
         with self.assertRaisesRegex(InputError, "no such field"):
             field([1], "text", "here")
-
-    def test_specification(self):
-        self.assertEqual(
-            split_json_spec("a:b.jsonl:text:label", "--train"),
-            (pathlib.Path("a:b.jsonl"), "text", "label"),
-        )
-        for spec in ("a.jsonl", "a.jsonl:text", ":text:label"):
-            with self.assertRaisesRegex(InputError, "names no text field"):
-                split_json_spec(spec, "--train")
 
 
 if __name__ == "__main__":

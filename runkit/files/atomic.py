@@ -1,11 +1,10 @@
-"""Whole files or none: temporary name, fsync, rename."""
+"""Whole files and directories or none: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import glob
-import json
 import os
 import pathlib
 import shutil
@@ -17,7 +16,7 @@ from runkit.errors import InputError
 
 
 def _fsync(path: pathlib.Path) -> None:
-    """Makes a file, or the names in a folder, survive a power cut."""
+    """Makes a file, or the names in a directory, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -35,7 +34,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file that takes the name `path` only when complete.
 
     Args:
-        path: the final name; its folder is created.
+        path: the final name; its directory is created.
         mode: "w" (UTF-8 text) or "wb".
     """
     path = pathlib.Path(path)
@@ -62,7 +61,7 @@ def _exchange(first: pathlib.Path, second: pathlib.Path) -> None:
         current_folder, names[0], current_folder, names[1], exchange
     ):
         return
-    # Not here (macOS, some network disks): a kill in between loses `second`.
+    # Without it (macOS, some network disks) a kill in between loses `second`.
     aside = _temporary_beside(second)
     second.rename(aside)
     try:
@@ -106,42 +105,20 @@ def atomic_directory(
 
 
 def check_folder(path: str | os.PathLike, *, where: str) -> None:
-    """Refuses a path that is no folder and cannot become one.
+    """Refuses a path that is not a directory and cannot become one.
 
     Raises:
-        InputError: the path or what should be a folder above it is a file, or
-            nothing may be written there.
+        InputError: the path, or what should be a directory above it, is a
+            file, or may not be written to.
     """
     found = pathlib.Path(path).absolute()
     while not found.exists():
         found = found.parent
     if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
         raise InputError(
-            "is no folder" if not found.is_dir() else "may not be written",
+            "may not be written" if found.is_dir() else "is not a directory",
             where=where,
             got=str(found),
-        )
-
-
-class _Plain:
-    """A file without a file's descriptor."""
-
-    def __init__(self, handle: IO[bytes]):
-        self.write = handle.write
-
-
-def write_npy(path: str | os.PathLike, array: Any) -> None:
-    """Writes an `.npy` file, atomically.
-
-    Raises:
-        OSError: with its number; numpy's own way of writing to files does not
-            tell a full disk from other errors.
-    """
-    import numpy as np
-
-    with atomic_write(path, "wb") as handle:
-        np.lib.format.write_array(
-            _Plain(handle), np.asarray(array), allow_pickle=False
         )
 
 
@@ -150,7 +127,7 @@ def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
 
     Args:
         folder: where they are.
-        name: of the file or folder that they were to become; "": any.
+        name: of the file or directory that they were to become; "": any.
     """
     begin = f".tmp-{glob.escape(name)}-*" if name else ".tmp-*"
     for path in pathlib.Path(folder).glob(begin):
@@ -158,25 +135,3 @@ def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes `value` as indented JSON with sorted keys, atomically."""
-    with atomic_write(path) as handle:
-        json.dump(value, handle, indent=2, sort_keys=True)
-        handle.write("\n")
-
-
-def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        InputError: the file is missing or is not JSON.
-    """
-    path = pathlib.Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path)) from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"is not JSON ({error})", where=str(path)) from None

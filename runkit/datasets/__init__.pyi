@@ -1,0 +1,14 @@
+from .labeled import LabeledData as LabeledData
+from .labeled import read_labeled as read_labeled
+from .labels import UNKNOWN as UNKNOWN
+from .labels import class_order as class_order
+from .labels import encode_labels as encode_labels
+from .labels import renumber as renumber
+from .specification import FORMS as FORMS
+from .specification import LABELED_KINDS as LABELED_KINDS
+from .specification import TEXT_KINDS as TEXT_KINDS
+from .specification import Specification as Specification
+from .specification import parse as parse
+from .tables import rows as rows
+from .texts import Record as Record
+from .texts import open_texts as open_texts

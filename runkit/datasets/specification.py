@@ -1,0 +1,180 @@
+r"""How a dataset is named on a command line, the same way in every binary.
+
+docstrings                               docstrings of the installed packages,
+                                         labeled with their package
+text:GLOB[:whole|:lines|:blank_lines]    each file is one text, or each line,
+                                         or each run of lines between blank
+                                         ones
+jsonl:GLOB:FIELD[:LABEL]                 JSON Lines, one object per line
+csv:GLOB:FIELD[:LABEL]                   comma-separated, the first row names
+                                         the columns
+tsv:GLOB:FIELD[:LABEL]                   the same with tabs, without quoting
+npz:PATH                                 NumPy arrays; see `arrays`
+tfds:NAME[:VERSION][:SPLIT][:FEATURE[:LABEL]]
+                                         TensorFlow Datasets, prepared already
+
+A GLOB is a path or a pattern (`*`, `**`, `~` for the home directory). Its files
+are read in the order of their names; `.gz`, `.bz2` and `.xz` are unpacked.
+FIELD may join several fields: `premise+hypothesis` is one text with a line for
+each. `text:GLOB:FIELD[:LABEL]` reads files that end in `.jsonl` as `jsonl:`
+does. A tfds SPLIT is `train` if it is not named; FEATURE may be left out where
+the dataset has exactly one text, or one that is named `text`.
+
+Colons: fields are counted from the right. Where that leaves a choice, the
+longest path that exists wins, so `jsonl:a:b.jsonl:text` reads the file
+`a:b.jsonl`. `\:` is always a part of the path (or of the field), and so is the
+colon of a drive, `C:\pool.jsonl`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import pathlib
+import re
+from collections.abc import Sequence
+
+from runkit.datasets.prepared_data import split_spec
+from runkit.errors import InputError, closest
+
+UNITS = ("whole", "lines", "blank_lines")
+FORMS = {
+    "docstrings": "docstrings",
+    "text": "text:GLOB[:blank_lines|:lines]",
+    "jsonl": "jsonl:GLOB:FIELD[:LABEL]",
+    "csv": "csv:GLOB:FIELD[:LABEL]",
+    "tsv": "tsv:GLOB:FIELD[:LABEL]",
+    "npz": "npz:PATH",
+    "tfds": "tfds:NAME[:SPLIT][:FEATURE[:LABEL]]",
+}
+TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "tfds")
+LABELED_KINDS = (*TEXT_KINDS, "npz")
+_TABLES = ("jsonl", "csv", "tsv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Specification:
+    """A dataset specification in its parts.
+
+    Attributes:
+        spec: as it was given.
+        kind: a key of `FORMS`.
+        path: path or pattern of files, or the name of a TFDS dataset.
+        split: of a TFDS dataset.
+        unit: of `UNITS`, what is one text in a plain text file.
+        text_field: field, column or feature of the text, or several joined
+            by "+"; "" if none is named.
+        label_field: the same for the label; always one.
+    """
+
+    spec: str
+    kind: str
+    path: str = ""
+    split: str = "train"
+    unit: str = "whole"
+    text_field: str = ""
+    label_field: str = ""
+
+
+def parse(
+    spec: str, *, where: str = "--dataset", kinds: Sequence[str] = TEXT_KINDS
+) -> Specification:
+    """Splits a specification; see the module docstring.
+
+    Nothing is read, but whether a path exists may decide about a colon.
+
+    Args:
+        spec: the specification.
+        where: flag or argument that it came from, for messages.
+        kinds: kinds of dataset that can be used there.
+
+    Raises:
+        InputError: an unknown kind, a part that is missing or too much.
+    """
+    kind, colon, rest = spec.partition(":")
+    if kind not in kinds or (kind == "docstrings" and colon):
+        raise InputError(
+            "this kind of dataset cannot be used here"
+            if kind in set(FORMS) - set(kinds)
+            else "unknown kind of dataset",
+            where=where,
+            got=spec,
+            expected=" or ".join(FORMS[known] for known in kinds),
+            remedy=closest(kind, kinds),
+        )
+    if kind == "docstrings":
+        return Specification(spec, kind)
+    if not rest:
+        raise InputError(
+            "names nothing", where=where, got=spec, expected=FORMS[kind]
+        )
+    if kind == "tfds":
+        return _prepared(spec, rest, where)
+    path, options = _split_path(rest, {"npz": 0}.get(kind, 2))
+    unit = "whole"
+    if kind == "text" and options and options[0] in UNITS:
+        unit, *options = options
+    if options and unit != "whole":
+        raise InputError(
+            f"has a field after {unit!r}",
+            where=where,
+            got=spec,
+            expected=FORMS[kind],
+        )
+    text_field, label_field = [*options, "", ""][:2]
+    if kind in _TABLES and not text_field:
+        raise InputError(
+            "names no text field", where=where, got=spec, expected=FORMS[kind]
+        )
+    return Specification(
+        spec,
+        kind,
+        path=path,
+        unit=unit,
+        text_field=text_field,
+        label_field=label_field,
+    )
+
+
+def _prepared(spec: str, rest: str, where: str) -> Specification:
+    name, *more = split_spec(rest)
+    if len(more) > 3:
+        raise InputError(
+            "has too many parts",
+            where=where,
+            got=spec,
+            expected=FORMS["tfds"],
+        )
+    split, text_field, label_field = [*more, "", "", ""][:3]
+    return Specification(
+        spec,
+        "tfds",
+        path=name,
+        split=split or "train",
+        text_field=text_field,
+        label_field=label_field,
+    )
+
+
+def _split_path(rest: str, most: int) -> tuple[str, list[str]]:
+    """Splits "PATH[:OPTION]..." into the path and at most `most` options."""
+    parts = [p.replace("\\:", ":") for p in re.split(r"(?<!\\):", rest)]
+    has_drive = len(parts) > 1 and re.match(r"[A-Za-z]$", parts[0])
+    least = 2 if has_drive and parts[1][:1] in ("\\", "/") else 1
+    fewest = max(least, len(parts) - most)
+    for count in range(len(parts), fewest, -1):
+        path = ":".join(parts[:count])
+        if exists(path):
+            return path, parts[count:]
+    return ":".join(parts[:fewest]), parts[fewest:]
+
+
+def exists(pattern: str) -> bool:
+    """Whether a path exists or a pattern matches something."""
+    path = pathlib.Path(pattern).expanduser()
+    if path.exists():
+        return True
+    return glob.has_magic(pattern) and any(
+        True
+        for _ in glob.iglob(str(path), recursive=True)  # noqa: PTH207
+    )

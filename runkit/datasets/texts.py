@@ -1,0 +1,247 @@
+"""Texts of a dataset, one after the other, with their labels if it has any.
+
+Every binary reads texts here, so that one specification gives the same texts
+in the same order everywhere, and the number of a text is the same too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from runkit.datasets import inputs, plain_text, prepared_data, tables
+from runkit.datasets.labels import check_label
+from runkit.datasets.specification import FORMS, Specification, parse
+from runkit.datasets.tables import whole_text
+from runkit.errors import InputError
+
+
+class Record(NamedTuple):
+    """One text of a dataset.
+
+    Attributes:
+        source: file or split that it stands in.
+        place: where exactly, for messages.
+        text: None if it was not UTF-8 and the reader passes over such texts.
+        label: a text, a number, a list of these, or None.
+    """
+
+    source: str
+    place: str
+    text: str | None
+    label: Any = None
+
+
+# Called with (source, place, text with lone surrogates in place of what is
+# not UTF-8); returns what is read instead, or None, or raises.
+Invalid = Callable[[str, str, str], str | None]
+
+
+def refuse_invalid(source: str, place: str, text: str) -> str | None:
+    """Refuses a text that is not UTF-8."""
+    return whole_text(text, place)
+
+
+class Texts(Protocol):
+    """Texts in a fixed order.
+
+    Attributes:
+        identity: changes when what the specification names does; JSON can
+            hold it.
+        classes: names of the classes that the source itself names, by number;
+            () where the labels are the names.
+    """
+
+    identity: Any
+    classes: tuple[str, ...]
+
+    def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
+        """Yields the records; every call begins anew.
+
+        Raises:
+            InputError: a file that cannot be read, a record without the text.
+        """
+
+
+def open_texts(
+    spec: Specification | str,
+    *,
+    where: str = "--dataset",
+    labeled: bool = False,
+) -> Texts:
+    """Opens the texts that a specification names.
+
+    Args:
+        spec: see `runkit.datasets.specification`.
+        where: flag or argument that it came from, for messages.
+        labeled: read labels too; otherwise those of the records are None.
+
+    Raises:
+        InputError: nothing matches, no prepared data, no such feature, or no
+            labels where they are asked for.
+    """
+    if isinstance(spec, str):
+        spec = parse(spec, where=where)
+    if spec.kind == "docstrings":
+        return _Docstrings()
+    if spec.kind == "tfds":
+        return _Prepared(spec, where, labeled)
+    return _Files(spec, where, labeled)
+
+
+class _Docstrings:
+    """The docstrings of the installed packages, labeled with the package."""
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        import importlib.metadata
+
+        versions = sorted(
+            f"{d.metadata['Name']} {d.version}"
+            for d in importlib.metadata.distributions()
+        )
+        lines = "\n".join(versions)
+        self.identity = hashlib.sha256(lines.encode()).hexdigest()
+
+    def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
+        from runkit.datasets.docstrings import iter_docstrings
+
+        for package, text in iter_docstrings():
+            yield Record(package, f"docstring of {package}", text, package)
+
+
+class _Files:
+    """Plain text files and tables."""
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, spec: Specification, where: str, labeled: bool):
+        self._spec, self._labeled = spec, labeled
+        self._files = inputs.matching_files(spec.path, where, spec.spec)
+        self.identity = inputs.identity(self._files)
+        if spec.kind == "text":
+            self._check_fields(where)
+        if labeled and not spec.label_field:
+            raise InputError(
+                "names no label field",
+                where=where,
+                got=spec.spec,
+                expected=f"{FORMS[spec.kind].partition(':')[0]}"
+                ":GLOB:TEXT_FIELD:LABEL_FIELD"
+                if spec.kind != "text"
+                else "jsonl:GLOB:TEXT_FIELD:LABEL_FIELD",
+            )
+
+    def _check_fields(self, where: str) -> None:
+        has_json = any(map(self._table, self._files))
+        spec = self._spec
+        if has_json and not spec.text_field:
+            raise InputError(
+                "JSON lines need the name of the text field",
+                where=where,
+                got=spec.spec,
+                expected="text:GLOB:FIELD or jsonl:GLOB:FIELD",
+            )
+        if spec.text_field and not has_json:
+            raise InputError(
+                "names a field, but no file is .jsonl or .jsonl.gz",
+                where=where,
+                got=spec.spec,
+                expected=FORMS["text"],
+            )
+
+    def _table(self, path: Any) -> str:
+        """The format of a table; "" for plain text."""
+        if self._spec.kind != "text":
+            return self._spec.kind
+        return "jsonl" if inputs.plain_suffix(path) == ".jsonl" else ""
+
+    def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
+        for path in self._files:
+            table = self._table(path)
+            if table:
+                yield from self._of_table(path, table, invalid)
+            else:
+                yield from self._of_text(path, invalid)
+
+    def _of_table(
+        self, path: Any, table: str, invalid: Invalid
+    ) -> Iterator[Record]:
+        source, spec = str(path), self._spec
+        for place, row in tables.rows(path, table, lenient=True):
+            names = tables.field_names(spec.text_field, row)
+            text = tables.joined_text(row, names, place)
+            label = None
+            if self._labeled:
+                label = tables.field(row, spec.label_field, place)
+                if table != "jsonl":
+                    # An empty cell is an example without a label.
+                    label = (label or "").strip() or None
+                check_label(label, place)
+            yield Record(
+                source, place, _checked(text, invalid, source, place), label
+            )
+
+    def _of_text(self, path: Any, invalid: Invalid) -> Iterator[Record]:
+        source = str(path)
+        with inputs.reading(path), inputs.open_input(path) as handle:
+            found = plain_text.texts(handle, self._spec.unit)
+            for number, raw in enumerate(found, 1):
+                text = raw.decode("utf-8", "surrogateescape")
+                place = f"{source}, text {number}"
+                yield Record(
+                    source, place, _checked(text, invalid, source, place)
+                )
+
+
+class _Prepared:
+    """A dataset of TFDS."""
+
+    def __init__(self, spec: Specification, where: str, labeled: bool):
+        self._builder = prepared_data.prepared_builder(spec.path, where)
+        self._split = prepared_data.check_split(
+            self._builder, spec.split, where
+        )
+        self._names = prepared_data.text_features(
+            self._builder, spec.text_field, where
+        )
+        self._label: prepared_data.LabelFeature | None = None
+        if labeled:
+            self._label = prepared_data.label_feature(
+                self._builder, spec.label_field, where
+            )
+        self.classes = self._label.classes if self._label else ()
+        self.identity = self._builder.info.full_name
+
+    def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
+        source = f"{self.identity}:{self._split}"
+        label = self._label
+        names = [
+            *dict.fromkeys([*self._names, *([label.name] if label else [])])
+        ]
+        rows = prepared_data.rows(self._builder, self._split, names)
+        for number, row in enumerate(rows):
+            place = f"{source}, example {number}"
+            text = "\n".join(
+                row[name].decode("utf-8", "surrogateescape")
+                for name in self._names
+            )
+            value = label.label(row[label.name]) if label else None
+            yield Record(
+                source,
+                place,
+                _checked(text, invalid, source, place),
+                check_label(value, place),
+            )
+
+
+def _checked(
+    text: str, invalid: Invalid, source: str, place: str
+) -> str | None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return invalid(source, place, text)
+    return text

@@ -1,0 +1,55 @@
+"""NumPy arrays and JSON as whole files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import IO, Any
+
+from runkit.errors import InputError
+from runkit.files.atomic import atomic_write
+
+
+class _Plain:
+    """A file whose descriptor `numpy` cannot see."""
+
+    def __init__(self, handle: IO[bytes]):
+        self.write = handle.write
+
+
+def write_npy(path: str | os.PathLike, array: Any) -> None:
+    """Writes an `.npy` file, atomically.
+
+    Raises:
+        OSError: with its number; numpy's own way of writing to files does not
+            tell a full disk from other errors.
+    """
+    import numpy as np
+
+    with atomic_write(path, "wb") as handle:
+        np.lib.format.write_array(
+            _Plain(handle), np.asarray(array), allow_pickle=False
+        )
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON with sorted keys, atomically."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, indent=2, sort_keys=True)
+        handle.write("\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    path = pathlib.Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"is not JSON ({error})", where=str(path)) from None

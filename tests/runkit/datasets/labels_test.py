@@ -1,0 +1,117 @@
+"""Classes in one order, labels in one form."""
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from runkit.datasets import UNKNOWN, class_order, encode_labels, renumber
+from runkit.datasets.labels import check_form, check_label
+
+
+class ClassOrderTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (("10", "2", "1"), ("1", "2", "10")),
+        (("-1", "-10", "3"), ("-10", "-1", "3")),
+        (("1e2", "9.5", "-.5", "10"), ("-.5", "9.5", "10", "1e2")),
+        # Equal numbers are classes of their own.
+        (("1.0", "1", "01"), ("01", "1", "1.0")),
+        # Beyond the precision of a float.
+        (
+            ("9007199254740993", "9007199254740992"),
+            ("9007199254740992", "9007199254740993"),
+        ),
+        (("b", "a", "B"), ("B", "a", "b")),
+        # One text makes all of them texts.
+        (("10", "9", "x"), ("10", "9", "x")),
+        (("nan", "1", "inf"), ("1", "inf", "nan")),
+        (("2", "1", "2"), ("1", "2")),
+        ((), ()),
+    )
+    def test_order(self, names, expected):
+        self.assertEqual(class_order(names), expected)
+
+
+class EncodeTest(absltest.TestCase):
+    def test_numbers_and_their_texts_are_the_same_classes(self):
+        for values in ([10, 2, 1, 2], ["10", "2", "1", "2"]):
+            labels, classes, multilabel = encode_labels(values)
+            self.assertEqual(classes, ("1", "2", "10"))
+            self.assertEqual(labels.tolist(), [2, 1, 0, 1])
+            self.assertEqual(labels.dtype, np.int64)
+            self.assertFalse(multilabel)
+
+    def test_lists_and_unknown(self):
+        labels, classes, multilabel = encode_labels([["b"], None, [], ["a"]])
+        self.assertEqual(classes, ("a", "b"))
+        self.assertEqual(labels.tolist(), [[0, 1], [-1, -1], [0, 0], [1, 0]])
+        self.assertEqual(labels.dtype, np.int8)
+        self.assertTrue(multilabel)
+
+    def test_given_classes_keep_their_order(self):
+        labels, classes, _ = encode_labels(["a", None], ("c", "a"))
+        self.assertEqual(classes, ("c", "a"))
+        self.assertEqual(labels.tolist(), [1, UNKNOWN])
+
+
+class CheckTest(parameterized.TestCase):
+    @parameterized.parameters("a", 1, 1.5, True, None, (["a", 2],), ([],))
+    def test_labels(self, value):
+        self.assertIs(check_label(value, "here"), value)
+
+    @parameterized.parameters(
+        " ", ({"a": 1},), float("nan"), float("inf"), "\ud83d"
+    )
+    def test_what_is_not_a_label(self, value):
+        with self.assertRaisesRegex(InputError, "here: "):
+            check_label(value, "here")
+        with self.assertRaisesRegex(InputError, "here: "):
+            check_label(["a", value], "here")
+
+    @parameterized.parameters(
+        (None, None, None),
+        (None, True, True),
+        ("a", None, False),
+        (["a"], None, True),
+        ([], True, True),
+        (1, False, False),
+    )
+    def test_one_form(self, value, before, after):
+        self.assertIs(check_form(value, before, "here"), after)
+
+    def test_two_forms(self):
+        with self.assertRaisesRegex(InputError, "here: is not a list"):
+            check_form("b", True, "here")
+        with self.assertRaisesRegex(InputError, "here: is not one label"):
+            check_form([], False, "here")
+
+
+class RenumberTest(absltest.TestCase):
+    def test_numbers_follow_the_names(self):
+        found = renumber(
+            np.array([0, 1, -1]), ("a", "b"), ("c", "b", "a"), where="--test"
+        )
+        self.assertEqual(found.tolist(), [2, 1, -1])
+
+    def test_columns_follow_the_names(self):
+        matrix = np.array([[1, 0], [0, 1], [-1, -1]], np.int8)
+        found = renumber(matrix, ("a", "b"), ("b", "c", "a"), where="--test")
+        self.assertEqual(found.tolist(), [[0, 0, 1], [1, 0, 0], [-1, -1, -1]])
+        self.assertEqual(found.dtype, np.int8)
+
+    def test_a_class_without_examples_may_be_unknown(self):
+        own = ("a", "z")
+        self.assertEqual(
+            renumber(np.array([0]), own, ("b", "a"), where="").tolist(), [1]
+        )
+        with self.assertRaisesRegex(InputError, "--t: example 7 has an unkn"):
+            renumber(
+                np.array([0, 1]),
+                own,
+                ("b", "a"),
+                rows=np.array([5, 7]),
+                where="--t",
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()
