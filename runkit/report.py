@@ -21,7 +21,8 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;
 padding:0 1rem;color:#1d2129;background:#fff}
 h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2.2rem}
 table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}
-th,td{border-bottom:1px solid #d8dde3;padding:.3rem .8rem;text-align:left}
+th,td{border-bottom:1px solid #d8dde3;padding:.3rem .8rem;text-align:left;
+overflow-wrap:anywhere}
 td.n{text-align:right;font-variant-numeric:tabular-nums}
 td{overflow-wrap:anywhere}td.n{white-space:nowrap}
 img{max-width:100%;height:auto}figcaption{color:#566;font-size:.9rem}

@@ -1,4 +1,4 @@
-"""Fills gaps in text with a pre-trained T5.
+r"""Fills gaps in text with a pre-trained T5.
 
 Example:
     python -m spactor_tf.fill_main --run_dir=runs/imdb \
@@ -13,8 +13,18 @@ from collections.abc import Sequence
 from absl import flags
 
 from runkit import InputError, run_binary
+from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag("run_dir", "Finished run, or KerasHub T5 preset.", required=True),
+    Flag(
+        "text",
+        "Text with <extra_id_0>, <extra_id_1>, ... where words are missing; "
+        "repeatable. Required.",
+        repeated=True,
+    ),
+)
 _SENTINEL = re.compile(r"<extra_id_\d+>")
 
 
@@ -27,11 +37,11 @@ def fill_in(text: str, target: str) -> str:
 
     Returns:
         The text with each sentinel replaced by "[span]"; a gap that the target
-        does not name stays.
+        does not name is left as it is.
     """
     names = _SENTINEL.findall(target)
     spans = _SENTINEL.split(target)[1:]
-    # The first naming counts; a model in training may repeat itself.
+    # The first span of a name counts: an early model may repeat itself.
     found = dict(reversed(list(zip(names, spans, strict=True))))
     return _SENTINEL.sub(
         lambda gap: f"[{found[gap[0]].strip()}]" if gap[0] in found else gap[0],
@@ -42,17 +52,21 @@ def fill_in(text: str, target: str) -> str:
 def main(argv: Sequence[str]) -> None:
     """Loads the model and prints each text with its gaps filled."""
     del argv
-    if not FLAGS.run_dir or not FLAGS.text:
+    check_table(FLAG_TABLE, FLAGS)
+    if not FLAGS.text:
         raise InputError(
-            "are needed", where="--run_dir and --text",
-            expected="a finished run and text with <extra_id_0> at the gap",
-        )  # fmt: skip
+            "is missing",
+            where="--text",
+            expected="text with <extra_id_0> at the gap",
+        )
     for text in FLAGS.text:
         if not _SENTINEL.search(text):
             raise InputError(
-                "has no gap", where="--text", got=text,
+                "has no gap",
+                where="--text",
+                got=text,
                 expected="<extra_id_0> where text is missing",
-            )  # fmt: skip
+            )
     from spactor_tf.inference.pretrained import load_pretrained
 
     targets = load_pretrained(FLAGS.run_dir).fill(FLAGS.text)
@@ -64,10 +78,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "run_dir" not in FLAGS:
-        flags.DEFINE_string("run_dir", None, "Finished run, or preset.")
-        flags.DEFINE_multi_string("text", [], "Text with gaps; repeatable.")
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

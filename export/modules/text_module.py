@@ -20,6 +20,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from export.modules.options import ServingOptions
+from spactor_tf.data.encoding import encode_in_graph
 from spactor_tf.model import t5
 
 TEXT = tf.TensorSpec([None], tf.string, name="text")
@@ -142,14 +143,7 @@ class TextModule(tf.Module):
         text = tf.concat(
             [text, tf.fill([tf.cast(tf.size(text) == 0, tf.int32)], "")], 0
         )
-        ragged = self._tokenizer.tokenize(text)
-        room = self.options.input_length - 1
-        truncated = ragged.row_lengths() > room
-        ragged = ragged[:, :room]
-        end = tf.fill([ragged.nrows(), 1], self._eos_id)
-        ragged = tf.concat([ragged, end], axis=1)
-        mask = tf.ones_like(ragged).to_tensor(0)
-        return ragged.to_tensor(0), mask, truncated
+        return encode_in_graph(self._tokenizer, text, self.options.input_length)
 
     def _encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return self._encoder.value(

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from runkit import InputError, read_json
-from spactor_tf.classifier import classifier
+from spactor_tf.classifier import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,8 @@ def run_facts(run_dir: str) -> RunFacts:
         InputError: a broken file.
     """
     folder = pathlib.Path(run_dir)
-    if (folder / classifier.HEAD).is_file():
-        return RunFacts(_optional(folder / classifier.METRICS))
+    if (folder / files.HEAD).is_file():
+        return RunFacts(_optional(folder / files.METRICS))
     results = _optional(folder / "results.json")
     if "tasks" in results:
         return _fine_tuned(folder, results)

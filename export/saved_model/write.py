@@ -21,8 +21,8 @@ from export.saved_model import records, server_config
 from export.saved_model.verify import MODEL_CARD, verify_saved_model
 from export.saved_model.versions import next_version
 from runkit import InputError, __version__, atomic_directory, write_json
-from spactor_tf.classifier.classifier import HEAD, TextClassifier
-from spactor_tf.classifier.classifier_files import load_classifier
+from spactor_tf.classifier.classifier import TextClassifier
+from spactor_tf.classifier.files import HEAD, load_classifier
 from spactor_tf.config.fields import to_dict
 from spactor_tf.inference.pretrained import Pretrained, load_pretrained
 
@@ -102,7 +102,7 @@ def default_input_length(model: Pretrained | TextClassifier) -> int | None:
     """Returns the tokens that a model was trained to read, if it says so."""
     if isinstance(model, TextClassifier):
         return model.length
-    return model.config.corruption.input_length if model.config else None
+    return model.input_length
 
 
 def write_version(

@@ -1,7 +1,7 @@
 """The text classifier as a learner of the active-learning loop.
 
-It has the methods that `al_tf.learners.Learner` describes and does not import
-them: the two packages do not know each other.
+It implements `al_tf.learners.Learner` without importing it: neither package
+depends on the other.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class TextOptions:
     """Settings of the classifier and its training.
 
     Attributes:
-        length: tokens that are read of each text.
-        train_steps: optimizer steps of one `fit`, at least.
-        train_epochs: passes over the labeled texts, at least; 0:
-            `train_steps` whatever is labeled.
-        batch_size: texts a step.
-        learning_rate: the largest.
+        length: most tokens read of each text, EOS included.
+        train_steps: fewest optimizer steps of one `fit`.
+        train_epochs: fewest passes over the labeled texts; 0 always takes
+            `train_steps`.
+        batch_size: texts per step.
+        learning_rate: the peak.
     """
 
     length: int = LENGTH
@@ -46,12 +46,12 @@ class TextLearner:
     """Fine-tunes a T5 encoder on labeled texts.
 
     Args:
-        texts: of the pool and, behind them, of the test set.
+        texts: those of the pool, then those of the test set.
         classes: names of the classes.
         pretrained: where a cold start begins.
-        multilabel: the labels are `[m, classes]` of 0 and 1.
-        warm_start: go on from the last weights.
-        options: of classifier and training.
+        multilabel: whether labels are `[m, classes]` of 0 and 1.
+        warm_start: continue from the last weights.
+        options: settings of the classifier and its training.
     """
 
     def __init__(

@@ -12,12 +12,9 @@ import dataclasses
 
 from runkit.checks import require, require_fraction, require_positive
 from runkit.errors import check_choice
-from spactor_tf.config.model import CorruptionConfig, ModelConfig
 from spactor_tf.config.pretrain import (
     DTYPES,
-    ObjectiveConfig,
     OptimizerConfig,
-    PretrainConfig,
     RunnerConfig,
 )
 
@@ -188,28 +185,3 @@ class FinetuneConfig:
             self.batch_size,
             expected=f"a multiple of {self.accumulation_steps}",
         )
-
-
-def preset_config(config: FinetuneConfig, model: ModelConfig) -> PretrainConfig:
-    """Returns the configuration that is saved with a fine-tuned preset.
-
-    Presets are described by a `PretrainConfig` however they were trained; what
-    opens one reads its sizes and its input length.
-
-    Args:
-        config: of the run.
-        model: sizes of the trained weights.
-    """
-    return PretrainConfig(
-        preset="finetuned",
-        model=model,
-        corruption=CorruptionConfig(input_length=config.data.input_length),
-        objective=ObjectiveConfig("span_corruption"),
-        optimizer=config.optimizer,
-        train_steps=max(config.train_steps, 1),
-        batch_size=config.batch_size,
-        accumulation_steps=config.accumulation_steps,
-        seed=config.seed,
-        dtype=config.dtype,
-        init_from=config.init_from,
-    )

@@ -5,6 +5,9 @@ from .corruption import CorruptionLengths as CorruptionLengths
 from .corruption import corruption_lengths as corruption_lengths
 from .corruption import masked_lm_positions as masked_lm_positions
 from .corruption import span_corrupt as span_corrupt
+from .encoding import TokenRows as TokenRows
+from .encoding import encode_in_graph as encode_in_graph
+from .encoding import encode_texts as encode_texts
 from .permutation import shuffled as shuffled
 from .pretraining import Pipeline as Pipeline
 from .pretraining import evaluation_pipeline as evaluation_pipeline

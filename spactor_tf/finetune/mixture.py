@@ -3,9 +3,9 @@
 A mixture takes its examples from each task in proportion to
 min(examples of the task, cap) (T5, arXiv 1910.10683, section 3.5.2). One pass
 over the mixture holds exactly that many of each, in a pseudo-random order; a
-task that is cut by the cap goes on in the next pass where it stopped in this
-one, so that all its examples have their turn. Example e of a run is a pure
-function of (seed, e): no state is kept, and a run resumes anywhere.
+task that is cut by the cap resumes in the next pass where it stopped in this
+one, so that all its examples are used. Example e of a run is a pure function of
+(seed, e): no state is kept, and a run resumes at any step.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
+from spactor_tf.data.encoding import TokenRows, encode_texts
 from spactor_tf.data.permutation import shuffled
 from spactor_tf.data.step_pipeline import Batch, StepPipeline
-from spactor_tf.data.vocabulary import PAD_ID, Vocabulary
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.tasks import Example
 
 _STREAMS = 1 << 16  # Seeds of one run: the mixture's own, then its tasks'.
@@ -31,7 +32,7 @@ def bucket_length(length: int, limit: int) -> int:
     """Returns the least of 8, 12, 16, 24, 32, 48, ... that has room.
 
     A few static shapes instead of one for every length: at most a third of a
-    row is padding, and a function is traced some ten times at most.
+    row is padding, and a function is traced about ten times at most.
 
     Args:
         length: of the longest row.
@@ -45,54 +46,6 @@ def bucket_length(length: int, limit: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """Token sequences of different lengths, one after another.
-
-    Attributes:
-        flat: [tokens] uint16 or int32.
-        starts: [rows + 1] int64.
-        truncated: how many rows were cut.
-    """
-
-    flat: np.ndarray
-    starts: np.ndarray
-    truncated: int = 0
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def lengths(self, index: np.ndarray) -> np.ndarray:
-        """Returns [n] int64."""
-        return self.starts[index + 1] - self.starts[index]
-
-    def padded(self, index: np.ndarray, length: int) -> np.ndarray:
-        """Returns rows `index` as [n, length] int32, padded with 0."""
-        tokens = np.full((len(index), length), PAD_ID, np.int32)
-        for target, row in zip(tokens, index, strict=True):
-            ids = self.flat[self.starts[row] : self.starts[row + 1]]
-            target[: len(ids)] = ids
-        return tokens
-
-
-def tokenize(vocabulary: Vocabulary, texts: Sequence[str], length: int) -> Rows:
-    """Returns the tokens of texts, each ended by EOS.
-
-    Args:
-        vocabulary: sentinels in a text are read as sentinels.
-        texts: any.
-        length: tokens at most, EOS included; the rest of a text is cut off.
-    """
-    rows = vocabulary.encode(texts) if texts else []
-    cut = [np.append(ids[: length - 1], vocabulary.eos_id) for ids in rows]
-    sizes = np.array([len(ids) for ids in cut], np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    kind = np.uint16 if vocabulary.size <= 1 << 16 else np.int32
-    flat = np.concatenate(cut) if cut else np.zeros(0)
-    truncated = sum(len(ids) >= length for ids in rows)
-    return Rows(flat.astype(kind), starts, truncated)
-
-
-@dataclasses.dataclass(frozen=True)
 class TokenizedTask:
     """The training examples of a task.
 
@@ -103,8 +56,8 @@ class TokenizedTask:
     """
 
     name: str
-    inputs: Rows
-    targets: Rows
+    inputs: TokenRows
+    targets: TokenRows
 
 
 def tokenized_task(
@@ -123,13 +76,14 @@ def tokenized_task(
     if missing or not examples:
         raise InputError(
             "has examples without a target" if missing else "is empty",
-            where=f"training split of {name}", got=missing[:3] or None,
+            where=f"training split of {name}",
+            got=missing[:3] or None,
             expected="labeled examples",
-        )  # fmt: skip
+        )
     return TokenizedTask(
         name,
-        tokenize(vocabulary, [e.inputs for e in examples], input_length),
-        tokenize(vocabulary, [e.targets for e in examples], target_length),
+        encode_texts(vocabulary, [e.inputs for e in examples], input_length),
+        encode_texts(vocabulary, [e.targets for e in examples], target_length),
     )
 
 
@@ -139,12 +93,12 @@ class Mixture(StepPipeline):
 
     Attributes:
         tasks: at least one, each with at least one example.
-        cap: a task counts as no more examples than this.
+        cap: most examples that a task counts as.
         batch_size: examples per step over all replicas.
         seed: of the order.
         input_length: longest input.
         target_length: longest target.
-        static: pad every batch to these lengths, as a TPU needs it, not to
+        static: pad every batch to these lengths, as a TPU needs, instead of to
             the bucket of the batch's longest row.
     """
 
@@ -178,7 +132,7 @@ class Mixture(StepPipeline):
         row = np.empty_like(slot)
         for number, part in enumerate(self.tasks):
             mine = task == number
-            # Its place in the endless order of the task's own passes.
+            # The place in the endless order of the task's own passes.
             place = (index // size)[mine] * self.counts[number] + before[mine]
             row[mine] = shuffled(place, len(part.inputs), stream + 1 + number)
         return task, row
@@ -202,22 +156,23 @@ class Mixture(StepPipeline):
         }
 
     def _tokens(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        task, row = self.places(index)
-        input_length, target_length = self._lengths(int(index[0]))
+        # All replicas pad to the longest row of the step's whole batch.
+        first = int(index[0]) // self.batch_size * self.batch_size
+        task, row = self.places(first + np.arange(self.batch_size))
+        input_length, target_length = self._lengths(task, row)
         inputs = np.zeros((len(index), input_length), np.int32)
         targets = np.zeros((len(index), target_length), np.int32)
+        task, row = task[index - first], row[index - first]
         for number, part in enumerate(self.tasks):
             mine = task == number
-            inputs[mine] = part.inputs.padded(row[mine], input_length)
-            targets[mine] = part.targets.padded(row[mine], target_length)
+            inputs[mine] = part.inputs.padded(input_length, row[mine])
+            targets[mine] = part.targets.padded(target_length, row[mine])
         return inputs, targets
 
-    def _lengths(self, number: int) -> tuple[int, int]:
-        """Lengths of the step of example `number`, alike on all replicas."""
+    def _lengths(self, task: np.ndarray, row: np.ndarray) -> tuple[int, int]:
+        """Input and target length of a batch of these places."""
         if self.static:
             return self.input_length, self.target_length
-        first = number // self.batch_size * self.batch_size
-        task, row = self.places(first + np.arange(self.batch_size))
         longest = np.zeros(2, np.int64)
         for number, part in enumerate(self.tasks):
             mine = row[task == number]
@@ -230,7 +185,7 @@ class Mixture(StepPipeline):
         )
 
     def describe(self) -> list[dict[str, Any]]:
-        """Returns a line a task: examples, share, rows that were cut."""
+        """Returns one row per task: examples, share, rows that were cut."""
         shares = self.counts / self.counts.sum()
         return [
             {

@@ -1,10 +1,10 @@
 """What a model answers: by generation, or by ranking given options.
 
 Rank classification scores every option by its log-likelihood given the input
-(the sum over its tokens, EOS included) and takes the largest. All options of an
-example are read by the decoder as one sequence over one encoding, so that each
-input passes the encoder once, however many options it has. Generation decodes
-with a cache, over one encoding too.
+(the sum over its tokens, EOS included) and takes the largest. All options of
+an example are read by the decoder as one sequence over one encoding, so that
+each input passes the encoder once, however many options it has. Generation
+decodes with a cache, over one encoding too.
 
 Inputs are sorted by length and cut into batches of one size, padded to a few
 bucketed lengths: a handful of static shapes, each traced once.
@@ -13,23 +13,20 @@ bucketed lengths: a handful of static shapes, each traced once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
 from spactor_tf.config.search_options import SearchOptions
+from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import PAD_ID, Vocabulary
-from spactor_tf.finetune.mixture import Rows, bucket_length, tokenize
-from spactor_tf.inference import token_search as search
+from spactor_tf.finetune.mixture import bucket_length
+from spactor_tf.inference import token_search
 from spactor_tf.inference.decoding import CachedDecoder, label_targets
 from spactor_tf.model import t5
 from spactor_tf.tasks import Example, Task
-
-_NO_OPTION = -np.inf
-_MOST_LOGITS = 1 << 28  # Of one call: 1 GiB.
 
 
 class Predictor:
@@ -39,12 +36,15 @@ class Predictor:
     predictor serves all evaluations of a run and keeps its traces.
 
     Args:
-        backbone: `keras_hub.models.T5Backbone`.
+        backbone: the model.
         vocabulary: its vocabulary.
-        input_length: tokens read of an input, EOS included.
-        target_length: tokens read of an option or generated, EOS included.
-        batch_size: inputs of one call.
+        input_length: most tokens read of an input, EOS included.
+        target_length: most tokens read of an option or generated, EOS
+            included.
+        batch_size: inputs per call.
         search: how text is generated; `max_output_length` is overridden.
+        max_logits: numbers in the logits of one call; many long options make
+            smaller calls. The default is 1 GiB of float32.
 
     Attributes:
         encode: (tokens, mask), both [batch, length] int32, to the encoder's
@@ -53,18 +53,19 @@ class Predictor:
 
     def __init__(
         self,
-        backbone: Any,
+        backbone: t5.Backbone,
         vocabulary: Vocabulary,
         input_length: int = 512,
         target_length: int = 128,
         batch_size: int = 64,
         search: SearchOptions | None = None,
+        max_logits: int = 1 << 28,
     ):
         self._vocabulary = vocabulary
         self._input_length, self._target_length = input_length, target_length
-        self._batch_size = batch_size
-        self._search = search or SearchOptions()
-        self._decoder = CachedDecoder(backbone)
+        self._batch_size, self._max_logits = batch_size, max_logits
+        search = search or SearchOptions()
+        decoder = CachedDecoder(backbone)
         encoder = t5.build_encoder(backbone)
 
         def encode(tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -73,8 +74,26 @@ class Predictor:
             return encoder(inputs, training=False)
 
         self.encode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = encode
-        self._score = tf.function(self._score_batch, autograph=False)
-        self._generate = tf.function(self._generate_batch, autograph=False)
+
+        def score(tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+            mask = tf.cast(tokens != PAD_ID, tf.int32)
+            states = self.encode(tokens, mask)
+            return decoder.score_targets(targets, states, mask)
+
+        def generate(tokens: tf.Tensor, length: int) -> tf.Tensor:
+            mask = tf.cast(tokens != PAD_ID, tf.int32)
+            answer, _ = token_search.generate(
+                decoder,
+                dataclasses.replace(search, max_output_length=length),
+                vocabulary.size,
+                tf.reduce_sum(tf.cast(tokens, tf.int64), axis=1),
+                self.encode(tokens, mask),
+                mask,
+            )
+            return answer
+
+        self._score = tf.function(score, autograph=False)
+        self._generate = tf.function(generate, autograph=False)
 
     @property
     def traces(self) -> int:
@@ -97,18 +116,24 @@ class Predictor:
         """
         if not texts:
             return np.zeros((0, 0), np.float32)
-        targets, shared = self._targets(options)
-        scores = np.zeros((len(texts), targets.shape[-2]), np.float32)
-
-        def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
-            chosen = targets if shared else _take(targets, rows, len(tokens))
+        targets = self._targets(options)
+        shared = len(targets) == 1
+        count, length = targets.shape[1:]
+        scores = np.zeros((len(texts), count), np.float32)
+        room = self._max_logits // (count * length * self._vocabulary.size)
+        for rows, tokens in self._batches(
+            texts, max(1, min(self._batch_size, room))
+        ):
+            if shared:
+                chosen = targets[0]
+            else:
+                chosen = np.full((len(tokens), count, length), PAD_ID, np.int32)
+                chosen[: len(rows)] = targets[rows]
             values = _call(self._score, tokens, tf.constant(chosen))
             scores[rows] = values.numpy()[: len(rows)]
-
-        self._in_batches(texts, run, self._rows_for(targets))
         counts = np.array([len(own) for own in options])
-        missing = np.arange(scores.shape[1]) >= counts[:, np.newaxis]
-        return np.where(missing, np.float32(_NO_OPTION), scores)
+        missing = np.arange(count) >= counts[:, np.newaxis]
+        return np.where(missing, np.float32(-np.inf), scores)
 
     def rank(
         self, texts: Sequence[str], options: Sequence[Sequence[str]]
@@ -125,17 +150,15 @@ class Predictor:
 
         Args:
             texts: inputs, with the task's prefix.
-            max_length: tokens at most, EOS included; None is `target_length`.
+            max_length: most tokens of an answer, EOS included; None is
+                `target_length`.
         """
         length = min(max_length or self._target_length, self._target_length)
         answers = [""] * len(texts)
-
-        def run(rows: np.ndarray, tokens: tf.Tensor) -> None:
+        for rows, tokens in self._batches(texts, self._batch_size):
             ids = _call(self._generate, tokens, length=length).numpy()
             for row, answer in zip(rows, ids[: len(rows)], strict=True):
                 answers[row] = self._vocabulary.decode(answer)
-
-        self._in_batches(texts, run, self._batch_size)
         return answers
 
     def predict(
@@ -152,114 +175,67 @@ class Predictor:
         Raises:
             InputError: "rank", and the task has no options.
         """
-        ranked = ranked_examples(task, examples, method)
-        answers = [""] * len(examples)
-        for way, rows in (
-            (self._rank_examples, np.flatnonzero(ranked)),
-            (self._answer_freely, np.flatnonzero(~ranked)),
-        ):
-            texts = way(task, [examples[int(row)] for row in rows])
-            for row, text in zip(rows, texts, strict=True):
-                answers[row] = text
-        return answers
-
-    def _rank_examples(
-        self, task: Task, examples: Sequence[Example]
-    ) -> list[str]:
-        texts = [example.inputs for example in examples]
-        return self.rank(texts, [task.options(e) for e in examples])
-
-    def _answer_freely(
-        self, task: Task, examples: Sequence[Example]
-    ) -> list[str]:
+        is_ranked = ranked_examples(task, examples, method)
+        ranked = np.flatnonzero(is_ranked).tolist()
+        free = np.flatnonzero(~is_ranked).tolist()
         longest = None
-        if task.label_words:
+        if len(free) and task.label_words:
             # Any longer answer is wrong anyway.
             longest = label_targets(self._vocabulary, task.label_words).shape[1]
-        return self.generate([example.inputs for example in examples], longest)
+        answers = np.empty(len(examples), object)
+        answers[ranked] = self.rank(
+            [examples[row].inputs for row in ranked],
+            [task.options(examples[row]) for row in ranked],
+        )
+        answers[free] = self.generate(
+            [examples[row].inputs for row in free], longest
+        )
+        return answers.tolist()
 
-    def _in_batches(
-        self,
-        texts: Sequence[str],
-        run: Callable[[np.ndarray, tf.Tensor], None],
-        size: int,
-    ) -> None:
-        """Calls `run(rows, tokens)`; tokens are [size, bucket] int32."""
-        inputs = tokenize(self._vocabulary, texts, self._input_length)
-        every = np.arange(len(texts))
-        order = every[np.argsort(inputs.lengths(every), kind="stable")]
+    def _batches(
+        self, texts: Sequence[str], size: int
+    ) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+        """Yields (rows, tokens) in the order of length.
+
+        Tokens are [size, bucket] int32; the last batch is filled up with rows
+        of padding, whose answers are to be dropped.
+        """
+        inputs = encode_texts(self._vocabulary, texts, self._input_length)
+        order = np.argsort(inputs.lengths(), kind="stable")
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            run(rows, tf.constant(self._padded(inputs, rows, size)))
+            longest = int(inputs.lengths(rows).max())
+            length = bucket_length(longest, self._input_length)
+            tokens = np.full((size, length), PAD_ID, np.int32)
+            tokens[: len(rows)] = inputs.padded(length, rows)
+            yield rows, tf.constant(tokens)
 
-    def _rows_for(self, targets: np.ndarray) -> int:
-        """Inputs of one call, fewer where many options make many logits."""
-        places = targets.shape[-2] * targets.shape[-1]
-        room = _MOST_LOGITS // (places * self._vocabulary.size)
-        return max(1, min(self._batch_size, room))
+    def _targets(self, options: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns tokens of the options, [texts, options, length] int32.
 
-    def _padded(self, inputs: Rows, rows: np.ndarray, size: int) -> np.ndarray:
-        longest = int(inputs.lengths(rows).max())
-        length = bucket_length(longest, self._input_length)
-        # Rows of padding fill the last batch up; their answers are dropped.
-        tokens = np.full((size, length), PAD_ID, np.int32)
-        tokens[: len(rows)] = inputs.padded(rows, length)
-        return tokens
-
-    def _targets(
-        self, options: Sequence[Sequence[str]]
-    ) -> tuple[np.ndarray, bool]:
-        """Tokens of the options, and whether all texts have the same ones.
-
-        [options, length] int32 if they have, else [texts, options, length].
+        One row stands for all texts where all have the same options.
         """
         distinct = {tuple(own) for own in options}
-        shared = len(distinct) == 1
-        sets = list(distinct) if shared else options
+        sets = list(distinct) if len(distinct) == 1 else options
         flat = [text for own in sets for text in own]
-        rows = tokenize(self._vocabulary, flat, self._target_length)
-        every = np.arange(len(flat))
+        rows = encode_texts(self._vocabulary, flat, self._target_length)
         counts = np.array([len(own) for own in sets], np.int64)
-        width, length = int(counts.max()), int(rows.lengths(every).max())
+        width, length = int(counts.max()), int(rows.lengths().max())
         targets = np.full((len(sets), width, length), PAD_ID, np.int32)
-        targets[np.arange(width) < counts[:, np.newaxis]] = rows.padded(
-            every, length
-        )
-        return (targets[0] if shared else targets), shared
-
-    def _score_batch(self, tokens: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        mask = _mask(tokens)
-        states = self.encode(tokens, mask)
-        return self._decoder.score_targets(targets, states, mask)
-
-    def _generate_batch(self, tokens: tf.Tensor, length: int) -> tf.Tensor:
-        options = dataclasses.replace(self._search, max_output_length=length)
-        mask = _mask(tokens)
-        text_hash = tf.reduce_sum(tf.cast(tokens, tf.int64), axis=1)
-        answer, _ = search.generate(
-            self._decoder, options, self._vocabulary.size, text_hash,
-            self.encode(tokens, mask), mask,
-        )  # fmt: skip
-        return answer
+        targets[np.arange(width) < counts[:, np.newaxis]] = rows.padded(length)
+        return targets
 
 
-def _call(function: Any, *tensors: tf.Tensor, **constants: int) -> tf.Tensor:
+def _call(
+    function: tf.types.experimental.PolymorphicFunction,
+    *tensors: tf.Tensor,
+    **constants: int,
+) -> tf.Tensor:
     """Calls a function traced once for each shape.
 
     The function itself would warn of the few traces that bucketing intends.
     """
     return function.get_concrete_function(*tensors, **constants)(*tensors)
-
-
-def _mask(tokens: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tokens != PAD_ID, tf.int32)
-
-
-def _take(targets: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
-    """Rows of targets, filled up with padding to `size`."""
-    chosen = np.full((size, *targets.shape[1:]), PAD_ID, np.int32)
-    chosen[: len(rows)] = targets[rows]
-    return chosen
 
 
 def ranked_examples(
@@ -284,6 +260,7 @@ def ranked_examples(
     if method == "rank" and not has_options.all():
         raise InputError(
             "has no options to rank: its answers are free text",
-            where=f"--task={task.name}", remedy="Give --method=generate",
-        )  # fmt: skip
+            where=f"--task={task.name}",
+            remedy="Give --method=generate",
+        )
     return has_options

@@ -21,9 +21,9 @@ def write_report(
     """Writes report.html and its plots from metrics.jsonl.
 
     Args:
-        folder: of the run.
+        folder: directory of the run.
         config: of the run.
-        results: what goes to results.json.
+        results: the content of results.json.
 
     Returns:
         The path of the page.
@@ -38,7 +38,7 @@ def write_report(
             ("weights", _weights(config)),
             ("steps", results["steps"]),
             ("best step", results["best_step"]),
-            ("stopped early", str(results["stopped_early"])),
+            ("stopped early", "yes" if results["stopped_early"] else "no"),
         ],
     )
     report.heading("Metrics of the best weights")
@@ -50,7 +50,8 @@ def write_report(
         ],
     )
     report.text(
-        "In percent. Predictions of unlabeled splits stand in predictions/."
+        "Metrics are in percent; exemplars are the mean number per question. "
+        "Predictions are in predictions/."
     )
     runs = {"": records}
     curves(report, runs, "loss", "Training loss, nats per target token")
@@ -60,7 +61,7 @@ def write_report(
         curves(report, runs, name, title)
     if results["mixture"]:
         report.heading("Training examples")
-        columns = list(results["mixture"][0])
+        columns = [name.replace("_", " ") for name in results["mixture"][0]]
         report.table(columns, [row.values() for row in results["mixture"]])
     _configuration(report, config)
     return report.write()
@@ -75,32 +76,39 @@ def write_seeds_report(
     """Writes the page of several seeds: means, errors, curves.
 
     Args:
-        folder: of all runs.
-        config: of the first run.
-        summary: what goes to results.json.
-        runs: their folders by name.
+        folder: directory of all runs.
+        config: of the first run; the others differ in the seed.
+        summary: the content of results.json.
+        runs: their directories by name.
 
     Returns:
         The path of the page.
     """
     report = Report(f"Fine-tuning on {config.task}: seeds", folder)
-    report.table(["", "value"], [
-        ("weights", _weights(config)),
-        ("seeds", ", ".join(map(str, summary["seeds"]))),
-    ])  # fmt: skip
+    report.table(
+        ["", "value"],
+        [
+            ("weights", _weights(config)),
+            ("seeds", ", ".join(map(str, summary["seeds"]))),
+        ],
+    )
     report.heading("Metrics of the best weights, over seeds")
     report.table(
-        ["task", "split", "metric", "mean", "standard error", "values"],
+        ["task", "split", "metric", "mean", "standard error", "per seed"],
         [
             (
-                task, split, name, value["mean"],
-                "" if value["standard_error"] is None
+                task,
+                split,
+                name,
+                value["mean"],
+                ""
+                if value["standard_error"] is None
                 else float(value["standard_error"]),
                 ", ".join(f"{v:.2f}" for v in value["values"]),
             )
             for task, split, name, value in metric_rows(summary)
         ],
-    )  # fmt: skip
+    )
     records = {
         name: read_metrics(run / "metrics.jsonl")
         for name, run in runs.items()
@@ -132,7 +140,7 @@ def curves(
     name: str,
     title: str,
 ) -> None:
-    """Plots a metric over the steps, one line a run; nothing without points."""
+    """Plots a metric over steps, one line per run; nothing without points."""
     series = {
         run: [(r["step"], r[name]) for r in records if name in r]
         for run, records in runs.items()
@@ -160,5 +168,10 @@ def _weights(config: FinetuneConfig) -> str:
 
 def _configuration(report: Report, config: FinetuneConfig) -> None:
     report.heading("Configuration")
-    flat = flatten(to_dict(config))
-    report.table(["field", "value"], [(k, repr(v)) for k, v in flat.items()])
+    rows = []
+    for name, value in flatten(to_dict(config)).items():
+        text = str(value)
+        if value is None or isinstance(value, bool):
+            text = text.lower()  # none, true, false: as --set takes them.
+        rows.append((name, text))
+    report.table(["field", "value"], rows)

@@ -1,4 +1,4 @@
-"""Text-to-text fine-tuning: a pre-trained T5, a task or a mixture, its answers.
+"""Text-to-text fine-tuning of a pre-trained T5 on a task or a mixture.
 
     output_dir/
         config.json         resolved configuration
@@ -6,7 +6,7 @@
         tensorboard/
         checkpoints/        the newest and the best
         preset/             the best weights, a KerasHub preset
-        predictions/        TASK.SPLIT.*, as the benchmark wants them
+        predictions/        TASK.SPLIT.*, in the benchmark's format
         results.json        metrics of the best weights
         report.html, *.png
 
@@ -24,12 +24,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from runkit import InputError, read_json, write_json
-from runkit.errors import check_choice
-from spactor_tf.config.finetune import FinetuneConfig, preset_config
-from spactor_tf.data.vocabulary import Vocabulary
-from spactor_tf.finetune.mixture import Mixture, tokenized_task
-from spactor_tf.finetune.predictor import Predictor, ranked_examples
-from spactor_tf.inference.decoding import label_targets
+from spactor_tf.config.finetune import FinetuneConfig
+from spactor_tf.finetune.mixture import Mixture
+from spactor_tf.finetune.predictor import Predictor
+from spactor_tf.finetune.task_data import TaskData
 from spactor_tf.inference.pretrained import (
     Pretrained,
     load_pretrained,
@@ -39,7 +37,7 @@ from spactor_tf.model import t5
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.replica_step import StepOptions
 from spactor_tf.model.t5_trainer import T5Trainer
-from spactor_tf.tasks import Example, Task, few_shot, get_task
+from spactor_tf.tasks import Example, Task, get_task
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.monitoring import Throughput
 from spactor_tf.training.run_loop import TrainingRun, check_same_config
@@ -52,15 +50,15 @@ def finetune(
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
-    """Runs or resumes a fine-tuning run; a finished one is only read.
+    """Runs or resumes a fine-tuning run; only reads a finished one.
 
     Args:
         config: of the run.
         output_dir: of the run; created.
-        data_dir: of prepared datasets; None is TFDS's own default.
+        data_dir: directory of prepared datasets; None is TFDS's default.
 
     Returns:
-        What stands in results.json.
+        The content of results.json.
 
     Raises:
         InputError: bad input; nothing was written to `output_dir`.
@@ -70,8 +68,9 @@ def finetune(
     if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
         raise InputError(
             "holds the results of several seeds, and no run of its own",
-            where=str(folder), remedy="Name another --output_dir",
-        )  # fmt: skip
+            where=str(folder),
+            remedy="Name another --output_dir",
+        )
     if not (folder / RESULTS).is_file():
         FinetuneRun(config, folder, data_dir).execute()
     check_same_config(config, folder)
@@ -80,7 +79,7 @@ def finetune(
 
 @dataclasses.dataclass
 class EarlyStopping:
-    """Counts evaluations that brought nothing.
+    """Counts evaluations without improvement.
 
     Attributes:
         patience: evaluations in a row without improvement that end the run;
@@ -104,7 +103,7 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether patience has run out."""
         return self.patience is not None and self.stale >= self.patience
 
 
@@ -124,75 +123,18 @@ class FinetuneRun(TrainingRun):
         self.tasks = [get_task(name) for name in config.task_names]
         super().__init__(config, output_dir)
         start = load_pretrained(config.init_from)
-        self.vocabulary = start.vocabulary
-        self._data_dir = data_dir
-        self.validation = self._load_validation()
-        self._check_test()
-        self.mixture = self._load_mixture() if config.train_steps else None
+        self.vocabulary, self._pretraining = start.vocabulary, start.config
+        self.data = TaskData(self.tasks, self.vocabulary, config, data_dir)
+        self.mixture = self.data.mixture() if config.train_steps else None
         self.model = self._build_model(start)
         self.predictor = Predictor(
-            self.model.backbone, self.vocabulary, config.data.input_length,
-            config.data.target_length, config.evaluation.batch_size,
-        )  # fmt: skip
+            self.model.backbone,
+            self.vocabulary,
+            config.data.input_length,
+            config.data.target_length,
+            config.evaluation.batch_size,
+        )
         self.stopping = EarlyStopping(config.evaluation.patience)
-
-    # --- Data ---------------------------------------------------------------
-
-    def _load_validation(self) -> dict[str, list[Example]]:
-        """Validation examples by task; refuses what cannot be scored."""
-        loaded = {}
-        for task in self.tasks:
-            _check_labels(task, self.vocabulary, self.config)
-            few_shot.check_shots(task, self.config.evaluation.shots)
-            if "validation" not in task.splits and not self.config.train_steps:
-                # Evaluation only, on the test split.
-                questions = self._load_questions(task, "test")
-                ranked_examples(task, questions, self.config.evaluation.method)
-                continue
-            examples = self._load_questions(task, "validation")
-            ranked_examples(task, examples, self.config.evaluation.method)
-            shortened = examples[: self.config.evaluation.examples]
-            for part in (examples, shortened):
-                # Undefined metrics are found before any step, not after.
-                task.evaluate([e.targets for e in part], part)
-            loaded[task.name] = examples
-        return loaded
-
-    def _load_questions(self, task: Task, split: str) -> list[Example]:
-        """A split to evaluate, with the exemplars that are wanted."""
-        length = self.config.data.input_length
-        return few_shot.load_with_exemplars(
-            task, split, self.config.evaluation.shots,
-            lambda text: len(self.vocabulary.encode([text])[0]) < length,
-            self._data_dir,
-        )  # fmt: skip
-
-    def _check_test(self) -> None:
-        """Refuses wanted test splits that are not there, before any step."""
-        for task in self.tasks:
-            if "test" in self._final_splits(task) and not task.load(
-                "test", 1, self._data_dir
-            ):
-                where = f"test split of {task.name}"
-                raise InputError("is empty", where=where)
-
-    def _load_mixture(self) -> Mixture:
-        data = self.config.data
-        parts = []
-        for task in self.tasks:
-            check_choice("train", task.splits, where=f"splits of {task.name}")
-            examples = task.load("train", data.train_examples, self._data_dir)
-            parts.append(
-                tokenized_task(
-                    task.name, examples, self.vocabulary,
-                    data.input_length, data.target_length,
-                )
-            )  # fmt: skip
-        return Mixture(
-            tuple(parts), data.examples_cap, self.config.batch_size,
-            self.config.seed, data.input_length, data.target_length,
-            static=self.config.runtime.strategy == "tpu",
-        )  # fmt: skip
 
     def _build_model(self, start: Pretrained) -> T5Trainer:
         config = self.config
@@ -226,7 +168,7 @@ class FinetuneRun(TrainingRun):
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps are done or patience is at its end."""
+        """Whether all steps are done or patience has run out."""
         return super().is_over or self.stopping.is_over
 
     def is_save_due(self) -> bool:
@@ -252,11 +194,11 @@ class FinetuneRun(TrainingRun):
         return log.write(self.step, "finetune", **figures)
 
     def state(self) -> dict[str, Any]:
-        """What early stopping knows."""
+        """Returns the counts of early stopping."""
         return {"stopping": dataclasses.asdict(self.stopping)}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Goes on counting; patience is the configuration's."""
+        """Restores `state()`, with the patience of the configuration."""
         patience = self.config.evaluation.patience
         counts = {**state["stopping"], "patience": patience}
         self.stopping = EarlyStopping(**counts)
@@ -266,7 +208,7 @@ class FinetuneRun(TrainingRun):
         del stage
         figures, primary = {}, []
         for task in self.tasks:
-            examples = self.validation[task.name]
+            examples = self.data.validation[task.name]
             examples = examples[: self.config.evaluation.examples]
             metrics = task.evaluate(self._predict(task, examples), examples)
             primary.append(metrics[task.metrics[0]])
@@ -285,18 +227,20 @@ class FinetuneRun(TrainingRun):
     # --- Results --------------------------------------------------------------
 
     def finish(self) -> None:
-        """Takes the best weights; writes preset, predictions and results."""
+        """Restores the best weights; writes preset, predictions, results."""
         from spactor_tf.finetune.report import write_report
 
+        config = self.config
         best = self.checkpoints.best()
         if best is not None:
             self.checkpoints.restore(self.variables(), step=best)
         save_pretrained(
-            self.folder / "preset", self.model.backbone, self.vocabulary,
-            preset_config(
-                self.config, t5.backbone_config(self.model.backbone)
-            ),
-        )  # fmt: skip
+            self.folder / "preset",
+            self.model.backbone,
+            self.vocabulary,
+            self._pretraining,
+            config.data.input_length,
+        )
         results = {
             "steps": self.step,
             "best_step": best or 0,
@@ -307,21 +251,17 @@ class FinetuneRun(TrainingRun):
             "tasks": {task.name: self._results(task) for task in self.tasks},
         }
         write_report(self.folder, self.config, results)
-        # Last: who finds it finds the whole run.
+        # Last: where it exists, the run is complete.
         write_json(self.folder / RESULTS, results)
-
-    def _final_splits(self, task: Task) -> list[str]:
-        wanted = ["validation", *(["test"] * self.config.evaluation.test)]
-        return [split for split in wanted if split in task.splits]
 
     def _results(self, task: Task) -> dict[str, Any]:
         """Predicts validation and test; scores what is labeled."""
         results: dict[str, Any] = {"primary": task.metrics[0]}
-        for split in self._final_splits(task):
+        for split in self.data.final_splits(task):
             examples = (
-                self.validation[task.name]
+                self.data.validation[task.name]
                 if split == "validation"
-                else self._load_questions(task, split)
+                else self.data.questions(task, split)
             )
             answers = self._predict(task, examples)
             path = prediction_path(self.folder, task, split)
@@ -341,19 +281,3 @@ def prediction_path(
     """Returns the file of a split's predictions."""
     name = f"{task.name}.{split}{task.file_format.suffix}"
     return folder / "predictions" / name
-
-
-def _check_labels(
-    task: Task, vocabulary: Vocabulary, config: FinetuneConfig
-) -> None:
-    """Refuses label words that the model could not tell apart or write."""
-    if not task.label_words:
-        return
-    targets = label_targets(vocabulary, task.label_words, f"task {task.name}")
-    longest = targets.shape[1]
-    if longest > config.data.target_length:
-        raise InputError(
-            f"a label word of {task.name} is longer than a target may be",
-            where="--target_length", got=config.data.target_length,
-            expected=f"at least {longest}",
-        )  # fmt: skip

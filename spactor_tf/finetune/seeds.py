@@ -32,17 +32,17 @@ def finetune_seeds(
     data_dir: str | os.PathLike | None = None,
     parallel_runs: int = 1,
 ) -> dict[str, Any]:
-    """Runs or resumes one run a seed and summarizes them.
+    """Runs or resumes one run per seed and summarizes them.
 
     Args:
         config: of the runs; its own seed is not used.
         seeds: at least one, all different.
-        output_dir: of all runs; created.
-        data_dir: of prepared datasets.
-        parallel_runs: processes at the same time; 1 runs in this one.
+        output_dir: directory of all runs; created.
+        data_dir: directory of prepared datasets; None is TFDS's default.
+        parallel_runs: processes at the same time; 1 uses this process.
 
     Returns:
-        What stands in results.json.
+        The content of results.json.
 
     Raises:
         InputError: bad input; nothing was written.
@@ -51,8 +51,9 @@ def finetune_seeds(
     if not seeds or len(set(seeds)) < len(seeds) or parallel_runs < 1:
         raise InputError(
             "must be different numbers, at least one",
-            where="--seeds and --parallel_runs", got=(seeds, parallel_runs),
-        )  # fmt: skip
+            where="--seeds and --parallel_runs",
+            got=(seeds, parallel_runs),
+        )
     from spactor_tf.finetune.report import write_seeds_report
     from spactor_tf.finetune.run import FinetuneRun, finetune
 
@@ -60,8 +61,9 @@ def finetune_seeds(
     if (folder / "config.json").is_file():
         raise InputError(
             "holds a single run, whose results would be lost",
-            where=str(folder), remedy="Name another --output_dir",
-        )  # fmt: skip
+            where=str(folder),
+            remedy="Name another --output_dir",
+        )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     runs = {f"seed-{c.seed}": c for c in configs}
     if parallel_runs == 1:
@@ -88,25 +90,24 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
         {"seeds": [...], "tasks": {task: {"primary": name, split: {metric:
         {"mean", "standard_error", "values"}}}}}; the standard error is that of
-        the mean, None for one run.
+        the mean; None for one run.
     """
     tasks: dict[str, Any] = {}
-    for name, first in results[0]["tasks"].items():
-        tasks[name] = {"primary": first["primary"]}
+    for task, first in results[0]["tasks"].items():
+        tasks[task] = {"primary": first["primary"]}
         for split in first:
-            if split != "primary":
-                tasks[name][split] = {
-                    metric: _summary(
-                        [r["tasks"][name][split][metric] for r in results]
-                    )
-                    for metric in first[split]
+            if split == "primary":
+                continue
+            tasks[task][split] = {}
+            for metric in first[split]:
+                values = [r["tasks"][task][split][metric] for r in results]
+                mean, error = mean_and_error(values)
+                tasks[task][split][metric] = {
+                    "mean": mean,
+                    "standard_error": error,
+                    "values": values,
                 }
     return {"seeds": [r["seed"] for r in results], "tasks": tasks}
-
-
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    mean, error = mean_and_error(values)
-    return {"mean": mean, "standard_error": error, "values": list(values)}
 
 
 def _in_processes(
@@ -115,7 +116,7 @@ def _in_processes(
     data_dir: str | os.PathLike | None,
     parallel_runs: int,
 ) -> None:
-    """One process a run, some at a time; signals are passed on to them."""
+    """One process per run, some at a time; passes signals on to them."""
     threads = max(1, (os.cpu_count() or 1) // parallel_runs)
     environment = {
         "TF_NUM_INTRAOP_THREADS": str(threads),
@@ -128,8 +129,12 @@ def _in_processes(
     def run(name: str) -> int:
         if stopped:
             return EXIT_INTERRUPTED
-        command = _command(runs[name], folder / name, data_dir)
-        # A session of its own: the terminal's Ctrl-C reaches it once, by us.
+        fields = flatten(to_dict(runs[name]))
+        command = [sys.executable, "-m", "spactor_tf.finetune_main"]
+        command += [f"--set={field}={value}" for field, value in fields.items()]
+        command += [f"--output_dir={folder / name}"]
+        command += [f"--data_dir={data_dir}"] if data_dir else []
+        # In a session of its own, Ctrl-C reaches it only through `stop`.
         process = subprocess.Popen(
             command, env=environment, start_new_session=True
         )
@@ -154,27 +159,14 @@ def _in_processes(
     _check_codes(codes)
 
 
-def _command(
-    config: FinetuneConfig,
-    folder: pathlib.Path,
-    data_dir: str | os.PathLike | None,
-) -> list[str]:
-    """The binary's command line of one run."""
-    fields = flatten(to_dict(config))
-    command = [sys.executable, "-m", "spactor_tf.finetune_main"]
-    command += [f"--set={name}={value}" for name, value in fields.items()]
-    command += [f"--output_dir={folder}"]
-    return command + ([f"--data_dir={data_dir}"] if data_dir else [])
-
-
 def _check_codes(codes: Mapping[str, int]) -> None:
     failed = [name for name, code in codes.items() if code]
     if not failed:
         return
     if any(codes[name] == EXIT_BAD_INPUT for name in failed):
         raise InputError(
-            "refused its input; its message stands above", where=failed[0]
+            "refused its input; see its message above", where=failed[0]
         )
     if all(codes[name] in (EXIT_INTERRUPTED, -15, -2) for name in failed):
-        raise InterruptedRun("the states are saved; the same command goes on")
-    raise RuntimeError(f"failed, with their errors above: {', '.join(failed)}")
+        raise InterruptedRun("the states are saved; the same command resumes")
+    raise RuntimeError(f"failed (errors above): {', '.join(failed)}")

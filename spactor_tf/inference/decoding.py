@@ -13,13 +13,18 @@ Shapes: `rows` is batch, or batch x beams; `caches` are lists over layers of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from runkit import InputError
+from spactor_tf.data.encoding import encode_texts
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model import t5
+
+if TYPE_CHECKING:
+    import keras
 
 _MASKED = -1e9
 
@@ -30,10 +35,10 @@ class CachedDecoder:
     A plain object on purpose: a `tf.Module` must not find the Keras layers.
 
     Args:
-        backbone: `keras_hub.models.T5Backbone`.
+        backbone: the model.
     """
 
-    def __init__(self, backbone: Any):
+    def __init__(self, backbone: t5.Backbone):
         self._backbone = backbone
         self._layers = backbone.decoder_transformer_layers
 
@@ -72,7 +77,7 @@ class CachedDecoder:
         Args:
             tokens: [rows] int32, at place `index`.
             index: int32 scalar.
-            caches: of the places before.
+            caches: of the tokens so far.
             cross: from `cross_caches`.
             mask: [rows, input length] int32, 1 at the tokens of the input.
 
@@ -80,7 +85,13 @@ class CachedDecoder:
             ([rows, vocabulary] float32 logits of the next token, new caches).
         """
         x = self._backbone.token_embedding(tokens[:, tf.newaxis])
-        bias = self._step_bias(index, caches[0].shape[2])
+        length = caches[0].shape[2]
+        # The token at `index` sees those up to it: [1, heads, 1, length].
+        bias = self._layers[0].self_attention.compute_bias(
+            1, length, query_start_index=index
+        )
+        visible = tf.range(length) <= index
+        bias = tf.where(visible, tf.cast(bias, tf.float32), _MASKED)
         updated = []
         for layer, cache, memory in zip(
             self._layers, caches, cross, strict=True
@@ -95,19 +106,18 @@ class CachedDecoder:
     ) -> tf.Tensor:
         """Log-likelihood of a few targets for every text.
 
-        A text's targets are one decoder sequence in which each sees only
-        itself, so that the encoder's states are neither repeated nor read
-        twice.
+        All targets of a text form one decoder sequence, in which each sees
+        only itself: the encoder's states are neither repeated nor read twice.
 
         Args:
             targets: int32, EOS at the end, then padding: [targets, length]
-                for all texts, or [batch, targets, length] for each its own.
+                for all texts, or [batch, targets, length].
             states: [batch, input length, hidden_dim].
             mask: [batch, input length] int32.
 
         Returns:
             [batch, targets] float32, the sum over a target's tokens; 0 for
-            one that is nothing but padding.
+            a target that is only padding.
         """
         count, length = targets.shape[-2:]
         batch = tf.shape(states)[0]
@@ -130,13 +140,6 @@ class CachedDecoder:
         weights = tf.cast(targets != 0, tf.float32)
         return -tf.reduce_sum(token_loss * weights, axis=-1)
 
-    def _step_bias(self, index: tf.Tensor, length: int) -> tf.Tensor:
-        """[1, heads, 1, length]: the token at `index` sees those up to it."""
-        attention = self._layers[0].self_attention
-        bias = attention.compute_bias(1, length, query_start_index=index)
-        visible = tf.range(length) <= index
-        return tf.where(visible, tf.cast(bias, tf.float32), _MASKED)
-
     def _separate_targets_bias(self, count: int, length: int) -> tf.Tensor:
         """[1, heads, count * length, count * length], causal in each target."""
         attention = self._layers[0].self_attention
@@ -157,12 +160,11 @@ class CachedDecoder:
 
 
 def _extend(
-    layer: Any, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
+    layer: keras.layers.Layer, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
 ) -> tf.Tensor:
     """Writes the keys and values of x [rows, 1, hidden_dim] at `index`.
 
-    The layer could do it by itself, through an XLA op that stock TF Serving
-    does not have.
+    The layer itself would use an XLA op that stock TF Serving does not have.
     """
     attention = layer.self_attention
     x = layer.self_attention_layer_norm(x)
@@ -175,14 +177,14 @@ def _extend(
 
 
 def _call(
-    layer: Any,
+    layer: keras.layers.Layer,
     x: tf.Tensor,
     bias: tf.Tensor,
     memory: tf.Tensor,
     mask: tf.Tensor,
     cache: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One decoder layer over keys and values that are all known."""
+    """One decoder layer, given all its keys and values."""
     return layer(
         x,
         position_bias=bias,
@@ -194,23 +196,24 @@ def _call(
 
 
 def label_targets(
-    vocabulary: Any, labels: Sequence[str], where: str = "options.labels"
+    vocabulary: Vocabulary, labels: Sequence[str], where: str = "options.labels"
 ) -> np.ndarray:
     """Returns [labels, length] int32: tokens of each label, EOS, padding.
 
     Raises:
         InputError: a label word that has no tokens, or two with the same.
     """
-    rows = [
-        np.append(ids, vocabulary.eos_id) for ids in vocabulary.encode(labels)
+    rows = encode_texts(vocabulary, labels)
+    targets = rows.padded(int(rows.lengths().max()))
+    bare = [
+        label
+        for label, length in zip(labels, rows.lengths(), strict=True)
+        if length < 2
     ]
-    targets = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for target, ids in zip(targets, rows, strict=True):
-        target[: len(ids)] = ids
-    bare = [la for la, ids in zip(labels, rows, strict=True) if len(ids) < 2]
     if bare or len(np.unique(targets, axis=0)) < len(rows):
         raise InputError(
             "the vocabulary cannot tell the label words apart",
-            where=where, got=bare or list(labels),
-        )  # fmt: skip
+            where=where,
+            got=bare or list(labels),
+        )
     return targets

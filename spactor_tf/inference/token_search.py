@@ -2,12 +2,12 @@
 
 Every function returns (tokens [batch, max_length] int32 padded with 0,
 log-likelihood [batch] float32 of those tokens, EOS included). Pad and rows of
-the embedding behind the vocabulary are never generated.
+the embedding beyond the vocabulary are never generated.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -44,12 +44,30 @@ def generate(
     def choose(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         if options.decoding == "temperature":
             place = text_hash + tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1
-            logits = logits / options.temperature + _gumbel(
+            logits = logits / options.temperature + gumbel_noise(
                 place, logits.shape[-1], options.seed
             )
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
     return _one_path(decoder, options, vocabulary_size, cross, mask, choose)
+
+
+def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
+    """Returns Gumbel noise, a function of (place, column, seed) alone.
+
+    The largest of logits plus noise is a sample of their softmax.
+
+    Args:
+        place: [batch] int64.
+        length: columns.
+        seed: not negative.
+
+    Returns:
+        [batch, length] float32, finite.
+    """
+    uniform = counter_random.uniforms(place, length, seed, stream=0)
+    # Multiples of 2**-24: half a step keeps both logarithms finite.
+    return -tf.math.log(-tf.math.log(uniform + 2.0**-25))
 
 
 def _one_path(
@@ -58,7 +76,7 @@ def _one_path(
     vocabulary_size: int,
     cross: list[tf.Tensor],
     mask: tf.Tensor,
-    choose: Any,
+    choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     rows, length = tf.shape(mask)[0], options.max_output_length
 
@@ -101,7 +119,7 @@ def _beam(
     cross: list[tf.Tensor],
     mask: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Keeps the likeliest `num_beams` prefixes; finished ones compete on."""
+    """Keeps the likeliest `num_beams` prefixes, finished ones included."""
     beams, length = options.num_beams, options.max_output_length
     batch = tf.shape(mask)[0]
     rows = batch * beams
@@ -114,7 +132,7 @@ def _beam(
     def body(index, tokens, last, score, done, *past):
         logits, caches = decoder.step(last, index, list(past), cross, mask)
         gains = tf.nn.log_softmax(_allowed(logits, vocabulary_size))
-        # A finished hypothesis goes on as itself, padded, at no cost.
+        # A finished hypothesis is only padded, at no cost.
         only_pad = tf.one_hot(PAD_ID, gains.shape[-1], 0.0, _NEVER)
         gains = tf.where(done[:, tf.newaxis], only_pad, gains)
         width = gains.shape[-1]
@@ -137,7 +155,7 @@ def _beam(
             *caches,
         )
 
-    # All beams begin alike; only the first may spread at the first step.
+    # All beams start equal: only the first may branch in the first step.
     first = tf.one_hot(0, beams, 0.0, _NEVER)
     start = (
         tf.constant(0),
@@ -177,9 +195,3 @@ def _allowed(logits: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
 def _write(tokens: tf.Tensor, index: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     here = tf.range(tokens.shape[1]) == index
     return tf.where(here, last[:, tf.newaxis], tokens)
-
-
-def _gumbel(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
-    uniform = counter_random.uniforms(place, length, seed, stream=0)
-    # Multiples of 2**-24: half a step keeps both logarithms finite.
-    return -tf.math.log(-tf.math.log(uniform + 2.0**-25))

@@ -19,21 +19,21 @@ from spactor_tf.tasks import (
 from spactor_tf.tasks.example import Example
 from spactor_tf.tasks.task import Task
 
-__all__ = ["Example", "Task", "get_task", "task_names"]
+__all__ = ["TASKS", "Example", "Task", "get_task", "task_names"]
 
 _MODULES = (glue, super_glue, generation, sentiment, rainbow, prompted)
-_TASKS = {task.name: task for module in _MODULES for task in module.TASKS}
+TASKS = {task.name: task for module in _MODULES for task in module.TASKS}
 
 
 def task_names() -> tuple[str, ...]:
     """Names of all tasks, by suite."""
-    return tuple(_TASKS)
+    return tuple(TASKS)
 
 
 def get_task(name: str) -> Task:
     """Returns a task by its name.
 
     Raises:
-        InputError: an unknown name; the message gives the nearest known one.
+        InputError: an unknown name; the message names the closest known one.
     """
-    return _TASKS[check_choice(name, _TASKS, where="task")]
+    return TASKS[check_choice(name, TASKS, where="task")]

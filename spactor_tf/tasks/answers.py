@@ -60,7 +60,7 @@ def token_f1(
 
     Args:
         accepted: each example's accepted answers, at least one.
-        predictions: one text an example.
+        predictions: one text per example.
     """
     return _best(overlap_f1, accepted, predictions)
 
@@ -72,6 +72,6 @@ def exact_match(
 
     Args:
         accepted: each example's accepted answers, at least one.
-        predictions: one text an example.
+        predictions: one text per example.
     """
     return _best(lambda a, b: float(a == b), accepted, predictions)

@@ -13,10 +13,10 @@ class Example:
 
     Attributes:
         inputs: what the encoder reads, with the task's prefix.
-        targets: what the decoder shall write; "" where the label is unknown.
+        targets: what the decoder is to write; "" where the label is unknown.
         key: the benchmark's own index, or the row in the split.
-        meta: what the metrics, the ranking and the predictions file need of
-            the record; each suite's module says which keys.
+        meta: what metrics, ranking and the predictions file need of the
+            record; the keys are given in each suite's module.
     """
 
     inputs: str

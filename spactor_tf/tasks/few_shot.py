@@ -1,8 +1,8 @@
 """Solved exemplars before each question: k-shot evaluation.
 
-MMLU is published with 5 of its split "exemplars" before each question of the
-same subject. An encoder cuts its inputs at the end, where the question stands;
-so a question gets as many exemplars as fit beside it.
+MMLU's published scores put 5 exemplars of the same subject before each
+question. An encoder cuts its inputs at the end, where the question is; so a
+question gets only as many exemplars as fit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from runkit import InputError
 from spactor_tf.tasks.example import Example
@@ -23,9 +22,11 @@ def check_shots(task: Task, shots: int) -> None:
     """Raises InputError where a task has no exemplars to show."""
     if shots and EXEMPLARS not in task.splits:
         raise InputError(
-            f"{task.name} has no exemplars", where="--shots", got=shots,
+            f"{task.name} has no exemplars",
+            where="--shots",
+            got=shots,
             expected=f"0, or a task with a split {EXEMPLARS!r}, as MMLU's",
-        )  # fmt: skip
+        )
 
 
 def load_with_exemplars(
@@ -40,7 +41,7 @@ def load_with_exemplars(
     Args:
         task: it must have a split "exemplars" if `shots` is not 0.
         split: what to load.
-        shots: exemplars of a question, at most.
+        shots: most exemplars per question.
         fits: whether the encoder can read a text whole.
         data_dir: see `Task.load`.
 
@@ -65,16 +66,16 @@ def with_exemplars(
 
     Args:
         examples: the questions.
-        exemplars: solved questions; the first ones of a group are taken.
-        shots: how many.
+        exemplars: solved questions; the first of each group are used.
+        shots: most exemplars per question.
         fits: whether a prompt can be read whole; exemplars are left out, the
             last ones first, until it can.
 
     Returns:
         The examples with longer inputs, in their order; `meta["exemplars"]` is
-        how many each got.
+        the number that each got.
     """
-    solved: dict[Any, list[str]] = {}
+    solved: dict[str, list[str]] = {}
     for exemplar in exemplars:
         start = exemplar.meta.get("instruction", "")
         question = exemplar.inputs.removeprefix(start)

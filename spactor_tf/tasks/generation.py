@@ -1,8 +1,8 @@
 """Tasks whose answer is free text: SQuAD v1.1 and CNN/DailyMail.
 
-SQuAD's texts are set apart at punctuation, as T5 does ("10-24" becomes
-"10 - 24"); a prediction is set together again as its passage has it, so that
-scores and files are those of the official script.
+SQuAD's punctuation is set apart by spaces, as T5 does ("10-24" becomes
+"10 - 24"); a prediction gets its passage's own spacing back, so that scores and
+files are those of the official script.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def as_in_passage(answer: str, passage: str) -> str:
     return found.group() if found else answer.strip()
 
 
-def _squad_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def squad_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example; the first accepted answer is the target."""
     del row
     question = spaced_punctuation(record["question"])
     context = spaced_punctuation(record["context"])
@@ -55,10 +56,6 @@ def _squad_examples(record: Mapping[str, Any], row: int) -> list[Example]:
     ]
 
 
-def _unspaced(prediction: str, example: Example) -> str:
-    return as_in_passage(prediction, example.meta["context"])
-
-
 _SQUAD = Task(
     name="squad",
     suite="SQuAD v1.1",
@@ -66,13 +63,16 @@ _SQUAD = Task(
     splits={"train": "train", "validation": "validation"},
     label_words=(),
     metrics=("token_f1", "exact_match"),
-    to_examples=_squad_examples,
-    postprocess=_unspaced,
+    to_examples=squad_examples,
+    postprocess=lambda prediction, example: as_in_passage(
+        prediction, example.meta["context"]
+    ),
     file_format=predictions.JsonObject(),
 )
 
 
-def _summary_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def summary_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example: article and highlights."""
     key = record.get("id") or str(row)
     article, summary = record["article"], record["highlights"]
     return [Example(f"summarize: {article}", summary, key)]
@@ -86,7 +86,7 @@ _CNN_DAILYMAIL = Task(
     label_words=(),
     # T5 chooses its checkpoints by ROUGE-2.
     metrics=("rouge2", "rouge1", "rougeLsum"),
-    to_examples=_summary_examples,
+    to_examples=summary_examples,
     file_format=predictions.JsonLines(names=("id", "summary")),
 )
 

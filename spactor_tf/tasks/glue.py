@@ -1,7 +1,7 @@
 """GLUE (arXiv 1804.07461): nine tasks on sentences and sentence pairs.
 
 Prefixes, order of the fields and label words are T5's (arXiv 1910.10683,
-appendix D). The test splits carry no labels: the server keeps them.
+appendix D). The test splits have no labels: the server keeps them.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def stsb_word(score: float) -> str:
     return f"{np.round(np.float32(score) * np.float32(5)) / 5:.1f}"
 
 
-def _stsb_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def stsb_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example; the target is the word nearest to the score."""
     score = float(record["label"])
     known = score >= 0
     return [
@@ -112,7 +113,7 @@ _STSB = Task(
     splits=_SPLITS,
     label_words=STSB_WORDS,
     metrics=("pearson_corrcoef", "spearman_corrcoef"),
-    to_examples=_stsb_examples,
+    to_examples=stsb_examples,
     file_format=predictions.Tsv(),
 )
 

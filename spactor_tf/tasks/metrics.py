@@ -1,9 +1,10 @@
-"""The benchmarks' metrics, in percent, by scikit-learn, scipy and rouge-score.
+"""The benchmarks' metrics, in percent.
 
-Each compares predictions with targets, example by example. A text that is no
-label word counts as wrong, as T5 counts it. What labels of one class leave
-undefined is refused; a model that always answers the same is scored 0 where
-the formula divides by its variance.
+Each compares predictions with targets, example by example; scikit-learn, scipy
+and rouge-score do the computing. A text that is not a label word counts as
+wrong, as T5 counts it. A metric that labels of one class leave undefined is
+refused; a model that always gives the same answer scores 0 where the formula
+divides by its variance.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ from spactor_tf.tasks import answers as answers_lib
 from spactor_tf.tasks.example import Example
 
 PERCENT = 100.0
-NO_SCORE = -1.0  # T5's value for a text that is no number.
-_INVALID = -1  # Class of a text that is no label word.
+NO_SCORE = -1.0  # T5's value for a text that is not a number.
+_INVALID = -1  # Class of a text that is not a label word.
 
 Texts = Sequence[str]
 
 
 def _extra(module: str) -> Any:
-    """Imports what only the tasks need."""
+    """Imports a library that only the tasks need."""
     try:
         return importlib.import_module(module)
     except ImportError:
         raise InputError(
-            f"{module.partition('.')[0]} is not installed", where="metrics",
+            f"{module.partition('.')[0]} is not installed",
+            where="metrics",
             remedy="pip install 'spactor-al[tasks]'",
-        ) from None  # fmt: skip
+        ) from None
 
 
 # --- labels -----------------------------------------------------------------
@@ -55,10 +57,11 @@ def _refuse_one_class(metric: str, targets: Texts) -> None:
     classes = set(targets)
     if len(classes) == 1:
         raise InputError(
-            f"{metric} is undefined: the labels are of one class only",
-            got=classes.pop(), expected="labels of two or more",
+            f"{metric} is undefined: all labels are of one class",
+            got=classes.pop(),
+            expected="labels of two or more",
             remedy="Evaluate on more examples",
-        )  # fmt: skip
+        )
 
 
 def binary_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
@@ -67,7 +70,7 @@ def binary_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
     A prediction that is neither counts as the wrong one of the two.
 
     Raises:
-        InputError: the targets are of one class only.
+        InputError: all targets are of one class.
     """
     metrics = _extra("sklearn.metrics")
     _refuse_one_class("F1", targets)
@@ -81,7 +84,7 @@ def macro_f1(targets: Texts, predictions: Texts, words: Texts) -> float:
     """Returns the unweighted mean of each word's F1.
 
     Raises:
-        InputError: the targets are of one class only.
+        InputError: all targets are of one class.
     """
     metrics = _extra("sklearn.metrics")
     _refuse_one_class("macro F1", targets)
@@ -101,7 +104,7 @@ def matthews_corrcoef(
     """Returns Matthews' correlation of the classes.
 
     Raises:
-        InputError: the targets are of one class only.
+        InputError: all targets are of one class.
     """
     metrics = _extra("sklearn.metrics")
     _refuse_one_class("Matthews' correlation", targets)
@@ -160,9 +163,10 @@ def _correlation(
 
     if np.ptp(targets) == 0:
         raise InputError(
-            f"{name} is undefined: all scores are the same", got=targets[0],
+            f"{name} is undefined: all scores are the same",
+            got=targets[0],
             remedy="Evaluate on more examples",
-        )  # fmt: skip
+        )
     guesses = [as_score(text) for text in predictions]
     if np.ptp(guesses) == 0:
         return 0.0
@@ -197,15 +201,11 @@ def rouge(name: str, targets: Texts, predictions: Texts) -> float:
     the median of a bootstrap of this mean, which depends on a seed.
     """
     scorer = _extra("rouge_score.rouge_scorer").RougeScorer([name])
-    scores = [
-        scorer.score(_lines(target), _lines(prediction))[name].fmeasure
-        for target, prediction in zip(targets, predictions, strict=True)
-    ]
+    scores = []
+    for pair in zip(targets, predictions, strict=True):
+        target, prediction = (text.replace(" . ", " .\n") for text in pair)
+        scores.append(scorer.score(target, prediction)[name].fmeasure)
     return PERCENT * float(np.mean(scores))
-
-
-def _lines(summary: str) -> str:
-    return summary.replace(" . ", " .\n")
 
 
 # --- all by name ------------------------------------------------------------
@@ -269,7 +269,7 @@ def evaluate(
 
     Args:
         names: the metrics.
-        predictions: one text an example.
+        predictions: one text per example.
         examples: at least one, all of them labeled; their `meta` holds
             "group", "score", "answers" or "label" where the metric needs it.
         label_words: the task's words by class.
@@ -283,9 +283,10 @@ def evaluate(
     missing = [example.key for example in examples if not example.targets]
     if missing:
         raise InputError(
-            "has no label", where=f"{where}, example {missing[0]}",
+            "has no label",
+            where=f"{where}, example {missing[0]}",
             expected="a labeled split: benchmarks keep their test labels",
-        )  # fmt: skip
+        )
     return {
         name: _value(name, predictions, examples, label_words) for name in names
     }

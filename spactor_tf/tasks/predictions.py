@@ -13,6 +13,9 @@ from typing import Any, ClassVar, Protocol
 from runkit import atomic_write
 from spactor_tf.tasks.example import Example
 
+# A benchmark's own name of a class.
+ServerLabel = str | int
+
 
 class FileFormat(Protocol):
     """How a benchmark wants its predictions.
@@ -30,23 +33,23 @@ class FileFormat(Protocol):
         examples: Sequence[Example],
         label_words: Sequence[str],
     ) -> None:
-        """Writes one prediction an example; the file appears whole."""
+        """Writes one prediction per example; the file appears whole."""
 
 
 def server_label(
     text: str,
     label_words: Sequence[str],
-    labels: Sequence[Any],
-) -> Any:
+    labels: Sequence[ServerLabel],
+) -> ServerLabel:
     """Returns the server's name of a predicted word.
 
-    Free text passes as it is; a text that is none of the words counts as the
-    first one, since servers refuse files with any other value.
+    Free text stays as it is; a text that is not one of the words counts as the
+    first, since servers refuse files with any other value.
 
     Args:
         text: the prediction.
         label_words: the task's words, () for free text.
-        labels: the server's names in the order of the words, () if they are
+        labels: the server's names in the order of the words; () if they are
             the words themselves.
     """
     if not label_words:
@@ -55,7 +58,9 @@ def server_label(
     return (labels or label_words)[index]
 
 
-def _write_lines(path: str | os.PathLike, values: Sequence[Any]) -> None:
+def _write_lines(
+    path: str | os.PathLike, values: Sequence[Mapping[str, Any]]
+) -> None:
     with atomic_write(path) as handle:
         for value in values:
             handle.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -74,7 +79,7 @@ class Tsv:
     """
 
     suffix: ClassVar[str] = ".tsv"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
 
     def write(
         self,
@@ -96,7 +101,7 @@ class Tsv:
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
-    """SuperGLUE: an object with index and label a line, by index.
+    """SuperGLUE: one object with index and label per line, by index.
 
     Attributes:
         labels: the server's labels in the order of the label words.
@@ -105,7 +110,7 @@ class JsonLines:
     """
 
     suffix: ClassVar[str] = ".jsonl"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
     names: tuple[str, str] = ("idx", "label")
     empty: str = ""
 
@@ -131,7 +136,7 @@ class JsonLines:
 
 @dataclasses.dataclass(frozen=True)
 class MultiRc:
-    """SuperGLUE's MultiRC: a passage a line, its questions and answers in it.
+    """SuperGLUE's MultiRC: one passage per line, with questions and answers.
 
     The examples carry "paragraph", "question" and "answer", the three indices.
     """
@@ -146,8 +151,8 @@ class MultiRc:
         label_words: Sequence[str],
     ) -> None:
         """Writes the lines."""
-        answers: dict[int, dict[int, dict[int, int]]] = collections.defaultdict(
-            lambda: collections.defaultdict(dict)
+        answers: dict[int, dict[int, dict[int, ServerLabel]]] = (
+            collections.defaultdict(lambda: collections.defaultdict(dict))
         )
         for text, example in zip(predictions, examples, strict=True):
             meta = example.meta
@@ -158,7 +163,7 @@ class MultiRc:
 
 
 def _passage(
-    index: int, questions: Mapping[int, Mapping[int, int]]
+    index: int, questions: Mapping[int, Mapping[int, ServerLabel]]
 ) -> dict[str, Any]:
     listed = [
         {
@@ -197,14 +202,14 @@ class JsonObject:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Rainbow's leaderboards: a label a line, in the order of the split.
+    """Rainbow's leaderboards: one label per line, in the order of the split.
 
     Attributes:
         labels: the leaderboard's labels in the order of the label words.
     """
 
     suffix: ClassVar[str] = ".lst"
-    labels: tuple[Any, ...] = ()
+    labels: tuple[ServerLabel, ...] = ()
 
     def write(
         self,

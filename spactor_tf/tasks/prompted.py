@@ -1,7 +1,7 @@
 """BIG-Bench Hard (arXiv 2210.09261) and MMLU (arXiv 2009.03300).
 
 Both are for evaluation only and are read from the files that their authors
-give out: bbh/*.json, and mmlu/{dev,val,test}/*.csv (the archive's folder
+publish: bbh/*.json, and mmlu/{dev,val,test}/*.csv (the archive's folder
 "data", renamed). Each task stands alone (`bbh_navigate`, `mmlu_anatomy`), and
 `bbh` and `mmlu` hold all of them.
 """
@@ -47,7 +47,7 @@ _BBH_TASKS = (
     "web_of_lies",
     "word_sorting",
 )
-# Choices that stand in no list of options.
+# Choices of the tasks whose questions list no options.
 _BBH_CHOICES = {
     "boolean_expressions": ("True", "False"),
     "sports_understanding": ("yes", "no"),
@@ -56,17 +56,19 @@ _BBH_CHOICES = {
 _OPTION = re.compile(r"^(?:(\([A-Z]\)) |- (.+?) *$)", re.MULTILINE)
 
 
-def _bbh_options(question: str) -> tuple[str, ...]:
-    """Returns "(A)", "(B)", ... or the dashed words below "Options:"."""
-    _, found, listed = question.partition("Options:\n")
-    matches = _OPTION.findall(listed) if found else []
-    return tuple(letter or word for letter, word in matches)
+def bbh_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example.
 
-
-def _bbh_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    Its options are the task's choices, or what stands below "Options:": "(A)",
+    "(B)", ... or dashed words.
+    """
     name = pathlib.PurePath(record["file"]).stem
     question = record["input"]
-    options = _BBH_CHOICES.get(name) or _bbh_options(question)
+    options = _BBH_CHOICES.get(name)
+    if options is None:
+        _, _, listed = question.partition("Options:\n")
+        matches = _OPTION.findall(listed)
+        options = tuple(letter or word for letter, word in matches)
     target = record["target"].strip()
     meta = {"group": name, "options": options}
     return [Example(f"Q: {question}\nA:", target, f"{name}-{row}", meta)]
@@ -82,7 +84,7 @@ def _bbh(name: str) -> Task:
         label_words=_BBH_CHOICES.get(name, ()),
         # Published averages are over tasks, whose sizes differ.
         metrics=("group_accuracy",) if whole else ("accuracy",),
-        to_examples=_bbh_examples,
+        to_examples=bbh_examples,
     )
 
 
@@ -148,14 +150,16 @@ _MMLU_SUBJECTS = (
 _LETTERS = ("A", "B", "C", "D")
 
 
-def _mmlu_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def mmlu_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example: instruction, question, choices; a letter."""
     stem = pathlib.PurePath(record["file"]).stem
     subject = stem.rpartition("_")[0]
     if len(record["row"]) != len(_LETTERS) + 2:
         raise InputError(
-            f"has a row of {len(record['row'])} columns", where=record["file"],
+            f"has a row of {len(record['row'])} columns",
+            where=record["file"],
             expected="question, four choices, letter",
-        )  # fmt: skip
+        )
     question, *choices, letter = record["row"]
     instruction = (
         "The following are multiple choice questions (with answers) about "
@@ -184,7 +188,7 @@ def _mmlu(name: str) -> Task:
         label_words=_LETTERS,
         # The published average is over questions.
         metrics=("accuracy", "group_accuracy") if whole else ("accuracy",),
-        to_examples=_mmlu_examples,
+        to_examples=mmlu_examples,
     )
 
 

@@ -3,12 +3,12 @@
 Inputs and label words are the published ones: the task's name in brackets,
 then each field between tags. TFDS's own `anli` is another dataset
 (Adversarial NLI), and it has no Social IQA: these two are read from the files
-that the authors give out, unpacked below rainbow/anli and rainbow/socialiqa.
+that the authors publish, unpacked below rainbow/anli and rainbow/socialiqa.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runkit.errors import check_choice
@@ -20,20 +20,12 @@ SUITE = "Rainbow"
 _SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 
 
-def _tagged(tag: str, value: Any) -> Iterator[str]:
+def _tagged(tag: str, value: str | Sequence) -> Iterator[str]:
     if isinstance(value, str):
         yield f"<{tag}>{value}</{tag}>"
         return
     for number, item in enumerate(value):
         yield from _tagged(f"{tag} {number}", item)
-
-
-def _word(record: Mapping[str, Any], words: tuple[str, ...]) -> str:
-    """The label's word: files have words, TFDS has numbers, tests have none."""
-    label = record.get("label", text.UNLABELED)
-    if isinstance(label, str):
-        return check_choice(label, words, where="label of a record")
-    return text.label_word({"label": label}, words)
 
 
 def _to_examples(
@@ -43,7 +35,13 @@ def _to_examples(
         lines = [f"[{published}]:"]
         for field, tag in tags.items():
             lines.extend(_tagged(tag, record[field]))
-        return [Example("\n".join(lines), _word(record, words), str(row))]
+        # Files have words, TFDS has numbers, tests have no label.
+        label = record.get("label", text.UNLABELED)
+        if isinstance(label, str):
+            word = check_choice(label, words, where="label of a record")
+        else:
+            word = text.label_word({"label": label}, words)
+        return [Example("\n".join(lines), word, str(row))]
 
     return to_examples
 

@@ -19,7 +19,8 @@ _WORDS = ("negative", "positive")
 _LINE_BREAK = re.compile(r"(?:\s*<br\s*/?>\s*)+")
 
 
-def _examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def imdb_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example; HTML line breaks become spaces."""
     review = _LINE_BREAK.sub(" ", record["text"])
     inputs = text.prefixed("imdb", {"text": review}, ["text"])
     return [Example(inputs, text.label_word(record, _WORDS), str(row))]
@@ -38,7 +39,7 @@ TASKS = (
         },
         label_words=_WORDS,
         metrics=("accuracy",),
-        to_examples=_examples,
+        to_examples=imdb_examples,
         file_format=predictions.Tsv((0, 1)),
     ),
 )

@@ -1,8 +1,8 @@
 """SuperGLUE (arXiv 1905.00537): eight tasks, with T5's prefixes and words.
 
-MultiRC becomes one example an answer, ReCoRD one an entity that answers, WSC
-the question which span a marked pronoun stands for (T5, section 2.4 and
-appendix D). The test splits carry no labels: the server keeps them.
+MultiRC becomes one example per answer, ReCoRD one per entity that answers, and
+WSC asks which span a marked pronoun stands for (T5, section 2.4 and appendix
+D). The test splits have no labels: the server keeps them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def _classification(name: str) -> Task:
 # --- MultiRC ----------------------------------------------------------------
 
 
-def _multirc_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def multirc_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example: a question, one of its answers, the paragraph."""
     del row
     inputs = text.prefixed("multirc", record, ("question", "answer"))
     inputs = f"{inputs} paragraph: {record['paragraph']}"
@@ -103,7 +104,7 @@ _MULTIRC = Task(
     splits=_SPLITS,
     label_words=_TRUTH,
     metrics=("f1", "group_exact_match"),
-    to_examples=_multirc_examples,
+    to_examples=multirc_examples,
     file_format=predictions.MultiRc(),
 )
 
@@ -111,8 +112,8 @@ _MULTIRC = Task(
 # --- ReCoRD -----------------------------------------------------------------
 
 
-def _record_examples(record: Mapping[str, Any], row: int) -> list[Example]:
-    """One example an answer; all but the first are for training only."""
+def record_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example per answer; only training uses all of them."""
     del row
     passage = re.sub(
         r"([.?!\"'])\n@highlight\n", r"\1 ", record["passage"]
@@ -134,10 +135,6 @@ def _record_examples(record: Mapping[str, Any], row: int) -> list[Example]:
     ]
 
 
-def _once_unless_trained_on(example: Example, split: str) -> bool:
-    return split == "train" or example.meta["copy"] == 0
-
-
 _RECORD = Task(
     name="record",
     suite=SUITE,
@@ -145,41 +142,39 @@ _RECORD = Task(
     splits=_SPLITS,
     label_words=(),
     metrics=("token_f1", "exact_match"),
-    to_examples=_record_examples,
-    keep=_once_unless_trained_on,
+    to_examples=record_examples,
+    keep=lambda example, split: split == "train" or example.meta["copy"] == 0,
     file_format=predictions.JsonLines(),
 )
 
 
 # --- WSC --------------------------------------------------------------------
 
-# fmt: off
-_DETERMINERS = frozenset((
-    "a", "an", "the", "this", "that", "these", "those", "which",
-    "my", "your", "his", "her", "our", "their", "whose",
-    "each", "every", "few", "many", "much", "some",
-))
-# fmt: on
+_DETERMINER = re.compile(
+    "a|an|the|this|that|these|those|which|my|your|his|her|our|their|whose|"
+    "each|every|few|many|much|some"
+)
 
 
 def marked_pronoun(record: Mapping[str, Any]) -> str:
     """Returns the text with its pronoun between asterisks: "if *he* can".
 
-    The index of two records of the benchmark is off, or counts a word with
-    its punctuation; the nearest word that begins with the pronoun is taken,
-    and what follows the pronoun in it is set apart.
+    Two records of the benchmark have a wrong index, or count punctuation into
+    a word: the nearest word that begins with the pronoun is taken, and the
+    rest of it is set apart.
 
     Raises:
-        InputError: the pronoun does not stand in the text.
+        InputError: the text does not contain the pronoun.
     """
     words = record["text"].rstrip().split(" ")
     pronoun, index = record["span2_text"], record["span2_index"]
     found = [i for i, word in enumerate(words) if word.startswith(pronoun)]
     if not found:
         raise InputError(
-            "the pronoun does not stand in the text", where="wsc record",
+            "the text does not contain the pronoun",
+            where="wsc record",
             got=pronoun,
-        )  # fmt: skip
+        )
 
     # Equal words come first: "he" is found in "her" and "help" too.
     def distance(i: int) -> tuple[bool, int]:
@@ -192,7 +187,8 @@ def marked_pronoun(record: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _wsc_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+def wsc_examples(record: Mapping[str, Any], row: int) -> list[Example]:
+    """Returns one example; the target is the span that the pronoun means."""
     label = text.label_word(record, _TRUTH)
     referent = record["span1_text"]
     return [
@@ -214,19 +210,14 @@ def _is_referent(prediction: str, example: Example) -> str:
 
     def content(span: str) -> list[str]:
         words = span.strip().lower().split(" ")
-        return [word for word in words if word and word not in _DETERMINERS]
+        return [w for w in words if w and not _DETERMINER.fullmatch(w)]
 
     said, wanted = content(prediction), content(example.meta["referent"])
     if not said:
-        return ""  # Neither of both: an empty answer is never right.
+        return ""  # Neither: an empty answer is never right.
     if ("'" in " ".join(said)) != ("'" in " ".join(wanted)):
         return "False"
     return str(set(said) <= set(wanted) or set(wanted) <= set(said))
-
-
-def _true_unless_evaluated(example: Example, split: str) -> bool:
-    """Only pairs that do refer can teach which span to say."""
-    return split != "train" or example.meta["label"] == "True"
 
 
 _WSC = Task(
@@ -236,9 +227,12 @@ _WSC = Task(
     splits=_SPLITS,
     label_words=(),
     metrics=("accuracy",),
-    to_examples=_wsc_examples,
+    to_examples=wsc_examples,
     postprocess=_is_referent,
-    keep=_true_unless_evaluated,
+    # Only pairs that do refer can teach which span to write.
+    keep=lambda example, split: (
+        split != "train" or example.meta["label"] == "True"
+    ),
     file_format=predictions.JsonLines(empty="False"),
 )
 

@@ -23,11 +23,6 @@ from spactor_tf.tasks import records
 from spactor_tf.tasks.example import Example
 
 
-def _as_it_is(prediction: str, example: Example) -> str:
-    del example
-    return prediction.strip()
-
-
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A benchmark task in T5's text-to-text form.
@@ -36,12 +31,12 @@ class Task:
         name: unique among all tasks.
         suite: the benchmark that it belongs to.
         source: "tfds:NAME", or a file pattern of `spactor_tf.tasks.records`.
-        splits: our name of a split -> the source's.
+        splits: name of a split in this package -> its name in the source.
         label_words: the possible targets; empty for free text.
         metrics: names in `spactor_tf.tasks.metrics`, the primary one first.
         to_examples: (record, row in the split) -> its examples.
         postprocess: (generated text, example) -> the text that is scored.
-        keep: (example, our split) -> whether `load` keeps it.
+        keep: (example, split in this package) -> whether `load` keeps it.
         file_format: how the benchmark wants its predictions.
     """
 
@@ -52,7 +47,9 @@ class Task:
     label_words: tuple[str, ...]
     metrics: tuple[str, ...]
     to_examples: Callable[[Mapping[str, Any], int], list[Example]]
-    postprocess: Callable[[str, Example], str] = _as_it_is
+    postprocess: Callable[[str, Example], str] = lambda text, example: (
+        text.strip()
+    )
     keep: Callable[[Example, str], bool] | None = None
     file_format: predictions_lib.FileFormat = predictions_lib.JsonLines()
 
@@ -66,12 +63,12 @@ class Task:
 
         Args:
             split: one of `splits`.
-            limit: at most so many examples.
-            data_dir: folder of prepared datasets; None takes TFDS's default,
-                which the variable TFDS_DATA_DIR sets.
+            limit: most examples returned; None returns all.
+            data_dir: directory of prepared datasets; None takes TFDS's default,
+                which the environment variable TFDS_DATA_DIR sets.
 
         Raises:
-            InputError: an unknown split, data that are not there, a record
+            InputError: an unknown split, missing data, a record
                 that lacks a field or has an unknown label.
         """
         check_choice(split, self.splits, where=f"split of {self.name}")
@@ -88,9 +85,11 @@ class Task:
                 examples = self.to_examples(record, row)
             except KeyError as error:
                 raise InputError(
-                    "lacks a field", where=where, got=error.args[0],
+                    "lacks a field",
+                    where=where,
+                    got=error.args[0],
                     expected=f"a record of {self.name}",
-                ) from None  # fmt: skip
+                ) from None
             for example in examples:
                 if self.keep is None or self.keep(example, split):
                     yield example
@@ -105,15 +104,15 @@ class Task:
         """Scores generated (or ranked) texts by the benchmark's metrics.
 
         Args:
-            predictions: one text an example.
+            predictions: one text per example.
             examples: labeled examples of this task.
 
         Returns:
             {metric: percent}, in the order of `metrics`.
 
         Raises:
-            InputError: no examples, an example without a label, another
-                number of predictions, or a metric that these labels leave
+            InputError: no examples, an example without a label, not one
+                prediction per example, or a metric that these labels leave
                 undefined (one class only).
         """
         texts = self._processed(predictions, examples)
@@ -129,26 +128,29 @@ class Task:
     ) -> None:
         """Writes predictions as the benchmark's server wants them.
 
-        A text that is no label word is written as the first one, with a
+        A text that is not a label word is written as the first one, with a
         warning: a server takes labels only.
 
         Args:
             path: the file.
-            predictions: one text an example.
+            predictions: one text per example.
             examples: usually of the split "test".
 
         Raises:
-            InputError: another number of predictions than of examples.
+            InputError: not one prediction per example.
         """
         texts = self._processed(predictions, examples)
         if self.label_words:
             strange = sum(text not in self.label_words for text in texts)
             if strange:
                 logging.warning(
-                    "%s: %d of %d predictions are no label words and are "
+                    "%s: %d of %d predictions are not label words and are "
                     "written as %r",
-                    self.name, strange, len(texts), self.label_words[0],
-                )  # fmt: skip
+                    self.name,
+                    strange,
+                    len(texts),
+                    self.label_words[0],
+                )
         self.file_format.write(path, texts, examples, self.label_words)
 
     def _processed(
@@ -156,9 +158,11 @@ class Task:
     ) -> list[str]:
         if len(predictions) != len(examples):
             raise InputError(
-                "one prediction an example is needed", where=self.name,
-                got=len(predictions), expected=f"{len(examples)} predictions",
-            )  # fmt: skip
+                "needs one prediction per example",
+                where=self.name,
+                got=len(predictions),
+                expected=f"{len(examples)} predictions",
+            )
         return [
             self.postprocess(text, example)
             for text, example in zip(predictions, examples, strict=True)

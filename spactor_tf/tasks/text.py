@@ -23,23 +23,25 @@ def label_word(record: Mapping[str, Any], words: Sequence[str]) -> str:
     """Returns the word of the record's label; "" where it is unknown.
 
     Raises:
-        InputError: a label outside 0..len(words)-1, which no word stands for.
+        InputError: a label outside 0..len(words)-1, which has no word.
     """
     label = int(record["label"])
     if label == UNLABELED:
         return ""
     if not 0 <= label < len(words):
         raise InputError(
-            "unknown label", where="record", got=record["label"],
+            "unknown label",
+            where="record",
+            got=record["label"],
             expected=f"0 to {len(words) - 1}, or {UNLABELED} for none",
-        )  # fmt: skip
+        )
     return words[label]
 
 
 def classification(
     prefix: str, fields: Sequence[str], words: Sequence[str]
 ) -> Callable[[Mapping[str, Any], int], list[Example]]:
-    """Returns the `to_examples` of a task with one label a record.
+    """Returns the `to_examples` of a task with one label per record.
 
     Args:
         prefix: the task's published name.

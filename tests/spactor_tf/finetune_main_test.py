@@ -37,12 +37,17 @@ class BadFlagsTest(parameterized.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         done = subprocess.run(
             [sys.executable, "-c", CODE, *arguments],
-            capture_output=True, text=True, check=False, cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
             env={
-                **os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder),
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(folder),
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
-        )  # fmt: skip
+        )
         return done, list(folder.iterdir())
 
     @parameterized.named_parameters(
@@ -51,12 +56,12 @@ class BadFlagsTest(parameterized.TestCase):
         ("flag", ["--trian_steps=3"], "trian_steps.*Did you mean: train_steps"),
         ("field", ["--set=optimizer.rate=1"], "'optimizer.rate'"),
         ("word", ["--batch_size=many"], "batch_size.*'many'.*number"),
-        ("seeds", ["--seeds=0,x"], "--seeds: are no seeds; got '0,x'"),
-        ("same_seeds", ["--seeds=1,1"], "--seeds: are no seeds; got '1,1'"),
-        ("runs", ["--parallel_runs=0"], "--parallel_runs: must be positive"),
+        ("seeds", ["--seeds=0,x"], "--seeds: are not seeds; got '0,x'"),
+        ("same_seeds", ["--seeds=1,1"], "--seeds: are not seeds; got '1,1'"),
+        ("runs", ["--parallel_runs=0"], "--parallel_runs: is not positive"),
         ("method", ["--method=ranks"], "'ranks'.*mean 'rank'"),
         ("flag_without_dashes", ["train_steps=3"], "unexpected argument"),
-    )  # fmt: skip
+    )
     def test_refused(self, arguments, pattern):
         default = ["--task=sst2", "--init_from=run", "--output_dir=out"]
         done, written = self.run_binary(*default, *arguments)
@@ -80,11 +85,15 @@ class BadFlagsTest(parameterized.TestCase):
 
 class ConfigFromFlagsTest(parameterized.TestCase):
     def config(self, **values):
-        names = [name for name, _, _ in finetune_main._FIELD_FLAGS]
+        names = [flag.name for flag in finetune_main.FLAG_TABLE]
         flags = {
-            **dict.fromkeys(names), "set": [], "from_scratch": None,
-            "task": "sst2", "init_from": "run", **values,
-        }  # fmt: skip
+            **dict.fromkeys(names),
+            "set": [],
+            "from_scratch": None,
+            "task": "sst2",
+            "init_from": "run",
+            **values,
+        }
         return finetune_main.config_from_flags(SimpleNamespace(**flags))
 
     def test_defaults_are_those_of_t5(self):
@@ -96,9 +105,11 @@ class ConfigFromFlagsTest(parameterized.TestCase):
 
     def test_flags_and_set_override(self):
         config = self.config(
-            from_scratch=True, patience="3", train_examples="100",
+            from_scratch=True,
+            patience="3",
+            train_examples="100",
             set=["evaluation.test=false", "evaluation.patience=none"],
-        )  # fmt: skip
+        )
         self.assertTrue(config.from_scratch)
         self.assertIsNone(config.evaluation.patience)
         self.assertEqual(config.data.train_examples, 100)
@@ -106,7 +117,7 @@ class ConfigFromFlagsTest(parameterized.TestCase):
 
     def test_every_flag_names_a_field(self):
         texts = {"task", "init_from"}  # Any text will do at first.
-        names = {name for name, _, _ in finetune_main._FIELD_FLAGS}
+        names = {f.name for f in finetune_main.FLAG_TABLE if f.field}
         for name in names - texts:
             with self.assertRaises(InputError):
                 self.config(**{name: "\0"})
@@ -125,16 +136,27 @@ class ProcessTest(absltest.TestCase):
 
     def start(self, name, *flags):
         command = [
-            sys.executable, "-m", "spactor_tf.finetune_main", "--task=anli",
-            f"--init_from={self.base / 'start'}", f"--data_dir={self.base}",
-            f"--output_dir={self.base / name}", "--batch_size=4",
-            "--input_length=48", "--target_length=8", "--dropout=0.1",
+            sys.executable,
+            "-m",
+            "spactor_tf.finetune_main",
+            "--task=anli",
+            f"--init_from={self.base / 'start'}",
+            f"--data_dir={self.base}",
+            f"--output_dir={self.base / name}",
+            "--batch_size=4",
+            "--input_length=48",
+            "--target_length=8",
+            "--dropout=0.1",
             *flags,
-        ]  # fmt: skip
+        ]
         return subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def finish(self, name, *flags):
         process = self.start(name, *flags)
@@ -162,9 +184,12 @@ class ProcessTest(absltest.TestCase):
     @pytest.mark.slow
     def test_parallel_runs_stop_and_go_on(self):
         flags = (
-            "--train_steps=400", "--eval_every=50", "--seeds=0,1",
-            "--parallel_runs=2", "--log_every=10",
-        )  # fmt: skip
+            "--train_steps=400",
+            "--eval_every=50",
+            "--seeds=0,1",
+            "--parallel_runs=2",
+            "--log_every=10",
+        )
         folder = self.base / "runs"
         lines = [folder / f"seed-{i}/metrics.jsonl" for i in (0, 1)]
         process = self.start("runs", *flags)
@@ -179,9 +204,11 @@ class ProcessTest(absltest.TestCase):
     def test_kills(self):
         """Half of them inside a checkpoint write; the same bits at the end."""
         flags = (
-            "--train_steps=600", "--eval_every=40", "--checkpoint_every=15",
+            "--train_steps=600",
+            "--eval_every=40",
+            "--checkpoint_every=15",
             "--log_every=7",
-        )  # fmt: skip
+        )
         chooser = random.Random(0)
         whole = self.finish("whole", *flags)
         folder, kills, inside = self.base / "killed", 0, 0

@@ -59,7 +59,7 @@ def write_data(folder, name="toy", sizes=(64, 24, 10), seed=0):
 
 def registered():
     """Makes the toy tasks known by name, as long as the context lasts."""
-    return mock.patch.dict(tasks._TASKS, TASKS)
+    return mock.patch.dict(tasks.TASKS, TASKS)
 
 
 def save_preset(folder):

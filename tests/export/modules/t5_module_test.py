@@ -216,7 +216,7 @@ class GenerateTest(parameterized.TestCase):
             model, log_probabilities(model, TEXTS[0], [[0]])[0, 0] / 0.5
         )
         for seed in range(3):
-            noise = search._gumbel(
+            noise = search.gumbel_noise(
                 tf.range(2000, dtype=tf.int64), len(expected), seed
             )
             picked = tf.argmax(expected + noise, axis=-1).numpy()

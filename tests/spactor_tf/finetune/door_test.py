@@ -22,8 +22,11 @@ class DoorTest(finetune_case.Base):
         ("no_task", {"task": ""}, "--task: is missing"),
         ("no_start", {"init_from": ""}, "--init_from: is missing"),
         ("start", {"init_from": "/nope"}, "/nope: is neither a run"),
-        ("batch", {"batch_size": 9, "accumulation_steps": 2},
-         "divisible by accumulation"),
+        (
+            "batch",
+            {"batch_size": 9, "accumulation_steps": 2},
+            "divisible by accumulation",
+        ),
         ("method", {"evaluation.method": "rang"}, "Did you mean 'rank'"),
         ("short", {"data.target_length": 2}, "label word of toy is longer"),
         ("patience", {"evaluation.patience": 0}, "patience: must be positive"),
@@ -31,9 +34,12 @@ class DoorTest(finetune_case.Base):
         ("strategy", {"runtime.strategy": "tpuu"}, "Did you mean 'tpu'"),
         ("shots", {"evaluation.shots": 5}, "--shots: toy has no exemplars"),
         ("no_shots", {"evaluation.shots": -1}, "shots: must not be negative"),
-        ("rank", {"task": "words", "evaluation.method": "rank"},
-         "--task=words: has no options to rank"),
-    )  # fmt: skip
+        (
+            "rank",
+            {"task": "words", "evaluation.method": "rank"},
+            "--task=words: has no options to rank",
+        ),
+    )
     def test_refused_and_nothing_written(self, fields, message):
         with self.assertRaisesRegex(InputError, f"(?s){message}"):
             self.run_once("refused", self.config(**fields))
@@ -118,9 +124,10 @@ class DoorTest(finetune_case.Base):
             '{"examples": [{"input": "Sort: b a", "target": "a b"}]}'
         )
         fields = {
-            "task": "bbh_word_sorting", "train_steps": 0,
+            "task": "bbh_word_sorting",
+            "train_steps": 0,
             "evaluation.method": "rank",
-        }  # fmt: skip
+        }
         with self.assertRaisesRegex(InputError, "has no options to rank"):
             finetune.finetune(self.config(**fields), self.base / "bad", data)
         self.assertFalse((self.base / "bad").exists())

@@ -8,15 +8,15 @@ from absl.testing import absltest, parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spactor_tf.data.encoding import TokenRows
 from spactor_tf.finetune import mixture
-from tests.support import testing
 
 
 def rows(lengths, first=10):
     """Row i holds its own number, as often as its length says."""
     flat = [np.full(n, first + i) for i, n in enumerate(lengths)]
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    return mixture.Rows(np.concatenate(flat).astype(np.int32), starts)
+    return TokenRows(np.concatenate(flat).astype(np.int32), starts)
 
 
 def task(name, size, first=10):
@@ -35,9 +35,18 @@ def mix(sizes, cap=1000, batch_size=4, seed=0, **more):
 
 class BucketTest(parameterized.TestCase):
     @parameterized.parameters(
-        (1, 8), (8, 8), (9, 12), (12, 12), (13, 16), (17, 24), (25, 32),
-        (33, 48), (200, 256), (97, 100), (400, 100),
-    )  # fmt: skip
+        (1, 8),
+        (8, 8),
+        (9, 12),
+        (12, 12),
+        (13, 16),
+        (17, 24),
+        (25, 32),
+        (33, 48),
+        (200, 256),
+        (97, 100),
+        (400, 100),
+    )
     def test_lengths(self, length, bucket):
         limit = 100 if length in (97, 400) else 512
         self.assertEqual(mixture.bucket_length(length, limit), bucket)
@@ -46,28 +55,6 @@ class BucketTest(parameterized.TestCase):
         found = {n: mixture.bucket_length(n, 512) for n in range(8, 513)}
         self.assertLessEqual(len(set(found.values())), 13)
         self.assertLessEqual(max(b / n for n, b in found.items()), 1.5)
-
-
-class RowsTest(absltest.TestCase):
-    def test_tokenize_cuts_ends_and_counts(self):
-        vocabulary = testing.vocabulary()
-        texts = ["", "dada zuzu", "number " * 30]
-        found = mixture.tokenize(vocabulary, texts, 12)
-        whole = vocabulary.encode(texts)
-        self.assertLen(found, 3)
-        self.assertEqual(found.truncated, 1)
-        every = np.arange(3)
-        tokens = found.padded(every, 14)
-        for ids, row, size in zip(
-            whole, tokens, found.lengths(every), strict=True
-        ):
-            expected = [*ids[:11], vocabulary.eos_id]
-            self.assertEqual(size, len(expected))
-            np.testing.assert_array_equal(row[:size], expected)
-            np.testing.assert_array_equal(row[size:], 0)
-
-    def test_no_texts(self):
-        self.assertEmpty(mixture.tokenize(testing.vocabulary(), [], 12))
 
 
 class MixtureTest(parameterized.TestCase):
@@ -123,9 +110,12 @@ class MixtureTest(parameterized.TestCase):
         tasks, places = one.places(np.arange(8, 12))
         self.assertEqual(batch["encoder_tokens"].shape, (4, 8))
         for task_, place, tokens, targets in zip(
-            tasks, places, batch["encoder_tokens"].numpy(),
-            batch["decoder_targets"].numpy(), strict=True,
-        ):  # fmt: skip
+            tasks,
+            places,
+            batch["encoder_tokens"].numpy(),
+            batch["decoder_targets"].numpy(),
+            strict=True,
+        ):
             length = 1 + place % 5
             value = 100 * (task_ + 1) + place
             np.testing.assert_array_equal(tokens[:length], value)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from spactor_tf.finetune import predictor as evaluation
+from spactor_tf.finetune.predictor import Predictor
 from spactor_tf.model import t5
 from spactor_tf.tasks import Example, Task
 from tests.support import serving_models, testing
@@ -28,7 +28,7 @@ def texts(count=23):
 def predictor(**more):
     model = serving_models.pretrained()
     options = {"input_length": 40, "target_length": 12, "batch_size": 4, **more}
-    return evaluation.Predictor(model.backbone, model.vocabulary, **options)
+    return Predictor(model.backbone, model.vocabulary, **options)
 
 
 def whole_model(text, target):
@@ -74,9 +74,14 @@ def counted(one):
 
 def task(words=WORDS):
     return Task(
-        name="toy", suite="toy", source="jsonl:{split}", splits={},
-        label_words=words, metrics=("accuracy",), to_examples=lambda r, i: [],
-    )  # fmt: skip
+        name="toy",
+        suite="toy",
+        source="jsonl:{split}",
+        splits={},
+        label_words=words,
+        metrics=("accuracy",),
+        to_examples=lambda record, number: [],
+    )
 
 
 class RankTest(parameterized.TestCase):
@@ -121,13 +126,9 @@ class RankTest(parameterized.TestCase):
         self.assertEqual(one.traces, first)
 
     def test_many_options_make_smaller_calls(self):
-        one = predictor()
-        evaluation._MOST_LOGITS, whole = 12_000, evaluation._MOST_LOGITS
-        try:
-            encoded = counted(one)
-            found = one.log_likelihoods(texts(), [WORDS] * 23)
-        finally:
-            evaluation._MOST_LOGITS = whole
+        one = predictor(max_logits=12_000)
+        encoded = counted(one)
+        found = one.log_likelihoods(texts(), [WORDS] * 23)
         self.assertGreater(len(encoded), 6)
         expected = predictor().log_likelihoods(texts(), [WORDS] * 23)
         np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -86,12 +86,19 @@ class RunTest(finetune_case.Base):
         names = {path.name for path in self.whole.iterdir()}
         self.assertContainsSubset(
             {
-                "config.json", "metrics.jsonl", "checkpoints", "preset",
-                "report.html", "tensorboard", "loss.png", "results.json",
-                "validation_toy_accuracy.png", "predictions",
+                "config.json",
+                "metrics.jsonl",
+                "checkpoints",
+                "preset",
+                "report.html",
+                "tensorboard",
+                "loss.png",
+                "results.json",
+                "validation_toy_accuracy.png",
+                "predictions",
             },
             names,
-        )  # fmt: skip
+        )
         again = from_dict(read_json(self.whole / "config.json"), FinetuneConfig)
         self.assertEqual(again, self.config())
         page = (self.whole / "report.html").read_text(encoding="utf-8")
@@ -125,6 +132,9 @@ class RunTest(finetune_case.Base):
             self.whole / f"checkpoints/step-{best:08d}/variables.npz"
         )
         model = pretrained.load_pretrained(self.whole)
+        self.assertEqual(model.input_length, 32)
+        # Of the pre-training run, which had another seed.
+        self.assertEqual(model.config.seed, 5)
         np.testing.assert_array_equal(
             model.backbone.token_embedding.embeddings, stored["model/00000"]
         )
@@ -177,8 +187,9 @@ class LearningTest(finetune_case.Base):
     def test_patience_is_the_configuration_s_after_a_resume(self):
         run = finetune.FinetuneRun(
             self.config(**{"evaluation.patience": 3}),
-            self.base / "none", self.base,
-        )  # fmt: skip
+            self.base / "none",
+            self.base,
+        )
         stored = finetune.EarlyStopping(1, best=5.0, best_step=4, stale=2)
         run.take_state({"stopping": dataclasses.asdict(stored)})
         self.assertEqual(run.stopping, dataclasses.replace(stored, patience=3))

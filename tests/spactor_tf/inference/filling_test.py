@@ -1,12 +1,10 @@
 """Gaps are filled in the form of a target, with the likeliest words."""
 
-from unittest import mock
-
 import numpy as np
 from absl.testing import absltest
 
 from spactor_tf.fill_main import fill_in
-from spactor_tf.inference.filling import GapFiller
+from spactor_tf.inference.filling import GapFiller, greedy_target
 from spactor_tf.model import t5
 from tests.support import serving_models
 
@@ -63,8 +61,8 @@ class FillingTest(absltest.TestCase):
         sentinels = self.vocabulary.sentinel_ids
         end = self.vocabulary.eos_id
         word, other = 300, 301
-        # Behind the sentinel, the first word, the second: the end comes first
-        # where an empty span would be wrong, and last where it is right.
+        # After the sentinel the end is likeliest, but a span is not empty;
+        # after the second word it is likeliest again, and it ends the span.
         script = iter(
             [{end: 9, word: 1}, {other: 9, end: 1}, {end: 2, word: 1}]
         )
@@ -75,10 +73,9 @@ class FillingTest(absltest.TestCase):
                 logits[index] = value
             return logits
 
-        with mock.patch.object(
-            self.filler, "_stepper", return_value=step
-        ):  # fmt: skip
-            target = self.filler.target(self.tokens("a <extra_id_0> b"), 5)
+        is_word = np.ones(self.model.backbone.vocabulary_size, bool)
+        is_word[end] = False
+        target = greedy_target(step, sentinels[:1], end, is_word, 5)
         self.assertEqual(target.tolist(), [sentinels[0], word, other, end])
 
     def test_texts_of_a_model(self):

@@ -72,23 +72,39 @@ class FileTest(parameterized.TestCase):
         self.assertEqual(
             [json.loads(line) for line in lines],
             [
-                {"idx": 2, "passage": {"questions": [
-                    {"idx": 9, "answers": [{"idx": 5, "label": 0}]},
-                ]}},
-                {"idx": 3, "passage": {"questions": [
-                    {"idx": 0, "answers": [{"idx": 2, "label": 1}]},
-                    {"idx": 1, "answers": [
-                        {"idx": 0, "label": 1}, {"idx": 1, "label": 0},
-                    ]},
-                ]}},
+                {
+                    "idx": 2,
+                    "passage": {
+                        "questions": [
+                            {"idx": 9, "answers": [{"idx": 5, "label": 0}]},
+                        ]
+                    },
+                },
+                {
+                    "idx": 3,
+                    "passage": {
+                        "questions": [
+                            {"idx": 0, "answers": [{"idx": 2, "label": 1}]},
+                            {
+                                "idx": 1,
+                                "answers": [
+                                    {"idx": 0, "label": 1},
+                                    {"idx": 1, "label": 0},
+                                ],
+                            },
+                        ]
+                    },
+                },
             ],
-        )  # fmt: skip
+        )
 
     def test_squad_json_has_answers_as_the_passage_writes_them(self):
         text = self.write(
-            "squad", ["24 - 10", "nothing"], ["q1", "q2"],
+            "squad",
+            ["24 - 10", "nothing"],
+            ["q1", "q2"],
             [{"context": "Won 24-10."}, {"context": "Lost."}],
-        )  # fmt: skip
+        )
         self.assertEqual(json.loads(text), {"q1": "24-10", "q2": "nothing"})
 
     def test_rainbow_is_one_label_a_line_in_the_order_of_the_split(self):

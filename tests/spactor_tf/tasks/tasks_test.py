@@ -266,9 +266,17 @@ class RegistryTest(parameterized.TestCase):
             suites[task.suite] = suites.get(task.suite, 0) + 1
         self.assertEqual(
             suites,
-            {"GLUE": 10, "SuperGLUE": 8, "SQuAD v1.1": 1, "CNN/DailyMail": 1,
-             "IMDb": 1, "Rainbow": 6, "BIG-Bench Hard": 28, "MMLU": 58},
-        )  # fmt: skip
+            {
+                "GLUE": 10,
+                "SuperGLUE": 8,
+                "SQuAD v1.1": 1,
+                "CNN/DailyMail": 1,
+                "IMDb": 1,
+                "Rainbow": 6,
+                "BIG-Bench Hard": 28,
+                "MMLU": 58,
+            },
+        )
 
     def test_what_is_only_evaluated_cannot_be_trained_on(self):
         for name in tasks.task_names():
