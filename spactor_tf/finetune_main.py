@@ -21,7 +21,7 @@ from absl import flags
 
 from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table, output_folder
-from spactor_tf.config.fields import given_fields, override, to_dict
+from spactor_tf.config.fields import fields_from_flags, override, to_dict
 from spactor_tf.config.finetune import METHODS, FinetuneConfig
 from spactor_tf.config.pretrain import DTYPES, STRATEGIES
 
@@ -171,8 +171,8 @@ def config_from_flags(values: Any) -> FinetuneConfig:
         InputError: an unknown field or task, a value of the wrong type or out
             of range, or a missing flag.
     """
-    table = [(flag.name, flag.field, "") for flag in FLAG_TABLE if flag.field]
-    config = override(FinetuneConfig(), given_fields(values, table))
+    fields = fields_from_flags(FLAG_TABLE, values)
+    config = override(FinetuneConfig(), fields)
     config.validate()
     return config
 

@@ -1,4 +1,4 @@
-"""Pre-trains T5 with SpacTor, or with one of its baselines.
+r"""Pre-trains T5 with SpacTor, or with one of its baselines.
 
 Example:
     python -m spactor_tf.pretrain_main --preset=tiny \
@@ -17,86 +17,117 @@ from typing import Any
 from absl import flags
 
 from runkit import run_binary
-from runkit.flag_values import output_folder
-from spactor_tf.config import pretrain as config_lib
-from spactor_tf.config.fields import (
-    FieldFlag,
-    given_fields,
-    override,
-    to_dict,
-)
+from runkit.flag_values import Flag, check_table, output_folder
+from spactor_tf.config.fields import fields_from_flags, override, to_dict
 from spactor_tf.config.presets import PRESETS, get_preset
+from spactor_tf.config.pretrain import (
+    DTYPES,
+    OBJECTIVES,
+    STRATEGIES,
+    PretrainConfig,
+)
 
 FLAGS = flags.FLAGS
-# (flag, field, help); the flag's text is parsed as the field's type.
-FIELD_FLAGS: tuple[FieldFlag, ...] = (
-    (
+FLAG_TABLE = (
+    Flag(
+        "preset",
+        "Configuration to start from.",
+        default="tiny",
+        choices=tuple(PRESETS),
+    ),
+    Flag("output_dir", "Directory of the run.", required=True),
+    Flag(
+        "cache_dir",
+        "Directory of prepared corpora; default: in the user's cache.",
+    ),
+    Flag(
+        "set",
+        "Sets any field, as section.field=value.",
+        repeated=True,
+    ),
+    Flag(
         "dataset",
-        "data.dataset",
         "Text to train on: docstrings, text:GLOB[:FIELD] or "
         "tfds:NAME[:SPLIT][:FEATURE].",
+        field="data.dataset",
     ),
-    (
+    Flag(
         "vocabulary",
-        "data.vocabulary",
         "SentencePiece model file, or 'train' to train one on the corpus.",
+        field="data.vocabulary",
     ),
-    (
+    Flag(
         "objective",
-        "objective.name",
-        f"What is minimized: {', '.join(config_lib.OBJECTIVES)}.",
+        "What is minimized.",
+        field="objective.name",
+        choices=OBJECTIVES,
     ),
-    (
+    Flag(
         "transition_step",
-        "objective.transition_step",
         "First step of stage 2; if below 1, a fraction of train_steps.",
+        field="objective.transition_step",
     ),
-    ("train_steps", "train_steps", "Total number of optimizer steps."),
-    ("batch_size", "batch_size", "Examples per step over all replicas."),
-    (
-        "accumulation_steps",
-        "accumulation_steps",
-        "Slices that a replica's batch is processed in, to save memory.",
+    Flag(
+        "train_steps", "Total number of optimizer steps.", field="train_steps"
     ),
-    (
+    Flag(
+        "batch_size", "Examples per step over all replicas.", field="batch_size"
+    ),
+    Flag(
+        "accumulation_steps",
+        "Slices in which a replica processes its batch, to save memory.",
+        field="accumulation_steps",
+    ),
+    Flag(
         "learning_rate",
-        "optimizer.learning_rate",
         "Learning rate, or its factor for the inverse_sqrt schedule.",
+        field="optimizer.learning_rate",
     ),
-    (
+    Flag(
         "seed",
-        "seed",
-        "Random seed for initial weights, data order and noise.",
+        "Random seed for initial weights, data order, noise and dropout.",
+        field="seed",
     ),
-    (
-        "dtype",
-        "dtype",
-        f"Type of the computation: {', '.join(config_lib.DTYPES)}.",
-    ),
-    (
-        "init_from",
+    Flag("dtype", "Type of the computation.", field="dtype", choices=DTYPES),
+    Flag(
         "init_from",
         "KerasHub T5 preset or run directory to start from.",
+        field="init_from",
     ),
-    (
+    Flag(
         "checkpoint_every",
-        "runtime.checkpoint_every",
         "Steps between checkpoints.",
+        field="runtime.checkpoint_every",
     ),
-    ("eval_every", "runtime.eval_every", "Steps between evaluations."),
-    ("log_every", "runtime.log_every", "Steps between lines of metrics.jsonl."),
-    ("strategy", "runtime.strategy", ", ".join(config_lib.STRATEGIES) + "."),
-    ("jit_compile", "runtime.jit_compile", "true or false: use XLA."),
+    Flag(
+        "eval_every", "Steps between evaluations.", field="runtime.eval_every"
+    ),
+    Flag(
+        "log_every",
+        "Steps between lines of metrics.jsonl.",
+        field="runtime.log_every",
+    ),
+    Flag(
+        "strategy",
+        "Devices that the replicas of a step run on.",
+        field="runtime.strategy",
+        choices=STRATEGIES,
+    ),
+    Flag(
+        "jit_compile",
+        "Whether to compile the step with XLA: true or false.",
+        field="runtime.jit_compile",
+    ),
 )
 
 
-def config_from_flags(values: Any) -> config_lib.PretrainConfig:
+def config_from_flags(values: Any) -> PretrainConfig:
     """Returns the preset with the fields that flags override.
 
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type.
     """
-    fields = given_fields(values, FIELD_FLAGS)
+    fields = fields_from_flags(FLAG_TABLE, values)
     config = override(get_preset(values.preset), fields)
     config.validate()
     return config
@@ -105,6 +136,7 @@ def config_from_flags(values: Any) -> config_lib.PretrainConfig:
 def main(argv: Sequence[str]) -> None:
     """Reads flags, prints the configuration, runs."""
     del argv
+    check_table(FLAG_TABLE, FLAGS)
     config = config_from_flags(FLAGS)
     folder = output_folder(FLAGS)
     print(json.dumps(to_dict(config)), flush=True)
@@ -118,23 +150,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point of the console script."""
-    if "preset" not in FLAGS:
-        presets = ", ".join(PRESETS)
-        flags.DEFINE_string(
-            "preset", "tiny", f"Configuration to start from: {presets}."
-        )
-        flags.DEFINE_string("output_dir", None, "Folder of the run. Required.")
-        flags.DEFINE_string(
-            "cache_dir",
-            None,
-            "Folder of prepared corpora; by default the user's cache.",
-        )
-        flags.DEFINE_multi_string(
-            "set", [], "Sets any field, as section.field=value; repeatable."
-        )
-        for name, field, text in FIELD_FLAGS:
-            flags.DEFINE_string(name, None, f"{text} Overrides {field}.")
-    run_binary(main)
+    run_binary(main, FLAG_TABLE)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from runkit import InputError, closest
+from runkit.flag_values import Flag, given_fields
 from spactor_tf.config.pretrain import PretrainConfig
 
 Config = TypeVar("Config")
-
-# A flag that stands for a field: (flag, field, help).
-FieldFlag = tuple[str, str, str]
 
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 _EXPECTED = {
@@ -99,21 +97,18 @@ def override(config: Config, fields: Mapping[str, Any]) -> Config:
     return config
 
 
-def given_fields(values: Any, table: Iterable[FieldFlag]) -> dict[str, Any]:
-    """Returns {field: text} of the flags that were given, --set included.
+def fields_from_flags(table: Iterable[Flag], values: Any) -> dict[str, Any]:
+    """Returns {field: value} of the flags that were given, --set included.
 
     Args:
-        values: absl flags, with the list of texts `set` among them.
-        table: the flags that stand for fields.
+        table: the binary's flags.
+        values: their values as attributes; `set` is a list of assignments
+            "section.field=value", which override the other flags.
 
     Raises:
         InputError: a --set without a value.
     """
-    fields = {
-        field: getattr(values, name)
-        for name, field, _ in table
-        if getattr(values, name) is not None
-    }
+    fields = given_fields(table, values)
     for text in values.set:
         name, equals, value = text.partition("=")
         if not equals:

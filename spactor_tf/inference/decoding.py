@@ -185,14 +185,15 @@ def _call(
     cache: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """One decoder layer, given all its keys and values."""
-    return layer(
-        x,
-        position_bias=bias,
-        encoder_attention_mask=mask[:, tf.newaxis],
-        self_attention_cache=cache,
-        cross_attention_cache=memory,
-        training=False,
-    )[0]
+    with t5.mask_warning_ignored():
+        return layer(
+            x,
+            position_bias=bias,
+            encoder_attention_mask=mask[:, tf.newaxis],
+            self_attention_cache=cache,
+            cross_attention_cache=memory,
+            training=False,
+        )[0]
 
 
 def label_targets(

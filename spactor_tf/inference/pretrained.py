@@ -232,12 +232,14 @@ def load_pretrained(
     """
     import keras_hub
 
+    from spactor_tf.model.t5 import mask_warning_ignored
+
     folder = preset_dir(path)
     vocabulary = Vocabulary.load(folder / _TOKENIZER)
     _check_fingerprint(folder, vocabulary)
     options = {} if dtype is None else {"dtype": dtype}
     try:
-        with contextlib.redirect_stderr(None):
+        with contextlib.redirect_stderr(None), mask_warning_ignored():
             backbone = keras_hub.models.T5Backbone.from_preset(
                 str(folder), **options
             )
