@@ -31,7 +31,7 @@ from al_tf.loop.loop import Loop
 from al_tf.loop.oracles import LabelOracle, Oracle, PeopleOracle
 from al_tf.pools import held_out, near_copies
 from al_tf.pools.pool import Examples
-from runkit import InputError, run_binary
+from runkit import InputError, report, run_binary
 from runkit.errors import InterruptedRun
 from runkit.files import remove_leftovers, write_npy
 from runkit.flag_values import Flag, check_table, output_folder
@@ -160,8 +160,10 @@ def _report(loop: Loop, settings: Settings, folder: pathlib.Path) -> None:
         return
     write_labeled(loop)
     curves.write_curves(folder / "curves.csv", rows)
-    page = write_report(loop, rows, settings, folder)
-    print(f"curves: {folder / 'curves.csv'}\nreport: {page}", flush=True)
+    print(f"curves: {folder / 'curves.csv'}", flush=True)
+    with report.optional(folder / "report.html"):
+        page = write_report(loop, rows, settings, folder)
+        print(f"report: {page}", flush=True)
 
 
 def open_examples(values: flags.FlagValues) -> tuple[Examples, Examples]:

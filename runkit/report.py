@@ -7,11 +7,14 @@ the same PNGs are written beside the page.
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runkit.files import atomic_write
@@ -29,6 +32,27 @@ img{max-width:100%;height:auto}figcaption{color:#566;font-size:.9rem}
 figure{margin:1rem 0}pre{white-space:pre-wrap;background:#f5f6f8;
 padding:.7rem;font-size:.85rem}.muted{color:#667}
 """
+
+
+@contextlib.contextmanager
+def optional(path: str | os.PathLike) -> Iterator[None]:
+    """Lets a run finish where its report cannot be written.
+
+    A report only shows what other files hold, so whatever goes wrong in the
+    block is printed with its traceback and the run goes its way.
+
+    Args:
+        path: of the report, for the message.
+    """
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        print(
+            f"warning: {path} was not written ({error}); the run's other "
+            "files are complete",
+            file=sys.stderr,
+        )
 
 
 class Report:

@@ -23,7 +23,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from runkit import InputError, read_json, write_json
+from runkit import InputError, read_json, report, write_json
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune.mixture import Mixture
 from spactor_tf.finetune.predictor import Predictor
@@ -250,7 +250,8 @@ class FinetuneRun(TrainingRun):
             "mixture": self.mixture.describe() if self.mixture else [],
             "tasks": {task.name: self._results(task) for task in self.tasks},
         }
-        write_report(self.folder, self.config, results)
+        with report.optional(self.folder / "report.html"):
+            write_report(self.folder, self.config, results)
         # Last: where it exists, the run is complete.
         write_json(self.folder / RESULTS, results)
 

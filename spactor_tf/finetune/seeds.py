@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runkit import InputError, read_json, write_json
+from runkit import InputError, read_json, report, write_json
 from runkit.averages import mean_and_error
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
 from spactor_tf.config.fields import flatten, to_dict
@@ -76,7 +76,8 @@ def finetune_seeds(
     results = [read_json(folder / name / "results.json") for name in runs]
     summary = summarize(results)
     folders = {name: folder / name for name in runs}
-    write_seeds_report(folder, configs[0], summary, folders)
+    with report.optional(folder / "report.html"):
+        write_seeds_report(folder, configs[0], summary, folders)
     write_json(folder / "results.json", summary)
     return summary
 

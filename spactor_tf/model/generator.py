@@ -151,7 +151,9 @@ class Generator(keras.layers.Layer):
         x = self.output_projection(x) * self.model_dim**-0.5
         matrix = ops.cast(embedding_matrix, x.dtype)
         logits = ops.matmul(x, ops.transpose(matrix))
-        return ops.cast(logits, "float32") + self.output_bias
+        # In mixed precision Keras hands out the bias in bfloat16.
+        bias = ops.cast(self.output_bias, "float32")
+        return ops.cast(logits, "float32") + bias
 
 
 @keras.saving.register_keras_serializable("spactor_tf")

@@ -21,6 +21,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from runkit import report
 from runkit.files import lock_directory
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
@@ -193,6 +194,7 @@ class Run(TrainingRun):
             self.vocabulary,
             self.config,
         )
-        write_report(
-            self.folder, self.config, self.model, self.heldout_examples
-        )
+        with report.optional(self.folder / "report.html"):
+            write_report(
+                self.folder, self.config, self.model, self.heldout_examples
+            )

@@ -1,5 +1,6 @@
-"""A run that diverges stops, says where, and keeps its last good checkpoint."""
+"""What must not harm a run: numbers that are not finite, failing reports."""
 
+import dataclasses
 import json
 import pathlib
 from unittest import mock
@@ -10,6 +11,7 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.inference.pretrained import load_pretrained, save_pretrained
+from spactor_tf.training import pretrain_report
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.pretrain_run import pretrain
@@ -73,6 +75,34 @@ class RunTest(parameterized.TestCase):
         lines = (self.folder / "run" / "metrics.jsonl").read_text()
         for line in lines.splitlines():
             self.assertLessEqual(json.loads(line)["step"], 4)
+
+
+class ReportTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.config = testing.tiny_config(
+            **{
+                "data.dataset": testing.write_corpus(self.folder),
+                "train_steps": 4,
+                "objective.transition_step": 2,
+            }
+        )
+
+    @parameterized.parameters("float32", "mixed_bfloat16")
+    def test_it_is_written_in_every_dtype(self, dtype):
+        config = dataclasses.replace(self.config, dtype=dtype)
+        pretrain(config, self.folder / "run", self.folder / "cache")
+        page = (self.folder / "run" / "report.html").read_text("utf-8")
+        self.assertIn("<img", page)
+
+    def test_one_that_fails_does_not_fail_the_run(self):
+        with mock.patch.object(
+            pretrain_report, "write_report", side_effect=TypeError("no plot")
+        ):
+            pretrain(self.config, self.folder / "run", self.folder / "cache")
+        self.assertTrue((self.folder / "run" / "preset").is_dir())
+        self.assertFalse((self.folder / "run" / "report.html").exists())
 
 
 class WeightsTest(parameterized.TestCase):
