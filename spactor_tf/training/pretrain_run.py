@@ -21,8 +21,10 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from runkit import report
+from runkit import InputError, report
 from runkit.files import lock_directory
+from spactor_tf.config.fields import diff
+from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
 from spactor_tf.data.corruption import corruption_lengths
@@ -32,6 +34,7 @@ from spactor_tf.data.pretraining import (
     train_pipeline,
 )
 from spactor_tf.data.step_pipeline import Batch
+from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference.pretrained import (
     Pretrained,
     load_pretrained,
@@ -97,11 +100,7 @@ class Run(TrainingRun):
         config.validate()
         start = load_pretrained(config.init_from) if config.init_from else None
         if start is not None:
-            # The sizes are those of the weights that the run starts from.
-            sizes = dataclasses.replace(
-                t5.backbone_config(start.backbone), dropout=config.model.dropout
-            )
-            config = dataclasses.replace(config, model=sizes)
+            config = _started_from(config, start)
         lengths = corruption_lengths(config.corruption)
         self._step_tokens = lengths.input_length + lengths.target_length
         self._step_tokens *= config.batch_size
@@ -198,3 +197,42 @@ class Run(TrainingRun):
             write_report(
                 self.folder, self.config, self.model, self.heldout_examples
             )
+
+
+def _started_from(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
+    """Returns the configuration with the sizes of the run's start weights.
+
+    Raises:
+        InputError: sizes or a vocabulary were asked for that the weights do
+            not have. The sizes of `tiny`, the default, ask for nothing.
+    """
+    sizes = dataclasses.replace(
+        t5.backbone_config(start.backbone), dropout=config.model.dropout
+    )
+    # An absent head size is the one that follows from the width.
+    asked, unasked = (
+        dataclasses.replace(
+            model, dropout=sizes.dropout, key_value_dim=model.head_dim
+        )
+        for model in (config.model, get_preset("tiny").model)
+    )
+    if asked not in (sizes, unasked):
+        raise InputError(
+            "the weights have other sizes than the configuration",
+            where="--init_from",
+            got=", ".join(diff(asked, sizes)),
+            remedy="Leave out --preset and --set=model...., or start from "
+            "random weights",
+        )
+    if config.data.vocabulary != "train":
+        named = Vocabulary.load(config.data.vocabulary)
+        rows = start.backbone.vocabulary_size
+        if named.padded(rows).fingerprint != start.vocabulary.fingerprint:
+            raise InputError(
+                "is not the vocabulary of the weights that the run starts from",
+                where="--vocabulary",
+                got=config.data.vocabulary,
+                expected=f"that of {config.init_from}",
+                remedy="Leave it out: the weights bring their own",
+            )
+    return dataclasses.replace(config, model=sizes)

@@ -12,12 +12,13 @@ import tempfile
 from unittest import mock
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from sentencepiece import sentencepiece_model_pb2
 
 from runkit import InputError
 from runkit.errors import InterruptedRun
 from spactor_tf.config.fields import from_dict, override
+from spactor_tf.data.vocabulary import train_vocabulary
 from spactor_tf.inference import pretrained
 from spactor_tf.training import pretrain_run as training
 from spactor_tf.training.metrics_log import MetricsLog
@@ -45,7 +46,7 @@ def crash_at(calls):
     return mock.patch.object(MetricsLog, "add", dying)
 
 
-class RunTest(absltest.TestCase):
+class RunTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -218,6 +219,31 @@ class RunTest(absltest.TestCase):
             strict=True,
         ):
             np.testing.assert_array_equal(ours, theirs)
+
+    def started(self, **fields):
+        """A run from the weights of the whole one, not yet executed."""
+        config = override(self.config, {"init_from": str(self.whole), **fields})
+        return training.Run(config, self.base / "next", self.base / "cache")
+
+    @parameterized.parameters(
+        ({"model.num_layers": 3}, "num_layers: 3 -> 1"),
+        ({"model.activation": "gated_gelu"}, "activation"),
+    )
+    def test_sizes_that_the_start_weights_lack_are_refused(self, fields, what):
+        with self.assertRaisesRegex(InputError, f"--init_from.*{what}"):
+            self.started(**fields)
+        self.assertFalse((self.base / "next").exists())
+
+    def test_only_the_vocabulary_of_the_start_weights_is_taken(self):
+        own = self.base / "own.model"
+        own.write_bytes(pretrained.load_pretrained(self.whole).vocabulary.proto)
+        self.started(**{"data.vocabulary": str(own)})
+        other = self.base / "other.model"
+        other.write_bytes(
+            train_vocabulary(testing.documents(seed=5), 512).proto
+        )
+        with self.assertRaisesRegex(InputError, "--vocabulary"):
+            self.started(**{"data.vocabulary": str(other)})
 
     def test_an_unfinished_run_is_named_as_such(self):
         folder = self.base / "unfinished"
