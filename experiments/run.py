@@ -185,9 +185,8 @@ class Runner:
             waiting.insert(0, cell)
             if code == EXIT_BAD_INPUT:
                 raise InputError(
-                    "the binary refused it",
+                    f"the binary refused it: {process.last_words(1)}",
                     where=f"{cell.claim} {cell.name}",
-                    got=process.last_words(1),
                 )
             if code != EXIT_INTERRUPTED:
                 count = self._failures.get(cell.run_name, 0) + 1

@@ -190,7 +190,7 @@ class ValidateTest(parameterized.TestCase):
         ("objective.transition_step", 2.5),
         ("objective.transition_step", float("nan")),
         ("optimizer.name", "adam"),
-        ("optimizer.schedule", "cosine"),
+        ("optimizer.schedule", "cosin"),
         ("optimizer.learning_rate", 0.0),
         ("optimizer.learning_rate", float("inf")),
         ("optimizer.clip_norm", 0.0),
