@@ -117,23 +117,17 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
         # `tf` because `ops.convert_to_tensor` leaves the slices as they are.
         gradient = ops.cast(tf.convert_to_tensor(gradient), "float32")
         index = self._get_variable_index(variable)
-        value = ops.cast(ops.convert_to_tensor(variable), "float32")
-        update = self._clipped_update(gradient, index)
-        rate = self._rate(value, ops.cast(learning_rate, "float32"))
-        update = update * rate
+        rate = ops.cast(learning_rate, "float32")
+        if self.relative_step:
+            rate = ops.minimum(0.01, ops.rsqrt(self._step()))
+        if self.scale_parameter:
+            rate = scaled_rate(rate, variable, self.epsilon_2)
+        update = self._clipped_update(gradient, index) * rate
         if self.momentum is not None:
             first = self._first[index]
             update = self.momentum * first + (1.0 - self.momentum) * update
             self.assign(first, update)
         self.assign_sub(variable, ops.cast(update, variable.dtype))
-
-    def _rate(self, value: Any, learning_rate: Any) -> Any:
-        if self.relative_step:
-            learning_rate = ops.minimum(0.01, ops.rsqrt(self._step()))
-        if not self.scale_parameter:
-            return learning_rate
-        scale = ops.sqrt(ops.mean(ops.square(value)))
-        return learning_rate * ops.maximum(self.epsilon_2, scale)
 
     def _step(self) -> Any:
         return ops.cast(self.iterations + 1, "float32")
@@ -178,13 +172,24 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
         config = super().get_config()
         if self.relative_step:
             config["learning_rate"] = None
-        names = (
-            "decay_rate",
-            "epsilon_1",
-            "epsilon_2",
-            "clip_threshold",
-            "scale_parameter",
-            "momentum",
-        )
-        config.update({name: getattr(self, name) for name in names})
-        return config
+        return config | {
+            "decay_rate": self.decay_rate,
+            "epsilon_1": self.epsilon_1,
+            "epsilon_2": self.epsilon_2,
+            "clip_threshold": self.clip_threshold,
+            "scale_parameter": self.scale_parameter,
+            "momentum": self.momentum,
+        }
+
+
+def scaled_rate(learning_rate: Any, variable: Any, epsilon_2: float) -> Any:
+    """Returns the rate times the parameter's RMS, at least `epsilon_2`.
+
+    Args:
+        learning_rate: float32 scalar.
+        variable: the parameter.
+        epsilon_2: least scale of a parameter.
+    """
+    value = ops.cast(ops.convert_to_tensor(variable), "float32")
+    scale = ops.sqrt(ops.mean(ops.square(value)))
+    return learning_rate * ops.maximum(epsilon_2, scale)

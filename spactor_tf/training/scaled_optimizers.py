@@ -23,7 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from spactor_tf.training.adafactor import ReducedGradients
+from spactor_tf.training.adafactor import ReducedGradients, scaled_rate
 
 EPSILON_2 = 1e-3  # Least scale of a parameter, as Adafactor's.
 # Rows of a single output: a matrix to Keras, a vector to Muon.
@@ -31,11 +31,7 @@ _NOT_MATRICES = ["replaced_token_head/out"]
 
 
 def _scaled(learning_rate: Any, variable: Any) -> Any:
-    """Returns the rate times the parameter's RMS, float32."""
-    value = ops.cast(ops.convert_to_tensor(variable), "float32")
-    scale = ops.sqrt(ops.mean(ops.square(value)))
-    rate = ops.cast(learning_rate, "float32")
-    return rate * ops.maximum(EPSILON_2, scale)
+    return scaled_rate(ops.cast(learning_rate, "float32"), variable, EPSILON_2)
 
 
 @keras.saving.register_keras_serializable(package="spactor_tf")

@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 
 from experiments import cell_logs
 from runkit import InputError
-from tests.support.experiment_case import ExperimentCase, hand_made_log
+from tests.experiments.experiment_case import ExperimentCase, hand_made_log
 
 LINES = [
     {"step": 5, "stage": "span_corruption", "heldout_sc_loss": 6.25},

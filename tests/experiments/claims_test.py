@@ -9,7 +9,7 @@ from experiments.claims import load_claims, select_cells
 from runkit import InputError
 from spactor_tf.config import fields as config_fields
 from spactor_tf.config.presets import get_preset
-from tests.support.experiment_case import ExperimentCase
+from tests.experiments.experiment_case import ExperimentCase
 
 
 class DeclarationTest(ExperimentCase):

@@ -6,7 +6,7 @@ from absl.testing import absltest
 
 from experiments import report, results, sections
 from experiments.claims import load_claims
-from tests.support.experiment_case import ExperimentCase, hand_made_log
+from tests.experiments.experiment_case import ExperimentCase, hand_made_log
 
 INF = math.inf
 

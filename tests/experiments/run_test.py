@@ -13,7 +13,7 @@ import pytest
 from absl.testing import absltest
 
 from experiments import cell_logs
-from tests.support.experiment_case import ExperimentCase, hand_made_log
+from tests.experiments.experiment_case import ExperimentCase, hand_made_log
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KILLS = 10

@@ -1,6 +1,7 @@
 """Trains a few steps under one strategy; run as a process by a test.
 
     python -m tests.support.replicas_worker STRATEGY OUTPUT.npz [UNEQUAL]
+        [section.field=value ...]
 
 Writes losses of every step and the final weights. STRATEGY is "none",
 "mirrored" (two logical CPUs) or "multi_worker" (by TF_CONFIG). With UNEQUAL the
@@ -17,8 +18,9 @@ import tensorflow as tf
 STEPS, TRANSITION = 4, 2
 
 
-def main(strategy_name: str, output: str, unequal: bool) -> None:
+def main(strategy_name: str, output: str, *options: str) -> None:
     """Trains and writes the result."""
+    unequal = "UNEQUAL" in options
     if strategy_name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -37,6 +39,7 @@ def main(strategy_name: str, output: str, unequal: bool) -> None:
             "objective.transition_step": TRANSITION,
             "optimizer.clip_norm": 0.5,
             "train_steps": STEPS,
+            **dict(o.split("=", 1) for o in options if "=" in o),
         }
     )
     with strategy.scope():
@@ -74,4 +77,4 @@ def main(strategy_name: str, output: str, unequal: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], "UNEQUAL" in sys.argv[3:])
+    main(*sys.argv[1:])

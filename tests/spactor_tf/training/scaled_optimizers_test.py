@@ -5,21 +5,30 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import contextlib
+import math
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf.config.finetune import FinetuneConfig
-from spactor_tf.config.pretrain import OptimizerConfig
+from spactor_tf.config.pretrain import OPTIMIZERS, OptimizerConfig
+from spactor_tf.model import losses
+from spactor_tf.model.curriculum import Stage
+from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.training.optimizers import Schedule, build_optimizer
 from spactor_tf.training.pretrain_run import pretrain
 from spactor_tf.training.scaled_optimizers import evaluation_weights
 from tests.support import testing
 from tests.support.isolated import FolderTestCase
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 STEPS = 6
 RATE = 0.02
 
@@ -219,7 +228,74 @@ class RunTest(FolderTestCase):
             np.testing.assert_array_equal(mine[key], value, err_msg=key)
 
 
+@pytest.mark.slow
+class ReplicasTest(FolderTestCase):
+    def train(self, strategy, name):
+        path = self.folder / f"{strategy}.npz"
+        worker = "tests.support.replicas_worker"
+        fields = [f"optimizer.name={name}", "optimizer.learning_rate=0.01"]
+        subprocess.run(
+            [sys.executable, "-m", worker, strategy, path, "UNEQUAL", *fields],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            check=True,
+            timeout=540,
+        )
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    @parameterized.parameters("adamw_scaled", "muon", "schedule_free")
+    def test_two_devices_equal_one(self, name):
+        one, two = self.train("none", name), self.train("mirrored", name)
+        np.testing.assert_allclose(two["losses"], one["losses"], rtol=2e-5)
+        for key, value in one.items():
+            np.testing.assert_allclose(
+                two[key], value, rtol=1e-4, atol=2e-5, err_msg=key
+            )
+
+
+class ZLossTest(absltest.TestCase):
+    # softmax of (0, log 3) is (1/4, 3/4), and Z is 4.
+    logits = np.array([[[0.0, math.log(3.0)]] * 2], np.float32)
+    targets = np.array([[0, 1]], np.int32)
+    weights = np.array([[1.0, 0.5]], np.float32)
+
+    def test_adds_the_square_of_log_z(self):
+        plain = losses.token_cross_entropy(
+            self.logits, self.targets, self.weights
+        )
+        with_z = losses.token_cross_entropy(
+            self.logits, self.targets, self.weights, 0.1
+        )
+        added = float(with_z.total) - float(plain.total)
+        self.assertAlmostEqual(added, 0.15 * math.log(4.0) ** 2, places=5)
+        self.assertEqual(float(with_z.weight), 1.5)
+
+    def test_is_trained_with_and_not_evaluated(self):
+        config = testing.tiny_config(**{"objective.z_loss": 0.5})
+        plain = testing.tiny_config()
+        batch = {
+            "encoder_tokens": tf.fill([2, 8], 20),
+            "decoder_targets": tf.fill([2, 4], 30),
+        }
+        totals = {}
+        for name, one in (("z", config), ("plain", plain)):
+            model = SpactorPretrainer(one, testing.vocabulary())
+            for training in (True, False):
+                terms, _ = model.loss_terms(
+                    batch, Stage.SPAN_CORRUPTION, training
+                )
+                totals[name, training] = float(terms["sc"].total)
+        self.assertGreater(totals["z", True], totals["plain", True] + 1)
+        self.assertEqual(totals["z", False], totals["plain", False])
+
+
 class DoorTest(absltest.TestCase):
+    def test_every_optimizer_takes_summed_gradients(self):
+        for name in OPTIMIZERS:
+            built = build_optimizer(OptimizerConfig(name=name), 10)
+            self.assertTrue(built.takes_reduced_gradients, name)
+
     def test_averages_are_not_for_fine_tuning(self):
         config = FinetuneConfig(
             task="sst2",
