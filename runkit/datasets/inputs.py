@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import contextlib
 import glob
 import gzip
+import importlib
+import io
 import lzma
 import os
 import pathlib
@@ -15,11 +18,35 @@ from typing import IO, Any
 
 from runkit.errors import InputError
 
+
+def _open_zst(path: pathlib.Path, mode: str) -> IO[bytes]:
+    """Opens with a Zstandard library, if one is installed."""
+    for name in ("compression.zstd", "backports.zstd", "zstandard"):
+        with contextlib.suppress(ImportError):
+            opened: Any = importlib.import_module(name).open(path, mode)
+            return io.BufferedReader(opened)
+    raise InputError(
+        "is compressed with Zstandard, which is not installed",
+        where=str(path),
+        remedy="Run `pip install zstandard`, or unpack the file with `zstd -d`",
+    )
+
+
 _OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
+    ".zst": _open_zst,
 }
+# First bytes of a compressed file, whatever its name is.
+_MAGIC = {
+    b"\x1f\x8b\x08": ".gz",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ\0": ".xz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+}
+_LONGEST_MAGIC = 6
+_BLOCK_BYTES = 1 << 16
 
 _FAILURES = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError)
 
@@ -38,7 +65,8 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     expanded = pathlib.Path(pattern).expanduser()
     if expanded.is_file():
         return [expanded]
-    names = sorted(glob.glob(str(expanded), recursive=True))  # noqa: PTH207
+    found = glob.glob(escaped(expanded), recursive=True)  # noqa: PTH207
+    names = sorted(found)
     files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
     if not files:
         raise InputError(
@@ -50,6 +78,18 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     return files
 
 
+def escaped(path: pathlib.Path) -> str:
+    """Returns a pattern in which folders that exist stand for themselves.
+
+    A folder may be called `part[1]`, which as a pattern is `part1`.
+    """
+    for folder in path.parents:
+        if folder.is_dir():
+            rest = path.relative_to(folder)
+            return str(pathlib.Path(glob.escape(str(folder))) / rest)
+    return str(path)
+
+
 def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
     """Returns (name, size, time of change in ns) of each file."""
     return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
@@ -57,14 +97,69 @@ def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
 
 def plain_suffix(path: pathlib.Path) -> str:
     """Returns the suffix below that of the compression: ".jsonl"."""
-    name = path.with_suffix("") if path.suffix in _OPENERS else path
-    return name.suffix
+    packed = path.suffix.lower() in _OPENERS
+    return (path.with_suffix("") if packed else path).suffix.lower()
 
 
 def open_input(path: str | os.PathLike) -> IO[bytes]:
-    """Opens a file for reading bytes; `.gz`, `.bz2` and `.xz` are unpacked."""
+    """Opens a file for reading its bytes; UTF-16 is given as UTF-8.
+
+    `.gz`, `.bz2`, `.xz` and `.zst` are unpacked, and so is what begins like
+    one of them under another name.
+    """
     path = pathlib.Path(path)
-    return _OPENERS.get(path.suffix, open)(path, "rb")
+    suffix = path.suffix.lower()
+    if suffix not in _OPENERS:
+        with path.open("rb") as plain:
+            head = plain.read(_LONGEST_MAGIC)
+        begins = [s for magic, s in _MAGIC.items() if head.startswith(magic)]
+        suffix = begins[0] if begins else ""
+    handle = _OPENERS.get(suffix, open)(path, "rb")
+    try:
+        encoding = _utf_16(handle.peek(4)[:4])
+    except BaseException:
+        handle.close()
+        raise
+    return io.BufferedReader(_Utf8(handle, encoding)) if encoding else handle
+
+
+def _utf_16(head: bytes) -> str:
+    """The encoding of a text whose letters take two bytes; "" otherwise."""
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    # Without a mark: ASCII characters, each beside a zero.
+    zeros = [byte == 0 for byte in head]
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False, True, False] else ""
+
+
+class _Utf8(io.RawIOBase):
+    """The text of a file in another encoding, as bytes of UTF-8."""
+
+    def __init__(self, handle: IO[bytes], encoding: str):
+        self._handle = handle
+        # Halves of characters become bytes that are not UTF-8 either.
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+        self._rest, self._ended = b"", False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and not self._ended:
+            block = self._handle.read(_BLOCK_BYTES)
+            self._ended = not block
+            text = self._decoder.decode(block, self._ended)
+            self._rest = text.encode("utf-8", "surrogatepass")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._handle.close()
+        super().close()
 
 
 @contextlib.contextmanager

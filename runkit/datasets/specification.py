@@ -34,6 +34,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+from runkit.datasets.inputs import escaped
 from runkit.datasets.prepared_data import split_spec
 from runkit.errors import InputError, closest
 
@@ -176,5 +177,5 @@ def exists(pattern: str) -> bool:
         return True
     return glob.has_magic(pattern) and any(
         True
-        for _ in glob.iglob(str(path), recursive=True)  # noqa: PTH207
+        for _ in glob.iglob(escaped(path), recursive=True)  # noqa: PTH207
     )

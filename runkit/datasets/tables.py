@@ -63,11 +63,21 @@ def rows(
                     "names a column twice", where=str(path), got=twice[0]
                 )
             continue
+        place = f"{path}, record {number}"
+        surplus = [cell for cell in cells[len(header) :] if cell.strip()]
+        if surplus:
+            # A value would stand under the name of another column.
+            raise InputError(
+                "has more cells than the header has columns",
+                where=place,
+                got=cells,
+                expected=f"{len(header)} cells",
+                remedy="Quote the cells that hold the separator",
+            )
+        if not any(cell.strip() for cell in cells):
+            continue  # Spreadsheets end a table with rows of commas.
         missing = [None] * (len(header) - len(cells))
-        yield (
-            f"{path}, record {number}",
-            dict(zip(header, [*cells, *missing], strict=False)),
-        )
+        yield place, dict(zip(header, [*cells, *missing], strict=False))
 
 
 def json_lines(

@@ -6,7 +6,13 @@ import pathlib
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from runkit.datasets.tables import field, json_lines, text_field, whole_text
+from runkit.datasets.tables import (
+    field,
+    json_lines,
+    rows,
+    text_field,
+    whole_text,
+)
 
 
 def values(path):
@@ -60,6 +66,34 @@ class JsonLinesTest(parameterized.TestCase):
             field(row, "txet", "here")
         with self.assertRaisesRegex(InputError, "no such field"):
             field([1], "text", "here")
+
+
+class CsvTest(parameterized.TestCase):
+    def write(self, data, name="table.csv"):
+        path = pathlib.Path(self.create_tempdir().full_path) / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    def read(self, data, name="table.csv"):
+        return [row for _, row in rows(self.write(data, name))]
+
+    def test_a_surplus_cell_is_refused(self):
+        # Else "bad", the suggestion, would stand in the column of the label.
+        text = "id,text,suggested,label\n7,great, but late,bad,good\n"
+        with self.assertRaisesRegex(InputError, "record 1: has more cells"):
+            self.read(text)
+
+    @parameterized.parameters(
+        "a,b\n1,2\n,\n",
+        "a,b\n\n , \n1,2\n",
+        "a,b\n1,2,,\n",
+    )
+    def test_empty_cells_of_spreadsheets(self, text):
+        self.assertEqual(self.read(text), [{"a": "1", "b": "2"}])
+
+    def test_a_repeated_header_is_refused(self):
+        with self.assertRaisesRegex(InputError, "names a column twice"):
+            self.read("label,id,label\n1,2,3\n")
 
 
 if __name__ == "__main__":
