@@ -117,12 +117,14 @@ class Adafactor(ReducedGradients, keras.optimizers.Optimizer):
         # `tf` because `ops.convert_to_tensor` leaves the slices as they are.
         gradient = ops.cast(tf.convert_to_tensor(gradient), "float32")
         index = self._get_variable_index(variable)
+        # Before the rate: TensorFlow's graph rewriter rounds by this order.
+        update = self._clipped_update(gradient, index)
         rate = ops.cast(learning_rate, "float32")
         if self.relative_step:
             rate = ops.minimum(0.01, ops.rsqrt(self._step()))
         if self.scale_parameter:
             rate = scaled_rate(rate, variable, self.epsilon_2)
-        update = self._clipped_update(gradient, index) * rate
+        update = update * rate
         if self.momentum is not None:
             first = self._first[index]
             update = self.momentum * first + (1.0 - self.momentum) * update
