@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
+import re
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from al_tf.inputs.embeddings import open_npy
 from al_tf.selection.margins import check_margins
 from runkit import InputError, atomic_write
+from runkit.datasets.delimited import csv_rows
+from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.tables import field, rows
 from runkit.files import check_folder, write_npy
 
 _SUFFIXES = (".csv", ".parquet", ".npy")
@@ -16,7 +23,7 @@ _SUFFIXES = (".csv", ".parquet", ".npy")
 
 def check_output(path: pathlib.Path) -> None:
     """Refuses an output that cannot be written."""
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise InputError(
             "unknown format",
             where="--output",
@@ -37,34 +44,78 @@ def read_ids(path: str) -> np.ndarray:
     """Reads example ids.
 
     Args:
-        path: `.npy`; a `.csv` or `.parquet` batch that `write_batch` wrote; a
-            text file with one id per line; "" means no ids.
+        path: `.npy`; a table with a column `example_id`, such as a batch that
+            `write_batch` wrote, also after a spreadsheet saved it; a text
+            file with one id per line; "" means no ids.
 
     Raises:
         InputError: no such file, no such column, or not whole numbers.
     """
     if not path:
         return np.zeros(0, np.int64)
-    if path.endswith(".npy"):
+    suffix = plain_suffix(pathlib.Path(path))
+    if suffix == ".npy":
         return np.asarray(open_npy(path))
-    try:
-        if path.endswith(".parquet"):
-            from pyarrow import parquet
+    if pathlib.Path(path).is_dir() or not pathlib.Path(path).exists():
+        is_dir = pathlib.Path(path).is_dir()
+        what = "not a list of example ids" if is_dir else "no such file"
+        raise InputError(what, where=path)
+    if suffix in (".parquet", ".pq"):
+        return _parquet_ids(path)
+    if suffix in (".jsonl", ".ndjson"):
+        places = rows(path, "jsonl")
+        return _whole((p, field(row, "example_id", p)) for p, row in places)
+    records = csv_rows(path, detect=True)
+    header = next(records, [])
+    if len(header) > 1 or "example_id" in header:
+        places = rows(path, "csv")
+        return _whole((p, field(row, "example_id", p)) for p, row in places)
+    lines = enumerate(itertools.chain([header], records), 1)
+    return _whole(
+        (f"{path}, line {number}", word)
+        for number, cells in lines
+        for word in " ".join(cells).split()
+    )
 
-            table = parquet.read_table(path, columns=["example_id"])
-            return table.column("example_id").to_numpy()
-        lines = pathlib.Path(path).read_text(encoding="utf-8").split()
-        if lines and lines[0].split(",")[:2] == ["rank", "example_id"]:
-            lines = [line.split(",")[1] for line in lines[1:]]
-        return np.array([int(line) for line in lines], np.int64)
-    except FileNotFoundError:
-        raise InputError("no such file", where=path) from None
-    except (OSError, ValueError, LookupError, OverflowError) as error:
+
+def _parquet_ids(path: str) -> np.ndarray:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=["example_id"])
+        column = table.column("example_id")
+        if column.null_count or not pa.types.is_integer(column.type):
+            raise InputError(
+                "not a list of example ids",
+                where=f"{path}: column example_id",
+                got=str(column.type),
+                expected="whole numbers in every row",
+            )
+        return column.to_numpy()
+    except (pa.ArrowException, OSError, LookupError) as error:
         raise InputError(
             f"not a list of example ids ({error})",
             where=path,
-            expected="one whole number per line, or a batch that was written",
+            expected="Parquet with a column example_id",
         ) from None
+
+
+def _whole(values: Iterable[tuple[str, Any]]) -> np.ndarray:
+    """Reads whole numbers; `7.0`, as spreadsheets may write it, is 7."""
+    ids = []
+    for place, value in values:
+        text = str(value).strip()
+        if not re.fullmatch(r"[+-]?\d{1,18}(\.0+)?", text):
+            raise InputError(
+                "not a list of example ids",
+                where=place,
+                got=value,
+                expected="one whole number per line, or a batch that was "
+                "written",
+            )
+        ids.append(int(text.partition(".")[0]))
+    return np.array(ids, np.int64)
 
 
 def write_batch(
@@ -81,7 +132,7 @@ def write_batch(
         margins: `[n]`.
         cluster_ids: `[n]`.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         write_npy(path, ids)
         return
     clusters = cluster_ids[ids]
@@ -92,7 +143,7 @@ def write_batch(
         "cluster_id": clusters,
         "cluster_size": np.bincount(cluster_ids)[clusters],
     }
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         import pyarrow as pa
         from pyarrow import parquet
 

@@ -109,7 +109,7 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
     """
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _OPENERS:
+    if suffix not in _OPENERS and path.is_file():  # No pipe: read once.
         with path.open("rb") as plain:
             head = plain.read(_LONGEST_MAGIC)
         begins = [s for magic, s in _MAGIC.items() if head.startswith(magic)]

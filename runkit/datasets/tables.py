@@ -6,20 +6,18 @@ The files are read as they are consumed, so they may be larger than the memory.
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import open_input, plain_suffix, reading
 from runkit.errors import InputError, closest
 
 FORMATS = ("jsonl", "csv", "tsv")
 MAX_LINE_BYTES = 1 << 26
-_MAX_CELL = 2**31 - 1
 
 
 def rows(
@@ -28,7 +26,8 @@ def rows(
     """Yields (place, row) of every row of a table; blank lines are skipped.
 
     Args:
-        path: in UTF-8, with or without a byte order mark; may be compressed.
+        path: in UTF-8, with or without a byte order mark, or in UTF-16; may be
+            compressed.
         table: one of `FORMATS`; "" takes the suffix of the file.
         lenient: bytes that are not UTF-8 become lone surrogates in the texts
             (Python's "surrogateescape"), which `whole_text` refuses;
@@ -54,10 +53,13 @@ def rows(
         yield from json_lines(path, lenient=lenient)
         return
     header: list[str] | None = None
-    for number, cells in enumerate(csv_rows(path, table, lenient=lenient)):
+    for number, cells in enumerate(
+        csv_rows(path, table, lenient=lenient, detect=True)
+    ):
         if header is None:
             header = cells
-            twice = sorted({n for n in header if n and header.count(n) > 1})
+            names = [name.strip() for name in header]
+            twice = sorted({n for n in names if n and names.count(n) > 1})
             if twice:
                 raise InputError(
                     "names a column twice", where=str(path), got=twice[0]
@@ -117,45 +119,6 @@ def json_lines(
                     f"is not JSON ({error})", where=place
                 ) from None
             yield place, value
-
-
-def csv_rows(
-    path: str | os.PathLike, table: str = "csv", *, lenient: bool = False
-) -> Iterator[list[str]]:
-    """Yields the cells of every row, the header's too; see `rows`.
-
-    Args:
-        path: of the file.
-        table: "csv", or "tsv" for tabs without any quoting.
-        lenient: see `rows`.
-    """
-    with reading(path), open_input(path) as handle:
-        text = io.TextIOWrapper(
-            handle,
-            encoding="utf-8-sig",  # Spreadsheets put a byte order mark first.
-            errors="surrogateescape" if lenient else "strict",
-            newline="",
-        )
-        reader = (
-            csv.reader(text)
-            if table == "csv"
-            else csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-        )
-        while True:
-            # Texts may be long, and csv takes 128 KiB for a mistake.
-            before = csv.field_size_limit(_MAX_CELL)
-            try:
-                cells = next(reader, None)
-            except (UnicodeDecodeError, csv.Error) as error:
-                raise InputError(
-                    f"cannot be read ({error})", where=str(path)
-                ) from None
-            finally:
-                csv.field_size_limit(before)
-            if cells is None:
-                return
-            if cells:
-                yield cells
 
 
 def field(row: Any, name: str, place: str) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 
 from runkit import InputError, read_json
 from runkit.datasets import prepared_data, tables
+from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import reading
 from runkit.errors import check_choice
 
@@ -112,7 +113,7 @@ def _from_file(path: pathlib.Path, kind: str) -> Iterator[dict[str, Any]]:
     if kind == "jsonl":
         yield from _json_lines(path)
     elif kind == "csv":
-        yield from ({"row": row} for row in tables.csv_rows(path))
+        yield from ({"row": row} for row in csv_rows(path))
     else:
         content = read_json(path)
         if not isinstance(content, dict) or "examples" not in content:

@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 import al_tf
 from al_tf import select_main
+from al_tf.selection import batch_files
 from runkit import InputError
 from tests.support import testing
 
@@ -117,6 +118,53 @@ class SelectMainTest(parameterized.TestCase):
         self.run_main()
         left = [p.name for p in self.folder.rglob(".tmp-*")]
         self.assertEqual(left, [other.name])
+
+    @parameterized.product(
+        separator=(",", ";", "\t"),
+        encoding=("utf-8", "utf-8-sig", "utf-16"),
+        form=("{}", '"{}"'),
+    )
+    def test_a_batch_that_a_spreadsheet_saved(self, separator, encoding, form):
+        lines = [("rank", "example_id", "margin"), (0, 7, "0,5"), (1, 3, "0.1")]
+        text = "\r\n".join(
+            separator.join(
+                f'"{cell}"' if "," in str(cell) else form.format(cell)
+                for cell in line
+            )
+            for line in lines
+        )
+        path = self.folder / "batch.csv"
+        path.write_bytes(text.encode(encoding))
+        self.assertEqual(batch_files.read_ids(str(path)).tolist(), [7, 3])
+
+    @parameterized.parameters(
+        ("ids.txt", "7 3\n\n 5\n"),
+        ("ids", "\ufeff7\r\n3\r\n5"),
+        ("ids.csv", "example_id\n7\n3\n5\n"),
+        (
+            "ids.jsonl",
+            '{"example_id": 7}\n{"example_id": "3"}\n{"example_id": 5.0}\n',
+        ),
+        ("ids.tsv", "rank\texample_id\n0\t7\n1\t3\n2\t5\n"),
+    )
+    def test_lists_of_ids(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        self.assertEqual(batch_files.read_ids(str(path)).tolist(), [7, 3, 5])
+
+    @parameterized.parameters(
+        ("a.csv", "rank,margin\n0,1\n", "no such field; got 'example_id'"),
+        ("a.csv", "example_id\n1.5\n", "record 1: not a list"),
+        ("a.txt", "1\n9999999999999999999999\n", "line 2: not a list"),
+        ("a.txt", "\x00\x00\x00", "not a list"),
+        ("a.txt", '"1\n2\n', "never closed"),
+        ("a.parquet", "PAR1", "not a list of example ids"),
+    )
+    def test_bad_ids(self, name, text, message):
+        path = self.folder / name
+        path.write_text(text)
+        with self.assertRaisesRegex(InputError, message):
+            batch_files.read_ids(str(path))
 
     def test_an_earlier_batch_names_the_labeled(self):
         batches = []

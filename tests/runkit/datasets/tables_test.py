@@ -1,5 +1,7 @@
 """JSON Lines from outside."""
 
+import csv
+import io
 import json
 import pathlib
 
@@ -90,6 +92,30 @@ class CsvTest(parameterized.TestCase):
     )
     def test_empty_cells_of_spreadsheets(self, text):
         self.assertEqual(self.read(text), [{"a": "1", "b": "2"}])
+
+    @parameterized.product(
+        separator=(",", ";", "\t", "|"),
+        encoding=("utf-8", "utf-8-sig", "utf-16"),
+        end=("\n", "\r\n"),
+        first=("", "sep={}\n"),
+    )
+    def test_tables_of_spreadsheets(self, separator, encoding, end, first):
+        cells = [["id", "text, or"], ["7", 'a; "b", c\td|\u00e9'], ["8", ""]]
+        out = io.StringIO()
+        out.write(first.format(separator))
+        writer = csv.writer(out, delimiter=separator, lineterminator=end)
+        writer.writerows(cells)
+        self.assertEqual(
+            self.read(out.getvalue().encode(encoding)),
+            [dict(zip(cells[0], row, strict=True)) for row in cells[1:]],
+        )
+
+    def test_an_open_quote_is_refused(self):
+        # Else the rest of the table is one cell.
+        with self.assertRaisesRegex(InputError, "line 3: .*never closed"):
+            self.read('a,b\n1,2\n3,"4\n5,6\n7,8\n')
+        found = self.read('a,b\n1,"4\n5"\n3,it"s\n')
+        self.assertEqual([row["b"] for row in found], ["4\n5", 'it"s'])
 
     def test_a_repeated_header_is_refused(self):
         with self.assertRaisesRegex(InputError, "names a column twice"):
