@@ -14,6 +14,7 @@ from typing import TypeAlias, cast
 import numpy as np
 from scipy import special
 
+from al_tf.inputs.arrays import plain_array
 from al_tf.inputs.checks import refuse_rows
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from runkit import InputError
@@ -92,7 +93,7 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
         InputError: not one-dimensional, not floating-point, NaN, or outside
             [0, 1]; the example ids are named.
     """
-    margins = np.asarray(margins)
+    margins = plain_array(margins, "margins")
     if margins.dtype.name in ("float16", "bfloat16"):
         margins = margins.astype(np.float32)
     if margins.ndim != 1 or margins.dtype.kind != "f":
@@ -120,7 +121,7 @@ def check_probabilities(
         InputError: not two dimensions, negative values, or rows that do not
             sum to one; the example ids are named.
     """
-    if block.ndim != 2:
+    if block.ndim != 2 or block.dtype.kind not in "fV":
         raise InputError(
             "must have a row per example and a column per class",
             where="probabilities",
