@@ -208,7 +208,7 @@ def _smallest(
 def _probabilities(pool: Pool, ids: np.ndarray) -> np.ndarray:
     rows = pool.need("probabilities")[ids]
     check_probabilities(rows, 0, ids)
-    return rows
+    return np.clip(rows, 0, 1)
 
 
 def _embeddings(pool: Pool, ids: np.ndarray) -> np.ndarray:
