@@ -33,7 +33,7 @@ from al_tf.pools import held_out, near_copies
 from al_tf.pools.pool import Examples
 from runkit import InputError, report, run_binary
 from runkit.errors import InterruptedRun
-from runkit.files import remove_leftovers, write_npy
+from runkit.files import lock_directory, remove_leftovers, write_npy
 from runkit.flag_values import Flag, check_table, output_folder
 from runkit.quality import metrics_library
 
@@ -141,14 +141,17 @@ def main(argv: Sequence[str]) -> None:
     check_same_run(folder, settings)
     # The last thing that can be refused: nothing has been written so far.
     encoder = load_encoder(FLAGS, pool)
-    write_config(folder, settings)
-    remove_leftovers(folder)
-    try:
-        loop.run(make_learner(FLAGS, kind, pool, test, folder, encoder))
-    except InterruptedRun:
+    with lock_directory(folder):
+        # Another run may have begun here meanwhile.
+        check_same_run(folder, settings)
+        write_config(folder, settings)
+        remove_leftovers(folder)
+        try:
+            loop.run(make_learner(FLAGS, kind, pool, test, folder, encoder))
+        except InterruptedRun:
+            _report(loop, settings, folder)
+            raise
         _report(loop, settings, folder)
-        raise
-    _report(loop, settings, folder)
 
 
 def _report(loop: Loop, settings: Settings, folder: pathlib.Path) -> None:

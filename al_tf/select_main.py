@@ -10,9 +10,10 @@ The first run clusters the pool and keeps neighbors and clusters in
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags, logging
@@ -26,7 +27,7 @@ from al_tf.inputs.preparation import METRICS
 from al_tf.selection import batch_files, cluster_margin, select_report
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
-from runkit.files import remove_leftovers
+from runkit.files import lock_directory, remove_leftovers
 from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
@@ -114,13 +115,9 @@ def main(argv: Sequence[str]) -> None:
     embeddings = open_embeddings(FLAGS.embeddings)
     margins, unlabeled = _read_round(embeddings.shape[0])
     margin_batch_size = _margin_batch_size(len(unlabeled))
-    if FLAGS.clustering:
-        kept = pathlib.Path(FLAGS.clustering)
-        clustering_store.check_replaceable(kept)
-        remove_leftovers(kept)
-        remove_leftovers(kept.parent, kept.name)
     began = time.monotonic()
-    clustering = _clustering(embeddings)
+    with _kept_clusters():
+        clustering = _clustering(embeddings)
     clustered = time.monotonic()
     ids = cluster_margin.select_batch(
         margins,
@@ -149,6 +146,21 @@ def main(argv: Sequence[str]) -> None:
     )
     page = select_report.write_report(picked, embeddings, output.parent)
     logging.info("wrote %s and %s", output, page)
+
+
+@contextlib.contextmanager
+def _kept_clusters() -> Iterator[None]:
+    """Keeps other processes away from `--clustering`, if it is given."""
+    if not FLAGS.clustering:
+        yield
+        return
+    kept = pathlib.Path(FLAGS.clustering)
+    clustering_store.check_replaceable(kept)
+    # The directory is replaced as a whole.
+    with lock_directory(kept, where="--clustering", beside=True):
+        remove_leftovers(kept)
+        remove_leftovers(kept.parent, kept.name)
+        yield
 
 
 def _read_round(num_examples: int) -> tuple[np.ndarray, np.ndarray]:

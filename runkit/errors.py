@@ -1,7 +1,8 @@
 """Bad input from outside: one clear message, exit code 2, nothing written.
 
 Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input;
-75 interrupted after saving, run the same command again (EX_TEMPFAIL).
+75 interrupted after saving, run the same command again (EX_TEMPFAIL);
+130 stopped by Ctrl-C: what was finished before is on disk.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ flags.disclaim_key_flags()  # Those of `run_binary` belong to its caller.
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+EXIT_KEYBOARD = 130  # 128 + SIGINT, as shells count.
 
 
 class InputError(ValueError):
@@ -101,6 +104,22 @@ def _define_flags(flag_table: Iterable[Flag], module: str) -> None:
     script.__doc__ = script.__doc__ or sys.modules[module].__doc__
 
 
+def _ending(error: BaseException) -> tuple[int, str] | None:
+    """Exit code and line that an error ends with; None: a traceback."""
+    if isinstance(error, InputError):
+        return EXIT_BAD_INPUT, f"error: {error}"
+    if isinstance(error, InterruptedRun):
+        return EXIT_INTERRUPTED, f"interrupted: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_KEYBOARD, (
+            "interrupted by Ctrl-C; the same command begins again after what "
+            "is finished on disk"
+        )
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return EXIT_BAD_INPUT, f"error: {error}. Free some room and retry."
+    return None
+
+
 def run_binary(
     main: Callable[[Sequence[str]], object], flag_table: Iterable[Flag] = ()
 ) -> None:
@@ -136,16 +155,12 @@ def run_binary(
             if not flags.FLAGS["verbosity"].present:
                 logging.set_verbosity(logging.WARNING)
             main(argv)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
-        except InterruptedRun as stop:
-            print(f"interrupted: {stop}", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        except (Exception, KeyboardInterrupt) as error:
+            ending = _ending(error)
+            if ending is None:
                 raise
-            print(f"error: {error}. Free some room and retry.", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
+            code, line = ending
+            print(line, file=sys.stderr)
+            sys.exit(code)
 
     app.run(guarded, flags_parser=parse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, NamedTuple
 
+from al_tf.inputs.arrays import number
 from al_tf.inputs.preparation import METRICS
 from al_tf.neighbors import scann_index
 from runkit import InputError, closest
@@ -50,6 +51,11 @@ class ClusteringOptions:
             InputError: with the name of the option.
         """
         threshold, size = self.distance_threshold, self.target_cluster_size
+        if threshold is not None:
+            threshold = number(threshold, "distance_threshold")
+        if size is not None:
+            size = number(size, "target_cluster_size")
+        neighbors = number(self.num_neighbors, "num_neighbors")
         if self.metric not in METRICS:
             raise InputError(
                 "unknown metric",
@@ -67,9 +73,9 @@ class ClusteringOptions:
                 "target_cluster_size",
                 where="cluster_embeddings",
             )
-        if self.num_neighbors < 1:
+        if not 1 <= neighbors < 2**31 or neighbors != int(neighbors):
             raise InputError(
-                "must be at least 1",
+                "must be a whole number, at least 1",
                 where="num_neighbors",
                 got=self.num_neighbors,
             )
@@ -88,8 +94,9 @@ class ClusteringOptions:
             )
         return dataclasses.replace(
             self,
-            num_neighbors=int(self.num_neighbors),
-            target_cluster_size=None if size is None else float(size),
+            distance_threshold=threshold,
+            num_neighbors=int(neighbors),
+            target_cluster_size=size,
         )
 
     def num_clusters(self, num_examples: int) -> int | None:

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from al_tf.clustering import store
+from al_tf.inputs.arrays import number
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from al_tf.inputs.preparation import block_checksum, normalized
 from al_tf.neighbors import row_kernels
@@ -87,6 +88,7 @@ class Clustering:
             InputError: the threshold is larger than the present one, or the
                 embeddings are not those of this pool.
         """
+        distance_threshold = number(distance_threshold, "distance_threshold")
         if not 0 <= distance_threshold <= self.distance_threshold:
             raise InputError(
                 "cannot be cut there",

@@ -3,8 +3,8 @@
     DIR/clustering.json, cluster_ids.npy, ...   a `Clustering`
     DIR/neighbors/neighbors.json, ids.npy, ...  the answer of the first search
 
-Each directory appears whole or not at all. The JSON names the format version
-and every array's shape, so that a damaged directory is refused.
+Each directory appears whole or not at all. The JSON names the format version,
+every array's shape and its checksum, so that a damaged directory is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import zlib
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,19 @@ def _write(
     shapes = {key: list(array.shape) for key, array in arrays.items()}
     write_json(
         folder / name,
-        {**fields, "format_version": FORMAT_VERSION, "arrays": shapes},
+        {
+            **fields,
+            "format_version": FORMAT_VERSION,
+            "arrays": shapes,
+            "checksums": {key: _checksum(a) for key, a in arrays.items()},
+        },
     )
+
+
+def _checksum(array: np.ndarray) -> int:
+    """CRC-32 of dtype and values."""
+    crc = zlib.crc32(array.dtype.str.encode())
+    return zlib.crc32(np.ascontiguousarray(array).data, crc)
 
 
 def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
@@ -157,6 +169,8 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
             remedy="Delete the directory and cluster again",
         )
     arrays = {}
+    # Directories of earlier releases state none.
+    checksums = fields.pop("checksums", {})
     for key, shape in fields.pop("arrays").items():
         # Read whole: the arrays outlive a directory that is replaced.
         array = np.array(open_npy(folder / f"{key}.npy"))
@@ -166,6 +180,12 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
                 where=str(folder / f"{key}.npy"),
                 got=list(array.shape),
                 expected=str(shape),
+                remedy="Delete the directory and cluster again",
+            )
+        if checksums and checksums.get(key) != _checksum(array):
+            raise InputError(
+                "damaged: not the checksum that the directory states",
+                where=str(folder / f"{key}.npy"),
                 remedy="Delete the directory and cluster again",
             )
         arrays[key] = array

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from al_tf.inputs.arrays import plain_array
 from runkit import InputError
 
 Part: TypeAlias = np.ndarray | str | os.PathLike
@@ -45,6 +46,8 @@ class Embeddings:
         for part in self.parts:
             for start in range(0, len(part), _BLOCK_ROWS):
                 block = np.asarray(part[start : start + _BLOCK_ROWS])
+                if not block.dtype.isnative:
+                    block = block.astype(block.dtype.newbyteorder("="))
                 if block.dtype not in (np.float32, np.float64):
                     block = block.astype(np.float32)
                 yield first + start, block
@@ -84,7 +87,7 @@ def open_embeddings(source: Source) -> Embeddings:
         if not len(source):
             raise InputError("an empty list", where="embeddings")
         # A list of rows is one array; any other list is one of parts.
-        if np.ndim(source[0]) != 1:
+        if not _is_row(source[0]):
             items = source
     parts: list[np.ndarray] = []
     names: list[str] = []
@@ -102,6 +105,13 @@ def open_embeddings(source: Source) -> Embeddings:
                     expected=str(parts[0].shape[1]),
                 )
     return Embeddings(tuple(parts), tuple(names))
+
+
+def _is_row(item: Any) -> bool:
+    """Whether an item of a list is a row of numbers, not a part."""
+    if isinstance(item, (list, tuple)):
+        return not any(isinstance(x, (list, tuple)) for x in item)
+    return getattr(item, "ndim", 0) == 1
 
 
 def _shards(path: pathlib.Path) -> list[pathlib.Path]:
@@ -126,7 +136,7 @@ def _open_part(item: Any, name: str) -> np.ndarray:
     if isinstance(item, pathlib.Path):
         is_parquet = item.suffix == ".parquet"
         item = _open_parquet(item) if is_parquet else open_npy(item, name)
-    array = item if hasattr(item, "dtype") else np.asarray(item)
+    array = plain_array(item, name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(
             "embeddings must have two dimensions",

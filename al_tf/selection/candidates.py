@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from al_tf.inputs.arrays import plain_array
 from runkit import InputError
 from runkit.hashing import splitmix64
 
@@ -68,7 +69,7 @@ def check_ids(ids: np.ndarray, num_examples: int, *, where: str) -> np.ndarray:
     Raises:
         InputError: repeated, out of range, or not ids at all.
     """
-    ids = np.asarray(ids)
+    ids = plain_array(ids, where)
     if ids.dtype == bool:
         if ids.shape != (num_examples,):
             raise InputError(

@@ -26,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from absl import logging
 
+from al_tf.inputs.arrays import plain_array
 from al_tf.selection.candidates import random_keys, unlabeled_ids
 from al_tf.selection.margins import check_margins
 from runkit import InputError
@@ -164,7 +165,7 @@ def round_robin(
 
 def check_cluster_ids(cluster_ids: np.ndarray, n: int) -> np.ndarray:
     """Returns cluster ids as an integer array of length n, or refuses them."""
-    cluster_ids = np.asarray(cluster_ids)
+    cluster_ids = plain_array(cluster_ids, "cluster_ids")
     if cluster_ids.shape != (n,):
         raise InputError(
             "must have one entry per example",

@@ -68,7 +68,8 @@ def k_means_plus_plus(
 
     For g_i = errors_i x rows_i: |g_i - g_j|^2 = |g_i|^2 + |g_j|^2
     - 2 (errors_i . errors_j)(rows_i . rows_j). The first pick is the largest
-    gradient, as in BADGE's code; each other is drawn in proportion to the
+    gradient, as in BADGE's code (a random one if all are equally large); each
+    other is drawn in proportion to the
     squared distance to the nearest pick.
 
     Args:
@@ -86,6 +87,9 @@ def k_means_plus_plus(
     open_ = np.ones(len(rows), bool)
     picks = np.empty(batch_size, np.int64)
     pick = int(square.argmax())
+    if (square == square[pick]).all():
+        # As with gradients that are all zero: none is the largest.
+        pick = int(generator.integers(len(square)))
     for i in range(batch_size):
         if i:
             pick = _draw(distance, open_, generator)

@@ -14,6 +14,7 @@ from typing import TypeAlias, cast
 import numpy as np
 from scipy import special
 
+from al_tf.inputs.arrays import plain_array
 from al_tf.inputs.checks import refuse_rows
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from runkit import InputError
@@ -23,6 +24,8 @@ Scores: TypeAlias = Source | Iterable[np.ndarray]
 
 # Half-precision softmax rows sum to one no better than this.
 _SUM_TOLERANCE = 1e-2
+# What rounding may leave outside [0, 1]; it is clipped.
+_RANGE_TOLERANCE = 1e-5
 
 
 def margin_scores(
@@ -90,9 +93,9 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
 
     Raises:
         InputError: not one-dimensional, not floating-point, NaN, or outside
-            [0, 1]; the example ids are named.
+            [0, 1] by more than rounding; the example ids are named.
     """
-    margins = np.asarray(margins)
+    margins = plain_array(margins, "margins")
     if margins.dtype.name in ("float16", "bfloat16"):
         margins = margins.astype(np.float32)
     if margins.ndim != 1 or margins.dtype.kind != "f":
@@ -101,9 +104,9 @@ def check_margins(margins: np.ndarray) -> np.ndarray:
             where="margins",
             got=f"{margins.dtype} of shape {margins.shape}",
         )
-    bad = ~((margins >= 0) & (margins <= 1))
+    bad = ~_within_range(margins)
     refuse_rows(bad, "margins that are NaN or outside [0, 1]", where="margins")
-    return margins
+    return np.clip(margins, 0, 1)
 
 
 def check_probabilities(
@@ -120,7 +123,7 @@ def check_probabilities(
         InputError: not two dimensions, negative values, or rows that do not
             sum to one; the example ids are named.
     """
-    if block.ndim != 2:
+    if block.ndim != 2 or block.dtype.kind not in "fV":
         raise InputError(
             "must have a row per example and a column per class",
             where="probabilities",
@@ -128,7 +131,7 @@ def check_probabilities(
         )
     total = block.sum(1)
     # A NaN in a row makes the sum NaN, which fails the comparison.
-    good = (np.abs(total - 1) <= _SUM_TOLERANCE) & (block >= 0).all(1)
+    good = (np.abs(total - 1) <= _SUM_TOLERANCE) & _within_range(block).all(1)
     refuse_rows(
         ~good,
         "probabilities that do not sum to one",
@@ -138,6 +141,11 @@ def check_probabilities(
         remedy="Pass logits with from_logits=True, or use the multi-label "
         "margins",
     )
+
+
+def _within_range(values: np.ndarray) -> np.ndarray:
+    """Whether values are in [0, 1], as far as rounding allows."""
+    return (values >= -_RANGE_TOLERANCE) & (values <= 1 + _RANGE_TOLERANCE)
 
 
 def _blocks(
@@ -155,7 +163,8 @@ def _blocks(
             block = block.astype(np.float64)
             bad = ~np.isfinite(block)
             if not from_logits:
-                bad |= (block < 0) | (block > 1)
+                bad |= ~_within_range(block)
+                block = np.clip(block, 0, 1)
             refuse_rows(
                 bad.any(1),
                 "NaN or infinite logits"

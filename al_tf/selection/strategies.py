@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from al_tf.inputs.arrays import plain_array
 from al_tf.inputs.checks import refuse_rows
 from al_tf.selection import cluster_margin, greedy
 from al_tf.selection.candidates import random_keys, unlabeled_ids
@@ -54,14 +55,15 @@ class Pool:
         value = getattr(self, name)
         if value is None:
             raise InputError("the strategy needs it", where=f"pool.{name}")
-        if len(value) != self.num_examples:
+        value = plain_array(value, f"pool.{name}")
+        if value.ndim == 0 or len(value) != self.num_examples:
             raise InputError(
                 "must have one entry per example",
                 where=f"pool.{name}",
-                got=len(value),
+                got=value.shape,
                 expected=str(self.num_examples),
             )
-        return np.asarray(value)
+        return value
 
     def candidates(self, batch_size: int) -> np.ndarray:
         """Ids that may be picked, checked; see `unlabeled_ids`."""
@@ -206,7 +208,7 @@ def _smallest(
 def _probabilities(pool: Pool, ids: np.ndarray) -> np.ndarray:
     rows = pool.need("probabilities")[ids]
     check_probabilities(rows, 0, ids)
-    return rows
+    return np.clip(rows, 0, 1)
 
 
 def _embeddings(pool: Pool, ids: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import signal
 import sys
 from unittest import mock
 
@@ -11,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
+from runkit.files import lock_directory
 from tests.support import loop_data
 from tests.support.loop_main_case import MainTestCase, ProcessTestCase
 
@@ -85,6 +87,15 @@ class MainTest(MainTestCase):
         self.assertEqual(loop_data.state(self.run_dir), before)
         self.main(rounds=3)
         self.assertLen(self.curves(), 2 * 4)
+
+    def test_a_run_in_use_is_refused(self):
+        with lock_directory(self.run_dir):
+            before = loop_data.state(self.run_dir)
+            with self.assertRaisesRegex(InputError, "output_dir: is in use"):
+                self.main()
+            self.assertEqual(loop_data.state(self.run_dir), before)
+        self.main(rounds=1)
+        self.assertLen(self.curves(), 2 * 2)
 
     def test_leftovers_of_a_kill_are_removed(self):
         self.main()
@@ -268,6 +279,16 @@ class PeopleTest(MainTestCase):
 
 
 class ProcessTest(ProcessTestCase):
+    def test_ctrl_c_ends_in_one_line(self):
+        process = self.start("stopped", "--rounds=9", "--seeds=1,2,3,4")
+        self.addCleanup(process.kill)
+        # The first line says that the rounds have begun.
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+        self.assertNotIn("Traceback", said)
+        self.assertEqual(process.returncode, 130, said)
+
     def test_exit_codes(self):
         process = self.start("run", "--strategies=marginn")
         _, log = process.communicate(timeout=120)

@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import al_tf
 from al_tf import select_main
 from al_tf.selection import batch_files
 from runkit import InputError
+from runkit.files import lock_directory
 from tests.support import testing
 
 
@@ -75,6 +77,44 @@ class SelectMainTest(parameterized.TestCase):
             self.assertIn(text, page)
         for text in ("None", "<td>[", "<td>{"):
             self.assertNotIn(text, page)
+
+    def command(self):
+        """The binary in a process of its own."""
+        return [
+            sys.executable,
+            "-m",
+            "al_tf.select_main",
+            f"--embeddings={self.folder / 'E.npy'}",
+            f"--margins={self.folder / 'M.npy'}",
+            f"--output={self.folder / 'out' / 'ids.csv'}",
+            f"--clustering={self.folder / 'clusters'}",
+            "--batch_size=12",
+        ]
+
+    def test_a_clustering_in_use_is_refused(self):
+        kept = self.folder / "clusters"
+        with lock_directory(kept, beside=True):
+            done = subprocess.run(
+                self.command(), capture_output=True, text=True, check=False
+            )
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--clustering: is in use by process", done.stderr)
+        self.assertFalse((self.folder / "out").exists())
+        self.run_main()
+        self.assertTrue(kept.is_dir())
+
+    def test_ctrl_c_ends_in_one_line(self):
+        process = subprocess.Popen(
+            self.command(), stderr=subprocess.PIPE, text=True
+        )
+        self.addCleanup(process.kill)
+        # The first line says that the work has begun.
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+        self.assertNotIn("Traceback", said)
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn("interrupted by Ctrl-C", said.splitlines()[-1])
 
     def test_the_second_run_reuses_the_clusters(self):
         first = self.run_main().read_text()

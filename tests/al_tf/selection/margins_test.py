@@ -15,6 +15,23 @@ class MarginScoresTest(parameterized.TestCase):
         np.testing.assert_allclose(scores, [0.2, 0.7, 0.0], atol=1e-6)
         self.assertEqual(scores.dtype, np.float32)
 
+    @parameterized.parameters(np.float32, np.float64)
+    def test_rounding_beyond_the_range_is_clipped(self, dtype):
+        p = np.array([[1 + 1.2e-7, -1e-7], [0.75, 0.25]], dtype)
+        np.testing.assert_array_equal(al_tf.margin_scores(p), [1, 0.5])
+        np.testing.assert_array_equal(
+            al_tf.multilabel_margin_scores(p), [1, 0.5]
+        )
+        clipped = margins.check_margins(p[:, 0])
+        np.testing.assert_array_equal(clipped, np.array([1, 0.75], dtype))
+
+    @parameterized.parameters(1.001, -0.001)
+    def test_more_than_rounding_is_refused(self, value):
+        with self.assertRaisesRegex(InputError, "example ids 0"):
+            al_tf.margin_scores(np.array([[value, 1 - value]]))
+        with self.assertRaisesRegex(InputError, "example ids 0"):
+            margins.check_margins(np.array([value]))
+
     def test_logits_are_softmaxed(self):
         z = np.array([[1000.0, 1000 + np.log(3)], [-5.0, -5.0]])
         np.testing.assert_allclose(

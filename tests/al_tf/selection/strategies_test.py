@@ -83,6 +83,18 @@ class StrategiesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "one entry"):
             baselines.margin_batch(pool, batch_size=1)
 
+    def test_badge_without_gradients_starts_where_the_seed_says(self):
+        pool = al_tf.Pool(
+            num_examples=20,
+            probabilities=np.tile([1.0, 0.0], (20, 1)),
+            embeddings=np.ones((20, 3)),
+        )
+        first = {
+            int(baselines.badge_batch(pool, batch_size=2, seed=seed)[0])
+            for seed in range(20)
+        }
+        self.assertGreater(len(first), 5)
+
     @parameterized.parameters("coreset", "badge", "partitioned_coreset")
     def test_bad_embeddings_are_named(self, name):
         pool = make_pool(40, 0)
