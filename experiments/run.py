@@ -28,7 +28,7 @@ from experiments.processes import Place, Process, try_lock
 from runkit import InputError, run_binary
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
 from runkit.flag_values import check_flags
-from spactor_tf.training.monitoring import TerminationFlag
+from runkit.signals import TerminationFlag
 
 FLAGS = flags.FLAGS
 _POLL_SECONDS = 1.0

@@ -11,7 +11,6 @@ It is not TF Serving: no TLS, one model, one process.
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from absl import flags
 from export.dev_server.options import ServerOptions
 from runkit import run_binary
 from runkit.flag_values import Flag, check_table
+from runkit.signals import on_termination
 
 FLAGS = flags.FLAGS
 # Fields of `ServerOptions`; their ranges are checked there.
@@ -101,20 +101,19 @@ def main(argv: Sequence[str]) -> None:
     from export.dev_server.server import DevServer
 
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    server = DevServer(FLAGS.model_base_path, options)
-    server.start()
-    ready = {
-        "ready": NOTICE,
-        "model": options.model_name,
-        "versions": list(server.store.states()),
-        "port": server.port,
-        "rest_api_port": server.rest_api_port,
-    }
-    print(json.dumps(ready), flush=True)
-    stop.wait()
-    server.stop()
+    with on_termination(lambda *_: stop.set()):
+        server = DevServer(FLAGS.model_base_path, options)
+        server.start()
+        ready = {
+            "ready": NOTICE,
+            "model": options.model_name,
+            "versions": list(server.store.states()),
+            "port": server.port,
+            "rest_api_port": server.rest_api_port,
+        }
+        print(json.dumps(ready), flush=True)
+        stop.wait()
+        server.stop()
 
 
 def run() -> None:

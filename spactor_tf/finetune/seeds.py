@@ -12,7 +12,6 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 from runkit import InputError, read_json, report, write_json
 from runkit.averages import mean_and_error
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
+from runkit.signals import on_termination
 from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 
@@ -149,14 +149,11 @@ def _in_processes(
             if process.poll() is None:
                 process.send_signal(number)
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    old = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        with concurrent.futures.ThreadPoolExecutor(parallel_runs) as pool:
-            codes = dict(zip(runs, pool.map(run, runs), strict=True))
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    with (
+        on_termination(stop),
+        concurrent.futures.ThreadPoolExecutor(parallel_runs) as pool,
+    ):
+        codes = dict(zip(runs, pool.map(run, runs), strict=True))
     _check_codes(codes)
 
 

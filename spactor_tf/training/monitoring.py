@@ -1,4 +1,4 @@
-"""Watching a run: termination signals, rates, the progress note."""
+"""Watching a run: its rates and the progress note."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from runkit.signals import TerminationFlag as TerminationFlag
 from spactor_tf.model.curriculum import Stage
 
 _WATCHED = ("loss", "sc_loss", "mlm_loss", "rtd_loss")

@@ -17,6 +17,7 @@ from typing import Any
 from runkit import InputError, Progress, read_json, write_json
 from runkit.errors import InterruptedRun
 from runkit.files import lock_directory
+from runkit.signals import TerminationFlag
 from spactor_tf.config.fields import diff, from_dict, to_dict
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
@@ -25,11 +26,7 @@ from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.training import distribution
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
-from spactor_tf.training.monitoring import (
-    TerminationFlag,
-    Throughput,
-    progress_note,
-)
+from spactor_tf.training.monitoring import Throughput, progress_note
 from spactor_tf.training.optimizers import build_optimizer
 from spactor_tf.training.scaled_optimizers import evaluation_weights
 
