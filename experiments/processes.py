@@ -15,6 +15,7 @@ import ctypes
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import pathlib
 import signal
@@ -107,14 +108,22 @@ class Process:
         place: where.
         lock: of the cell, held until the process has ended.
         cpu: to stay on; None goes anywhere.
+        patience: seconds after which a process that somebody else stopped
+            (SIGSTOP) is continued; the `pause` file has no such limit.
     """
 
     def __init__(
-        self, cell: Cell, place: Place, lock: IO[str], cpu: int | None = None
+        self,
+        cell: Cell,
+        place: Place,
+        lock: IO[str],
+        cpu: int | None = None,
+        patience: float = 900.0,
     ):
         self.cell, self.cpu = cell, cpu
         self._place, self._lock = place, lock
         self._paused = self._stopping = False
+        self._patience, self._stopped_at = patience, math.inf
         self._started = time.monotonic()
         self.first_step = place.steps_done(cell)
         self._id = f"{os.getpid()}-{time.time_ns()}"
@@ -145,8 +154,11 @@ class Process:
         Also keeps the pause and the stop rule.
         """
         self._keep_pause()
-        ended, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        ended, status, usage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED)
+        if ended and os.WIFSTOPPED(status):
+            ended, self._stopped_at = 0, time.monotonic()
         if not ended:
+            self._continue_forgotten()
             if not self._stopping and self._place.is_stopped(self.cell):
                 self.stop()
             return None
@@ -159,6 +171,13 @@ class Process:
         )
         self._lock.close()
         return code
+
+    def _continue_forgotten(self) -> None:
+        stopped = time.monotonic() - self._stopped_at
+        if stopped > self._patience and not self._paused:
+            print(f"continue {self.cell.name}, stopped from outside")
+            self._stopped_at = math.inf
+            self._signal(signal.SIGCONT)
 
     def _keep_pause(self) -> None:
         paused = self._place.pause.exists()
@@ -175,7 +194,12 @@ class Process:
 
     def _signal(self, number: int) -> None:
         # Not Popen's way, which would wait for the process and lose its usage.
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def seconds(self) -> float:
         """Wall-clock seconds since the start."""

@@ -13,6 +13,7 @@ import pytest
 from absl.testing import absltest
 
 from experiments import cell_logs
+from experiments.processes import Place, Process, try_lock
 from tests.experiments.experiment_case import ExperimentCase, hand_made_log
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -112,6 +113,39 @@ class WorkTest(RunnerCase):
         again = self.finish("--jobs=2", "--arms=first")
         self.assertIn("2 cells done; 0 cells left", again)
         self.assertNotIn("start", again)
+
+    def test_a_process_that_somebody_stopped_and_forgot_is_continued(self):
+        self.declare_corpus()
+        self.declare("claim")
+        place = Place(self.folder / "runs", str(self.folder / "cache"))
+        cell = self.cells("claim")[0]
+        process = Process(cell, place, try_lock(cell, place), patience=0.5)
+        os.kill(process.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 300
+        while (code := process.poll()) is None:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        self.assertEqual(code, 0)
+        self.assertTrue(place.is_finished(cell))
+
+    def test_the_pause_file_stops_and_continues(self):
+        self.declare_corpus()
+        self.declare("claim")
+        place = Place(self.folder / "runs", str(self.folder / "cache"))
+        cell = self.cells("claim")[0]
+        process = Process(cell, place, try_lock(cell, place), patience=0.0)
+        place.pause.touch()
+        process.poll()
+        for _ in range(20):
+            self.assertIsNone(process.poll())
+            time.sleep(0.05)
+        state = pathlib.Path(f"/proc/{process.pid}/stat")
+        if state.is_file():
+            self.assertEqual(state.read_text().rpartition(")")[2][1], "T")
+        place.pause.unlink()
+        while (code := process.poll()) is None:
+            time.sleep(0.1)
+        self.assertEqual(code, 0)
 
     def test_a_missing_data_set_says_how_to_prepare_it(self):
         self.declare("claim")
