@@ -122,18 +122,18 @@ def _check_end(record: list[str], separator: str) -> None:
 
 
 def _separator(handle: IO[bytes]) -> str:
+    """The separator that a file's first bytes show; see `csv_rows`."""
     head = handle.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # type: ignore[attr-defined]
     text = head.decode("utf-8-sig", "replace").lstrip("\r\n")
     first = text.split("\n", 1)[0].strip('\r"')
     if first.startswith("sep=") and len(first) == 5:
         return first[4]
-    return max(_SEPARATORS, key=lambda separator: _fit(text, separator))
-
-
-def _fit(text: str, separator: str) -> tuple[bool, int]:
-    """(Whether all rows have equally many cells, cells of the first row)."""
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator)]
-    if len(rows) > 1 and not text.endswith("\n"):
-        rows.pop()  # Cut by the end of the head.
-    counts = [len(row) for row in rows if row] or [0]
-    return counts[0] > 1 and len(set(counts)) == 1, counts[0]
+    fits = {}
+    for separator in _SEPARATORS:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+        if len(rows) > 1 and not text.endswith("\n"):
+            rows.pop()  # Cut by the end of the head.
+        counts = [len(row) for row in rows if row] or [0]
+        is_even = counts[0] > 1 and len(set(counts)) == 1
+        fits[separator] = (is_even, counts[0])
+    return max(_SEPARATORS, key=lambda separator: fits[separator])

@@ -9,16 +9,19 @@ jsonl:GLOB:FIELD[:LABEL]                 JSON Lines, one object per line
 csv:GLOB:FIELD[:LABEL]                   comma-separated, the first row names
                                          the columns
 tsv:GLOB:FIELD[:LABEL]                   the same with tabs, without quoting
+parquet:GLOB:FIELD[:LABEL]               Parquet; no other column is read
 npz:PATH                                 NumPy arrays; see `arrays`
 tfds:NAME[:VERSION][:SPLIT][:FEATURE[:LABEL]]
                                          TensorFlow Datasets, prepared already
 
 A GLOB is a path or a pattern (`*`, `**`, `~` for the home directory). Its files
-are read in the order of their names; `.gz`, `.bz2` and `.xz` are unpacked.
-FIELD may join several fields: `premise+hypothesis` is one text with a line for
-each. `text:GLOB:FIELD[:LABEL]` reads files that end in `.jsonl` as `jsonl:`
-does. A tfds SPLIT is `train` if it is not named; FEATURE may be left out where
-the dataset has exactly one text, or one that is named `text`.
+are read in the order of their names; `.gz`, `.bz2`, `.xz` and `.zst` are
+unpacked. FIELD may join several fields: `premise+hypothesis` is one text with a
+line for each; `a.b` is the field `b` of the object `a`. A `jsonl:` file may
+also be one JSON list of objects. `text:GLOB:FIELD[:LABEL]` reads `.jsonl`,
+`.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet` and `.pq` as such tables. A tfds
+SPLIT is `train` if it is not named; FEATURE may be left out where the dataset
+has exactly one text, or one that is named `text`.
 
 Colons: fields are counted from the right. Where that leaves a choice, the
 longest path that exists wins, so `jsonl:a:b.jsonl:text` reads the file
@@ -45,12 +48,13 @@ FORMS = {
     "jsonl": "jsonl:GLOB:FIELD[:LABEL]",
     "csv": "csv:GLOB:FIELD[:LABEL]",
     "tsv": "tsv:GLOB:FIELD[:LABEL]",
+    "parquet": "parquet:GLOB:FIELD[:LABEL]",
     "npz": "npz:PATH",
     "tfds": "tfds:NAME[:SPLIT][:FEATURE[:LABEL]]",
 }
-TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "tfds")
+TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "parquet", "tfds")
 LABELED_KINDS = (*TEXT_KINDS, "npz")
-_TABLES = ("jsonl", "csv", "tsv")
+_TABLES = ("jsonl", "csv", "tsv", "parquet")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables from outside, row by row: JSON Lines, CSV and TSV.
+"""Tables from outside, row by row: JSON Lines, CSV, TSV and Parquet.
 
 The files are read as they are consumed, so they may be larger than the memory.
 """
@@ -9,19 +9,40 @@ import codecs
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import re
+from collections.abc import Container, Iterator, Sequence
+from typing import IO, Any, cast
 
 from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import open_input, plain_suffix, reading
 from runkit.errors import InputError, closest
 
-FORMATS = ("jsonl", "csv", "tsv")
+FORMATS = ("jsonl", "csv", "tsv", "parquet")
+# What a file holds by its suffix; a JSON file is one list of objects, or JSON
+# Lines by another name.
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_PARQUET_ROWS = 1024
+_BLOCK_BYTES = 1 << 16
+# The start of a list of objects; a line may also be a list of other things.
+_LIST_OF_OBJECTS = re.compile(rb"\[\s*(\{|\Z)")
+_SPACE = re.compile(r"[ \t\r\n]*")
 MAX_LINE_BYTES = 1 << 26
 
 
 def rows(
-    path: str | os.PathLike, table: str = "", *, lenient: bool = False
+    path: str | os.PathLike,
+    table: str = "",
+    *,
+    lenient: bool = False,
+    fields: Sequence[str] = (),
 ) -> Iterator[tuple[str, Any]]:
     """Yields (place, row) of every row of a table; blank lines are skipped.
 
@@ -32,6 +53,8 @@ def rows(
         lenient: bytes that are not UTF-8 become lone surrogates in the texts
             (Python's "surrogateescape"), which `whole_text` refuses;
             otherwise they are refused here.
+        fields: all that will be asked for, so that no more of a Parquet file
+            need be read; () reads all.
 
     Yields:
         ("PATH, line N" or "PATH, record N", the row): the parsed value of
@@ -42,15 +65,18 @@ def rows(
         InputError: the file cannot be read or is not such a table.
     """
     path = pathlib.Path(path)
-    table = table or plain_suffix(path).removeprefix(".")
+    table = table or SUFFIXES.get(plain_suffix(path), "")
     if table not in FORMATS:
         raise InputError(
             "is not a table that can be read",
             where=str(path),
-            expected=" or ".join(f".{name}" for name in FORMATS),
+            expected=" or ".join(SUFFIXES),
         )
     if table == "jsonl":
         yield from json_lines(path, lenient=lenient)
+        return
+    if table == "parquet":
+        yield from _parquet_rows(path, fields, lenient)
         return
     header: list[str] | None = None
     for number, cells in enumerate(
@@ -87,29 +113,34 @@ def json_lines(
 ) -> Iterator[tuple[str, Any]]:
     """Yields ("PATH, line N", parsed value) of every line; see `rows`.
 
-    Only a line feed ends a line: JSON may hold Unicode's other line ends.
+    Only a line feed ends a line: JSON may hold Unicode's other line ends. Of a
+    file that is one list of objects the items are yielded, as "item N".
 
     Raises:
         InputError: no such file, not UTF-8, or a line that is not JSON.
     """
     with reading(path), open_input(path) as handle:
         lines = iter(lambda: handle.readline(MAX_LINE_BYTES), b"")
-        for number, line in enumerate(lines, 1):
+        is_first = True
+        for number, raw in enumerate(lines, 1):
             place = f"{path}, line {number}"
-            if len(line) >= MAX_LINE_BYTES:
+            line = raw.removeprefix(codecs.BOM_UTF8).strip()
+            if not line:
+                continue
+            if is_first and _LIST_OF_OBJECTS.match(line):
+                text = _Text(line, handle, lenient)
+                yield from _list_items(path, text)
+                return
+            is_first = False
+            if len(raw) >= MAX_LINE_BYTES:
                 raise InputError(
                     f"is longer than {MAX_LINE_BYTES:,} bytes",
                     where=place,
                     expected="one object per line",
                 )
-            line = line.removeprefix(codecs.BOM_UTF8).strip()
-            if not line:
-                continue
             try:
-                text = line.decode(
-                    "utf-8", "surrogateescape" if lenient else "strict"
-                )
-                value = json.loads(text)
+                errors = "surrogateescape" if lenient else "strict"
+                value = json.loads(line.decode("utf-8", errors))
             except UnicodeDecodeError as error:
                 raise InputError(
                     f"is not UTF-8 ({error})", where=place
@@ -121,26 +152,146 @@ def json_lines(
             yield place, value
 
 
+class _Text:
+    """Text of a file from `at` on, as much of it as was asked for."""
+
+    def __init__(self, start: bytes, handle: IO[bytes], lenient: bool):
+        errors = "surrogateescape" if lenient else "strict"
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+        self._handle = handle
+        self.text, self.at = self._decoder.decode(start), 0
+
+    def more(self) -> bool:
+        """Reads on; False at the end of the file."""
+        rest = self.text[self.at :]
+        # As much again: a long item is not tried for every block.
+        block = self._handle.read(max(_BLOCK_BYTES, len(rest)))
+        self.text, self.at = rest + self._decoder.decode(block, not block), 0
+        return bool(block)
+
+    def next(self) -> str:
+        """Passes over white space; returns what follows, "" at the end."""
+        while True:
+            self.at = cast(re.Match, _SPACE.match(self.text, self.at)).end()
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+
+def _list_items(
+    path: str | os.PathLike, text: _Text
+) -> Iterator[tuple[str, Any]]:
+    """Yields the items of a file that is one list of objects."""
+    decoder = json.JSONDecoder()
+    number = 0
+    text.at = 1  # Behind "[".
+    while (char := text.next()) != "]":
+        place = f"{path}, item {number}"
+        if number:
+            if char != ",":
+                raise InputError("is not JSON (no comma)", where=place)
+            text.at += 1
+            text.next()
+        while True:
+            try:
+                value, text.at = decoder.raw_decode(text.text, text.at)
+                break
+            except (ValueError, RecursionError) as error:
+                is_long = len(text.text) - text.at > MAX_LINE_BYTES
+                if is_long or not text.more():
+                    raise InputError(
+                        f"is not JSON ({error})", where=place
+                    ) from None
+        yield place, value
+        number += 1
+    text.at += 1
+    if text.next():
+        raise InputError(
+            "holds more than one list",
+            where=f"{path}",
+            expected="one list of objects, or one object per line",
+        )
+
+
+def _parquet_rows(
+    path: pathlib.Path, fields: Sequence[str], lenient: bool
+) -> Iterator[tuple[str, Any]]:
+    """Yields the rows of a Parquet file, a few at a time; see `rows`."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    errors = "surrogateescape" if lenient else "strict"
+    number = 0
+    try:
+        with path.open("rb") as handle, parquet.ParquetFile(handle) as file:
+            known = {column.path for column in file.schema}
+            top = set(file.schema_arrow.names)
+            wanted = [
+                name
+                for name in dict.fromkeys(fields)
+                if name in top or name in known or name.split(".")[0] in top
+            ]
+            columns = wanted or None
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
+                for row in batch_rows(batch, errors):
+                    yield f"{path}, row {number}", row
+                    number += 1
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"is not a Parquet file that can be read ({error})",
+            where=str(path),
+        ) from None
+
+
+def batch_rows(batch: Any, errors: str) -> Iterator[dict[str, Any]]:
+    """Yields the rows of an Arrow batch; bytes are read as UTF-8."""
+    import pyarrow as pa
+
+    columns = []
+    for column in batch.columns:
+        kind = column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            # Nothing has checked that they are UTF-8.
+            column = column.cast(pa.binary(), safe=False)
+        columns.append(
+            [
+                value.decode("utf-8", errors)
+                if isinstance(value, bytes)
+                else value
+                for value in column.to_pylist()
+            ]
+        )
+    names = batch.schema.names
+    for cells in zip(*columns, strict=True):
+        yield dict(zip(names, cells, strict=True))
+
+
 def field(row: Any, name: str, place: str) -> Any:
     """Returns a field of a row.
 
     Args:
         row: what `rows` yields.
-        name: of the field.
+        name: of the field; `a.b` is the field `b` of the object `a`, unless
+            a field has this name.
         place: file and line, for the message.
 
     Raises:
         InputError: not an object, or one without the field.
     """
-    if not isinstance(row, dict) or name not in row:
-        raise InputError(
-            "has no such field",
-            where=place,
-            got=name,
-            remedy=closest(name, row) if isinstance(row, dict) else "",
-            expected="" if isinstance(row, dict) else "one object per line",
-        )
-    return row[name]
+    value = row
+    parts = [name] if isinstance(row, dict) and name in row else name.split(".")
+    for part in parts:
+        if not isinstance(value, dict) or part not in value:
+            raise InputError(
+                "has no such field",
+                where=place,
+                got=name,
+                remedy=closest(part, value) if isinstance(value, dict) else "",
+                expected="" if isinstance(row, dict) else "one object per line",
+            )
+        value = value[part]
+    return value
 
 
 def text_field(row: Any, name: str, place: str) -> str:
@@ -162,7 +313,8 @@ def joined_text(row: Any, names: Sequence[str], place: str) -> str:
 
 def field_names(named: str, known: Any) -> list[str]:
     """Returns the fields that "one+two" names; a field of that name wins."""
-    return [named] if named in known else named.split("+")
+    is_one = isinstance(known, Container) and named in known
+    return [named] if is_one else named.split("+")
 
 
 def whole_text(text: str, where: str) -> str:

@@ -135,28 +135,39 @@ class _Files:
             )
 
     def _check_fields(self, where: str) -> None:
-        has_json = any(map(self._table, self._files))
+        has_table = any(map(self._table, self._files))
         spec = self._spec
-        if has_json and not spec.text_field:
+        if has_table and not spec.text_field:
+            table = next(filter(None, map(self._table, self._files)))
             raise InputError(
-                "JSON lines need the name of the text field",
+                "JSON lines need the name of the text field"
+                if table == "jsonl"
+                else f"a {table} table needs the name of the text field",
                 where=where,
                 got=spec.spec,
-                expected="text:GLOB:FIELD or jsonl:GLOB:FIELD",
+                expected=f"text:GLOB:FIELD or {table}:GLOB:FIELD",
             )
-        if spec.text_field and not has_json:
+        if spec.text_field and not has_table:
             raise InputError(
                 "names a field, but no file is .jsonl or .jsonl.gz",
                 where=where,
                 got=spec.spec,
                 expected=FORMS["text"],
+                remedy="Other tables are "
+                + ", ".join(name for name in tables.SUFFIXES),
             )
 
     def _table(self, path: Any) -> str:
         """The format of a table; "" for plain text."""
         if self._spec.kind != "text":
             return self._spec.kind
-        return "jsonl" if inputs.plain_suffix(path) == ".jsonl" else ""
+        suffix = inputs.plain_suffix(path)
+        table = tables.SUFFIXES.get(suffix, "")
+        # "lines" is said of a file of lines; others are never plain text.
+        is_asked = self._spec.unit != "whole" and not self._spec.text_field
+        if is_asked and suffix in (".json", ".csv", ".tsv"):
+            return ""
+        return table
 
     def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
         for path in self._files:
@@ -170,13 +181,17 @@ class _Files:
         self, path: Any, table: str, invalid: Invalid
     ) -> Iterator[Record]:
         source, spec = str(path), self._spec
-        for place, row in tables.rows(path, table, lenient=True):
+        fields = [spec.text_field, *spec.text_field.split("+")]
+        if self._labeled:
+            fields.append(spec.label_field)
+        found = tables.rows(path, table, lenient=True, fields=fields)
+        for place, row in found:
             names = tables.field_names(spec.text_field, row)
             text = tables.joined_text(row, names, place)
             label = None
             if self._labeled:
                 label = tables.field(row, spec.label_field, place)
-                if table != "jsonl":
+                if table in ("csv", "tsv"):
                     # An empty cell is an example without a label.
                     label = (label or "").strip() or None
                 check_label(label, place)

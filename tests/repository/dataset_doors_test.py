@@ -110,7 +110,7 @@ TEXTS: tuple[tuple[str, list[str] | str], ...] = (
     ("text:zip.txt.gz", ["packed"]),
     ("text:broken.txt.gz", "broken.txt.gz: cannot be read"),
     ("text:bytes.txt", "bytes.txt, text 1: is not UTF-8 .byte 0xff"),
-    ("text:utf16.txt", "utf16.txt, text 1: is not UTF-8"),
+    ("text:utf16.txt", ["two bytes"]),
     ("text:none*.txt", "--dataset: no file matches"),
     ("text:", "--dataset: names nothing"),
     ("text:t.jsonl", "JSON lines need the name"),

@@ -9,7 +9,9 @@ from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import pyarrow as pa
 from absl.testing import absltest, parameterized
+from pyarrow import parquet
 
 from runkit import InputError
 from runkit.datasets import plain_text, tables
@@ -126,6 +128,65 @@ class JsonLinesTest(source_folder.FolderTest):
         self.refused("*.jsonl", "need the name of the text field")
         self.refused("*.jsonl:blank_lines", "need the name of the text field")
         self.refused("*.txt:text", "no file is .jsonl.*blank_lines")
+
+
+class TablesByNameTest(source_folder.FolderTest):
+    """Files are read as what they hold, whatever their names are."""
+
+    rows = ({"t": {"a": "one\n"}, "t.b": "x"}, {"t": {"a": "é"}, "t.b": "y"})
+
+    @parameterized.parameters(
+        "a.jsonl", "a.JSONL", "a.ndjson", "a.json", "a.JSON.gz"
+    )
+    def test_json_lines(self, name):
+        self.write(name, "\n".join(map(json.dumps, self.rows)))
+        self.assertEqual(self.read("*:t.a"), ["one\n", "é"])
+        self.assertEqual(self.read("*:t.b"), ["x", "y"])
+        self.assertEqual(self.read("*:t.a+t.b"), ["one\n\nx", "é\ny"])
+        self.refused("*:t.c", "has no such field; got 't.c'.*Known: a")
+
+    @parameterized.parameters(None, 0, 2)
+    def test_one_json_list(self, indent):
+        rows = [*self.rows, {"t": {"a": "x" * 200_000}}] * 3
+        self.write("a.json", " \n" + json.dumps(rows, indent=indent) + "\n")
+        self.assertEqual(self.read("*:t.a"), [row["t"]["a"] for row in rows])
+
+    @parameterized.parameters(
+        ('[{"t": "a"}, 3]', "item 1: has no such field"),
+        ('[{"t": "a"} {"t": "b"}]', "item 1: is not JSON"),
+        ('[{"t": "a"}, ', "item 1: is not JSON"),
+        ('[{"t": "a"}]\n[{"t": "b"}]', "more than one list"),
+        ('[{"t": "a"},]', "item 1: is not JSON"),
+        ("[" + '{"t":' * 100_000, "item 0: is not JSON"),
+    )
+    def test_bad_lists(self, content, pattern):
+        self.write("a.json", content)
+        self.refused("*:t", pattern)
+
+    @parameterized.parameters("a.parquet", "a.PQ")
+    def test_parquet(self, name):
+        table = {
+            "t": pa.array([{"a": "one"}, {"a": "é"}]),
+            "raw": pa.array([b"good", b"\xff"], pa.binary()),
+            "none": pa.array(["a", None]),
+        }
+        parquet.write_table(pa.table(table), self.folder / name)
+        self.assertEqual(self.read("*:t.a"), ["one", "é"])
+        self.assertEqual(self.read("*:raw"), ["good"])
+        self.refused("*:none", "row 1, field none: holds no text")
+        self.refused("*:x", "no such field")
+        self.refused("*", "a parquet table needs the name of the text field")
+
+    def test_csv(self):
+        self.write("a.CSV", "t;n\none;1\n")
+        self.assertEqual(self.read("*:t"), ["one"])
+        self.refused("*", "a csv table needs the name of the text field")
+        # Asked for by name: a document of each line.
+        self.assertEqual(self.read("*:lines"), ["t;n", "one;1"])
+
+    def test_no_parquet(self):
+        self.write("a.parquet", "PAR1")
+        self.refused("*:t", "is not a Parquet file that can be read")
 
 
 class InvalidUtf8Test(source_folder.FolderTest):
