@@ -34,6 +34,16 @@ class GrowTest(parameterized.TestCase):
         near = np.nextafter(rows[:5], np.float32(np.inf))
         self.assertEqual(made.assign(near).tolist(), list(range(60, 65)))
 
+    @parameterized.parameters(1e6, 1e10, 1e15)
+    def test_one_row_far_away_moves_nobody(self, factor):
+        rows = pool(dtype=np.float64)
+        rows = np.concatenate([rows, rows[:1] * factor])
+        made = al_tf.cluster_embeddings(
+            rows, distance_threshold=0.01, metric="sqeuclidean"
+        )
+        self.assertEqual(made.num_clusters, 61)
+        np.testing.assert_array_equal(made.assign(rows), made.cluster_ids)
+
     def test_the_second_batch_continues_the_numbers(self):
         made = al_tf.cluster_embeddings(
             pool(), distance_threshold=1e-3, metric="sqeuclidean"
