@@ -4,8 +4,8 @@ r"""Picks the next batch of examples to label, from files.
         --batch_size=1000 --output=batch/ids.csv --clustering=clusters
 
 The first run clusters the pool and keeps neighbors and clusters in
-`--clustering`; later rounds, with new margins, only pick. A page
-`report.html` next to the output shows what was picked.
+`--clustering`; later rounds, with new margins, only pick. A page next to the
+output, `ids.report.html` for `ids.csv`, shows what was picked.
 """
 
 from __future__ import annotations
@@ -99,6 +99,12 @@ FLAG_TABLE = (
         int,
         0,
     ),
+    Flag(
+        "overwrite",
+        "Replace files that no selection wrote where the report goes.",
+        bool,
+        False,
+    ),
 )
 
 
@@ -108,6 +114,8 @@ def main(argv: Sequence[str]) -> None:
     check_table(FLAG_TABLE, FLAGS)
     output = pathlib.Path(FLAGS.output)
     batch_files.check_output(output)
+    if not FLAGS.overwrite:
+        select_report.check_side_files(output)
     # What was chosen and what was measured is part of the answer.
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
@@ -144,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     picked = select_report.Round(
         ids, margins, unlabeled, clustering, settings, seconds
     )
-    page = select_report.write_report(picked, embeddings, output.parent)
+    page = select_report.write_report(picked, embeddings, output)
     logging.info("wrote %s and %s", output, page)
 
 

@@ -113,7 +113,7 @@ def _classifier(report: Report, folder: pathlib.Path) -> None:
         "visible, the exported model answered every stored request as the "
         "original does."
     )
-    _link(report, "scores/report.html", "What to label next")
+    _link(report, "scores/next.report.html", "What to label next")
 
 
 def _answers(report: Report, answers: Sequence[Answer]) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 
 from runkit.files import atomic_write
 
+# Pages and PNGs say who wrote them.
+_MARK = "runkit report"
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;
 padding:0 1rem;color:#1d2129;background:#fff}
@@ -61,11 +63,12 @@ class Report:
     Args:
         title: heading of the page.
         folder: where the page and the PNGs go.
+        prefix: how the names of the page and the PNGs begin.
     """
 
-    def __init__(self, title: str, folder: str | os.PathLike):
+    def __init__(self, title: str, folder: str | os.PathLike, prefix: str = ""):
         self._title = title
-        self._folder = pathlib.Path(folder)
+        self._folder, self._prefix = pathlib.Path(folder), prefix
         self._parts: list[str] = []
 
     def heading(self, text: str) -> None:
@@ -103,9 +106,16 @@ class Report:
             alt: text for screen readers; the caption or name by default.
         """
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        figure.savefig(
+            buffer,
+            format="png",
+            dpi=110,
+            bbox_inches="tight",
+            metadata={"Comment": _MARK},
+        )
         png = buffer.getvalue()
-        with atomic_write(self._folder / f"{name}.png", "wb") as handle:
+        path = self._folder / f"{self._prefix}{name}.png"
+        with atomic_write(path, "wb") as handle:
             handle.write(png)
         data = base64.b64encode(png).decode("ascii")
         alt = html.escape(alt or caption or name)
@@ -120,15 +130,22 @@ class Report:
 
     def write(self, name: str = "report.html") -> pathlib.Path:
         """Writes the page and returns its path."""
-        path = self._folder / name
+        path = self._folder / f"{self._prefix}{name}"
         title = html.escape(self._title)
         with atomic_write(path) as handle:
             handle.write(
                 '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+                f'<meta name="generator" content="{_MARK}">'
                 f"<title>{title}</title><style>{_STYLE}</style></head><body>"
                 f"<h1>{title}</h1>{''.join(self._parts)}</body></html>\n"
             )
         return path
+
+
+def is_own(path: str | os.PathLike) -> bool:
+    """Whether a page or PNG was written by a `Report`."""
+    with pathlib.Path(path).open("rb") as handle:
+        return _MARK.encode() in handle.read(4096)
 
 
 def new_figure(width: float = 8.0, height: float = 3.6, **kwargs: Any) -> Any:

@@ -50,6 +50,7 @@ from al_tf.clustering.agglomeration import Agglomeration, Merges
 from al_tf.clustering.cluster_search import Effort, FirstAnswer, IndexFactory
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.protocol import Probe
+from runkit.hashing import splitmix64
 
 _COMPARED_ROWS = 65536
 
@@ -84,7 +85,8 @@ def average_linkage(
     Args:
         rows: `[n, d]` float32 or float64; *overwritten* (it holds the means).
         distance_threshold: clusters farther apart are not merged.
-        num_clusters: lower the threshold until this many clusters are left.
+        num_clusters: lower the threshold until this many clusters are left;
+            among merges tied at it, a hash decides.
         num_neighbors: length k of the candidate lists.
         make_index: builds an approximate index from (rows, offsets, k); None:
             all queries are exact.
@@ -126,7 +128,36 @@ def average_linkage(
         if not run.merge_round():
             break
     probe = Probe() if first_answer is None else first_answer.probe
-    return Linkage(run.merges(), run.effort, probe)
+    merges = run.merges()
+    if merges_wanted is not None:
+        merges = _without_surplus(merges, merges_wanted)
+    return Linkage(merges, run.effort, probe)
+
+
+def _without_surplus(merges: Merges, wanted: int) -> Merges:
+    """Drops merges tied at the threshold, until only `wanted` are left.
+
+    A hash decides between them, so that no part of the pool is favored; but a
+    merge of the tree never stays without those below it. Identical rows, at
+    height zero, stay together whatever is wanted.
+    """
+    surplus = len(merges.distance) - max(wanted, 0)
+    if surplus <= 0 or merges.distance[-1] == 0:
+        return merges
+    tied = np.flatnonzero(merges.distance == merges.distance[-1])
+    # The level of each in the tree; a cluster is named by its first member.
+    levels: dict[int, int] = {}
+    level = np.empty(len(tied), np.int64)
+    for i, merge in enumerate(tied):
+        first, second = int(merges.first[merge]), int(merges.second[merge])
+        level[i] = max(levels.get(first, 0), levels.get(second, 0)) + 1
+        levels[first] = levels[second] = level[i]
+    pair = splitmix64(merges.first[tied].astype(np.uint64))
+    keys = splitmix64(pair ^ merges.second[tied].astype(np.uint64))
+    # Those to drop are last: the highest of the tree, in the hash's order.
+    order = np.lexsort((keys, level))
+    dropped = tied[order[len(tied) - surplus :]]
+    return Merges(*(np.delete(values, dropped) for values in merges))
 
 
 def duplicate_rows(

@@ -19,6 +19,9 @@ from al_tf.neighbors import row_kernels
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
 
+# Means of copies round by less than this share of the distance to the origin.
+_SAME_ROW = 2.0**-40
+_EPSILON = np.finfo(np.float64).eps
 # Squares of larger numbers come near the end of float32.
 _LARGEST_QUERY = 1e15
 
@@ -160,12 +163,53 @@ class Clustering:
 
         Returns:
             `[m]` int64 cluster ids; new clusters are numbered from
-            `num_clusters` on in the order of the examples.
+            `num_clusters` on in order; only those of `grow` are remembered.
 
         Raises:
             InputError: embeddings of another dimension, or bad ones.
         """
-        new = open_embeddings(new_embeddings)
+        return self._assigned(open_embeddings(new_embeddings))[0]
+
+    def grow(self, new_embeddings: Source) -> Clustering:
+        """Returns a clustering that holds the new examples too.
+
+        They get the clusters that `assign` finds, and the ids after those of
+        the pool. The moments of the older clusters stay as they are.
+
+        Args:
+            new_embeddings: `[m, d]`, of the dtype of the pool's.
+
+        Raises:
+            InputError: as `assign`.
+        """
+        new, n = open_embeddings(new_embeddings), len(self.cluster_ids)
+        joined, linkage = self._assigned(new)
+        fresh = joined >= self.num_clusters
+        added, checksum = [self.centers], self.pool["checksum"]
+        for first, block in new.blocks():
+            checksum = block_checksum(block, checksum)
+            rows = normalized(block, first, self.metric) - self.origin
+            added.append(rows[fresh[first : first + len(rows)]])
+        all_ids = np.concatenate([self.cluster_ids, joined])
+        # Each that joins is a merge with the first member of its cluster.
+        _, members = np.unique(self.cluster_ids, return_index=True)
+        later = np.flatnonzero(~fresh)
+        merges = np.stack([members[joined[later]], n + later], 1)
+        distance = np.minimum(linkage[later], self.distance_threshold)
+        distance = np.concatenate([self.merge_distances, distance])
+        order = np.argsort(distance, kind="stable")
+        return dataclasses.replace(
+            self,
+            cluster_ids=all_ids,
+            merge_distances=distance[order],
+            merges=np.concatenate([self.merges, merges])[order],
+            centers=np.concatenate(added),
+            variances=np.append(self.variances, np.zeros(fresh.sum())),
+            pool={"shape": [len(all_ids), new.shape[1]], "checksum": checksum},
+        )
+
+    def _assigned(self, new: Embeddings) -> tuple[np.ndarray, np.ndarray]:
+        """Finds (cluster, average linkage to the nearest) of each row."""
         if new.shape[1] != self.centers.shape[1]:
             raise InputError(
                 "not the dimension of the clustering",
@@ -179,16 +223,20 @@ class Clustering:
             self.variances * scale**2,
         )
         assigned = np.empty(new.shape[0], np.int64)
+        distance = np.empty(new.shape[0])
         fresh = self.num_clusters
         for first, block in new.blocks():
             rows = normalized(block, first, self.metric) - self.origin
             nearest, linkage = self._nearest_cluster(rows, index, scale)
-            joins = linkage <= self.distance_threshold
+            size = np.einsum("nd,nd->n", rows, rows) + self.origin @ self.origin
+            rounding = _SAME_ROW**2 * size
+            joins = linkage <= np.maximum(self.distance_threshold, rounding)
+            distance[first : first + len(rows)] = linkage
             alone = int((~joins).sum())
             nearest[~joins] = np.arange(fresh, fresh + alone)
             fresh += alone
             assigned[first : first + len(rows)] = nearest
-        return assigned
+        return assigned, distance
 
     def _nearest_cluster(
         self, rows: np.ndarray, index: ExactIndex, scale: float
@@ -296,6 +344,7 @@ def cluster_moments(
         ids = cluster_ids[first : first + len(part)]
         row_kernels.add_rows(part, ids, total, square)
     total /= count[:, None]
-    # Rounding may leave a tiny negative number where all rows are equal.
     spread = square / count - np.einsum("cd,cd->c", total, total)
-    return total, np.maximum(spread, 0.0)
+    # No more than rounding leaves where all rows are equal, of either sign.
+    spread[spread <= _EPSILON * (count + 8) * square / count] = 0.0
+    return total, spread

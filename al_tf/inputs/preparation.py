@@ -18,6 +18,9 @@ from al_tf.inputs.embeddings import Embeddings
 from runkit import InputError
 
 METRICS = ("cosine", "sqeuclidean")
+_SAMPLE = 4096
+# The mean of rows without outliers is within their own spread.
+_MOVED = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +29,8 @@ class WorkingCopy:
 
     Attributes:
         rows: `[n, d]` float32 or float64, C-ordered, norm at most 1.
-        center: `[d]` float64 mean of the (normalized) rows, which was
-            subtracted.
+        center: `[d]` float64, which was subtracted: the mean of the
+            (normalized) rows, or their median if a few rows own the mean.
         unit: the distance that 1.0 between two rows stands for.
         checksum: `checksum` of the embeddings.
     """
@@ -72,7 +75,7 @@ def working_copy(
         is_kept &= is_wide or block.dtype == dtype
         if is_kept:
             rows[first : first + len(block)] = unit if is_wide else block
-    center /= max(n, 1)
+    center = _outlier_proof(center / max(n, 1), embeddings, metric)
     largest = 0.0
     source = Embeddings((rows,), ("working copy",)) if is_kept else embeddings
     for first, block in source.blocks():
@@ -89,6 +92,28 @@ def working_copy(
     exponent = int(np.ceil(np.log2(largest) / 2)) if largest > 0 else 0
     rows *= dtype(2.0**-exponent)
     return WorkingCopy(rows, center, 4.0**exponent, crc)
+
+
+def _outlier_proof(
+    mean: np.ndarray, embeddings: Embeddings, metric: str
+) -> np.ndarray:
+    """The mean, or the median of a sample where a few rows moved the mean.
+
+    No center changes a distance, but one far from nearly all rows costs them
+    the digits that tell them apart.
+    """
+    n = embeddings.shape[0]
+    if metric != "sqeuclidean" or n < 3:
+        return mean  # Rows of one length cannot own the mean.
+    # Nothing is read again unless the mean may be far away.
+    ids = np.unique(np.linspace(0, n - 1, _SAMPLE).astype(np.int64))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sample = embeddings.take(ids).astype(np.float64)
+        median = np.median(sample, axis=0)
+        square = np.square(sample - median).sum(1)
+        moved = np.square(mean - median).sum()
+        is_owned = moved > _MOVED * np.median(square)
+    return median if is_owned and np.isfinite(median).all() else mean
 
 
 def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Linear and one-hidden-layer heads on fixed embeddings: seconds per round.
 
 Both are scikit-learn's. The embeddings are centered and divided by one number,
-so that the same regularization is equally strong for all of them.
+so that the same regularization is equally strong for all of them. Where one
+column or a few rows would own that number, they are scaled by themselves.
 """
 
 from __future__ import annotations
@@ -10,12 +11,69 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+from absl import logging
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
 HEADS = ("linear", "mlp")
+# Times the usual distance or variance that no row or column without a fault
+# has.
+_FAR = 100.0
+_OWNS = 1e6
+
+
+def scaled_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Centers rows and divides them by their deviation; warns of outliers.
+
+    Args:
+        embeddings: `[n, d]` float32.
+
+    Returns:
+        `[n, d]` float32. Without outliers all are divided by one number. A
+        column that owns the deviation is divided by its own. Rows that are
+        far from all others count in neither mean nor deviation, and are
+        drawn near.
+    """
+    largest = float(np.abs(embeddings).max(initial=0.0))
+    if largest > 0 and not 1e-10 < largest < 1e10:
+        # Their squares would leave the range of float32.
+        embeddings = (embeddings / np.float64(largest)).astype(np.float32)
+    # Medians do not follow outliers; these find them, and do no more.
+    step = embeddings - np.median(embeddings, axis=0)
+    columns = np.median(np.abs(step), axis=0)
+    columns[columns == 0] = np.inf
+    distance = np.abs(step / columns).max(1, initial=0.0)
+    usual = np.median(distance) if len(distance) else 0.0
+    far = distance > _FAR * usual if usual > 0 else np.zeros(len(step), bool)
+    if far.any():
+        logging.warning(
+            "embeddings: %d rows are far from all others and are drawn near; "
+            "first row: %d",
+            far.sum(),
+            far.argmax(),
+        )
+    near = ~far if far.any() else slice(None)
+    centered = embeddings - embeddings[near].mean(0)
+    square = np.mean(centered[near] ** 2, axis=0, dtype=np.float64)
+    positive = square[square > 0]
+    typical = np.median(positive) if len(positive) > 2 else np.inf
+    wide = square > _OWNS * typical
+    if wide.any():
+        logging.warning(
+            "embeddings: %d columns are far wider than all others and are "
+            "scaled by themselves; first column: %d",
+            wide.sum(),
+            wide.argmax(),
+        )
+        centered[:, wide] *= np.sqrt(typical / square[wide])
+    scale = np.sqrt(np.mean(centered[near] ** 2, dtype=np.float64))
+    rows = (centered / max(scale, 1e-12)).astype(np.float32)
+    if far.any():
+        length = np.linalg.norm(rows, axis=1)
+        rows[far] *= (np.median(length[~far]) / length[far])[:, None]
+    return rows
 
 
 class HeadLearner:
@@ -46,9 +104,7 @@ class HeadLearner:
     ):
         self.warm_start = warm_start
         self._embeddings = embeddings
-        centered = embeddings - embeddings.mean(0)
-        scale = np.sqrt(np.mean(centered**2, dtype=np.float64))
-        self._rows = (centered / max(scale, 1e-12)).astype(np.float32)
+        self._rows = scaled_rows(embeddings)
         self._classes = np.arange(num_classes)
         self._multilabel = multilabel
         self._head, self._hidden, self._max_iter = head, hidden, max_iter

@@ -10,9 +10,11 @@ import numpy as np
 from al_tf.clustering.result import Clustering, Fact
 from al_tf.inputs.embeddings import Embeddings
 from al_tf.selection.strategies import Pool, margin_batch
-from runkit.report import Report, new_figure
+from runkit import InputError
+from runkit.report import Report, is_own, new_figure
 
 _SHOWN_POINTS = 5000
+_FIGURES = ("cluster_sizes", "margins", "projection")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +38,33 @@ class Round:
     seconds: dict[str, float]
 
 
+def side_files(output: pathlib.Path) -> list[pathlib.Path]:
+    """Files named after the output: `ids.csv` has `ids.report.html`."""
+    names = ["report.html", *(f"{name}.png" for name in _FIGURES)]
+    return [output.parent / f"{output.stem}.{name}" for name in names]
+
+
+def check_side_files(output: pathlib.Path) -> None:
+    """Refuses to overwrite what no selection wrote.
+
+    Raises:
+        InputError: a file of another origin has the name of one of ours.
+    """
+    for path in side_files(output):
+        if path.exists() and not (path.is_file() and is_own(path)):
+            raise InputError(
+                f"{path} is there, and no selection wrote it",
+                where="--output",
+                got=str(output),
+                remedy="Name another file, or give --overwrite",
+            )
+
+
 def write_report(
-    picked: Round, embeddings: Embeddings, folder: pathlib.Path
+    picked: Round, embeddings: Embeddings, output: pathlib.Path
 ) -> pathlib.Path:
-    """Writes `report.html` and its PNGs into `folder`."""
-    report = Report("Cluster-Margin batch", folder)
+    """Writes the page and its PNGs; see `side_files`."""
+    report = Report("Cluster-Margin batch", output.parent, f"{output.stem}.")
     _coverage(report, picked)
     _cluster_sizes(report, picked)
     _margins(report, picked)

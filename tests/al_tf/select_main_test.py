@@ -72,11 +72,27 @@ class SelectMainTest(parameterized.TestCase):
             self.assertEqual(
                 int(row["cluster_size"]), (clusters == clusters[i]).sum()
             )
-        page = (output.parent / "report.html").read_text()
+        page = output.with_name("ids.report.html").read_text()
         for text in ("Cluster sizes", "clusters covered", "recall", "Settings"):
             self.assertIn(text, page)
         for text in ("None", "<td>[", "<td>{"):
             self.assertNotIn(text, page)
+
+    @parameterized.parameters("ids.report.html", "ids.margins.png")
+    def test_files_of_others_stay(self, name):
+        foreign = self.folder / "out" / "report.html"
+        foreign.parent.mkdir()
+        foreign.write_text("mine")
+        self.run_main()
+        self.run_main()  # Its own files are replaced.
+        self.assertEqual(foreign.read_text(), "mine")
+        side = foreign.with_name(name)
+        side.write_text("mine")
+        with self.assertRaisesRegex(InputError, f"{name} is there"):
+            self.run_main()
+        self.assertEqual(side.read_text(), "mine")
+        self.run_main(overwrite=True)
+        self.assertNotEqual(side.read_bytes(), b"mine")
 
     def command(self):
         """The binary in a process of its own."""

@@ -64,6 +64,27 @@ class ClusterEmbeddingsTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "cannot be cut"):
             made.cut(1.9, rows)
 
+    @parameterized.product(n=(4, 7, 32), count=(1, 2, 3))
+    def test_ties_do_not_overshoot_the_asked_count(self, n, count):
+        made = al_tf.cluster_embeddings(
+            np.eye(n), target_cluster_size=n / count
+        )
+        self.assertEqual(made.num_clusters, count)
+        again = made.cut(made.distance_threshold, np.eye(n))
+        np.testing.assert_array_equal(again.cluster_ids, made.cluster_ids)
+
+    def test_the_hash_decides_among_tied_pairs(self):
+        # Ten pairs at one distance, of which five may merge.
+        rows = np.repeat(100.0 * np.arange(10), 2)[:, None]
+        rows[1::2] += 1
+        made = al_tf.cluster_embeddings(
+            rows, target_cluster_size=20 / 15, metric="sqeuclidean"
+        )
+        pairs = made.cluster_ids.reshape(10, 2)
+        merged = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
+        self.assertLen(merged, 5)
+        self.assertNotIn(merged.tolist(), [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]])
+
     def test_ids_are_numbered_by_first_example(self):
         ids = al_tf.cluster_embeddings(
             families(seed=4)[::-1].copy(), target_cluster_size=5

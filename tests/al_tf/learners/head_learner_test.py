@@ -81,6 +81,31 @@ class HeadLearnerTest(parameterized.TestCase):
         self.assertGreater(((p > 0.5) == labels).mean(), 0.9)
         self.assertLess(p[:, 2].max(), 0.5)
 
+    def accuracy(self, rows):
+        learner = HeadLearner(rows.astype(np.float32), 3)
+        learner.fit(self.ids, self.pool.labels[:60], seed=0)
+        found = learner.score(np.arange(61, 120))[0].argmax(1)
+        return (found == self.pool.labels[61:]).mean()
+
+    def test_outliers_and_scales_cost_no_accuracy(self):
+        rows = self.pool.inputs.astype(np.float64)
+        usual = self.accuracy(rows)
+        row, labeled = rows.copy(), rows.copy()
+        row[60] *= 1000
+        labeled[5] *= 1e6
+        noise = np.random.default_rng(0).standard_normal((120, 1))
+        column = np.concatenate([rows, 1e4 * noise], 1)
+        for name, changed in {
+            "row": row,
+            "labeled row": labeled,
+            "column": column,
+        }.items():
+            with self.subTest(name), self.assertLogs(level="WARNING"):
+                self.assertGreater(self.accuracy(changed), usual - 0.05)
+        for factor in (1e-30, 1e-14, 1e14, 1e30):
+            with self.subTest(factor), self.assertNoLogs(level="WARNING"):
+                self.assertEqual(self.accuracy(rows * factor), usual)
+
 
 if __name__ == "__main__":
     absltest.main()
