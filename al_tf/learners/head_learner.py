@@ -56,7 +56,7 @@ def scaled_rows(embeddings: np.ndarray) -> np.ndarray:
         )
     near = ~far if far.any() else slice(None)
     centered = embeddings - embeddings[near].mean(0)
-    square = np.mean(centered[near] ** 2, axis=0, dtype=np.float64)
+    square = np.asarray(np.mean(centered[near] ** 2, axis=0, dtype=np.float64))
     positive = square[square > 0]
     typical = np.median(positive) if len(positive) > 2 else np.inf
     wide = square > _OWNS * typical
