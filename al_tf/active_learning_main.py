@@ -24,7 +24,7 @@ from absl import flags
 from al_tf.learners import image_learner
 from al_tf.learners.head_learner import HEADS, HeadLearner
 from al_tf.learners.protocol import Learner
-from al_tf.loop import curves
+from al_tf.loop import amendments, curves
 from al_tf.loop.config import CONFIG_FLAGS, LoopConfig, config_from_flags
 from al_tf.loop.label_store import Settings, check_same_run, write_config
 from al_tf.loop.loop import Loop
@@ -112,6 +112,13 @@ FLAG_TABLE = (
         bool,
         False,
     ),
+    Flag(
+        "accept_changed_labels",
+        "Take labels files that were changed after their round, and measure "
+        "again.",
+        bool,
+        False,
+    ),
     *CONFIG_FLAGS,
 )
 
@@ -144,6 +151,12 @@ def main(argv: Sequence[str]) -> None:
     with lock_directory(folder):
         # Another run may have begun here meanwhile.
         check_same_run(folder, settings)
+        if isinstance(oracle, PeopleOracle):
+            store = loop.store(config.strategies[0], config.seeds[0])
+            changed = amendments.changed_labels(store, oracle, config.rounds)
+            if not FLAGS.accept_changed_labels:
+                amendments.refuse_changed(store, changed)
+            amendments.amend(store, changed)
         write_config(folder, settings)
         remove_leftovers(folder)
         try:

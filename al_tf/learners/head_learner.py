@@ -42,9 +42,9 @@ def scaled_rows(embeddings: np.ndarray) -> np.ndarray:
         embeddings = (embeddings / np.float64(largest)).astype(np.float32)
     # Medians do not follow outliers; these find them, and do no more.
     step = embeddings - np.median(embeddings, axis=0)
-    columns = np.median(np.abs(step), axis=0)
+    columns = np.asarray(np.median(np.abs(step), axis=0))
     columns[columns == 0] = np.inf
-    distance = np.abs(step / columns).max(1, initial=0.0)
+    distance = np.asarray(np.abs(step / columns).max(1, initial=0.0))
     usual = np.median(distance) if len(distance) else 0.0
     far = distance > _FAR * usual if usual > 0 else np.zeros(len(step), bool)
     if far.any():
@@ -71,7 +71,7 @@ def scaled_rows(embeddings: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.mean(centered[near] ** 2, dtype=np.float64))
     rows = (centered / max(scale, 1e-12)).astype(np.float32)
     if far.any():
-        length = np.linalg.norm(rows, axis=1)
+        length = np.asarray(np.linalg.norm(rows, axis=1))
         rows[far] *= (np.median(length[~far]) / length[far])[:, None]
     return rows
 

@@ -128,6 +128,20 @@ class LabelStore:
         """Keeps the labels of a round's batch, in its order."""
         self._write("labels", number, {"labels": labels.tolist()})
 
+    def amend_labels(self, number: int, labels: np.ndarray) -> None:
+        """Replaces a round's labels, and drops the results that they gave."""
+        # First the results: stopped in between, the change is found again.
+        for path in sorted(self.folder.glob("result-*.json")):
+            if int(path.stem.removeprefix("result-")) >= number:
+                path.unlink()
+        write_json(self._path("labels", number), {"labels": labels.tolist()})
+
+    def example_ids(self, number: int) -> np.ndarray:
+        """`[batch]` ids of a round's batch, as people's files have them."""
+        batch = self.batch(number)
+        assert batch is not None, f"round {number} has no batch"
+        return self._rows[batch]
+
     def write_result(self, number: int, facts: RoundResult) -> None:
         """Keeps what was measured after a round."""
         self._write("result", number, {**facts})

@@ -108,7 +108,23 @@ class PeopleOracle:
         self, number: int, ids: np.ndarray, suggested: list[Label]
     ) -> np.ndarray:
         """Reads the labels file, or stops and says where it is expected."""
-        batch = self._pool.take(ids)
+        answers = self.answered(number, ids)
+        if answers is not None:
+            return answers
+        batch, stem = self._pool.take(ids), f"round-{number:03d}"
+        asked = label_files.write_questions(
+            self._folder / "to_label", stem, batch, suggested
+        )
+        raise InterruptedRun(
+            f"round {number}: {len(ids)} examples wait for their labels.\n"
+            f"  1. Fill in the column `label` of {asked}\n"
+            f"     with one of: {', '.join(batch.classes)}\n"
+            f"  2. Save it as {self._folder / 'labels' / asked.name}\n"
+            "  3. Run the same command again"
+        )
+
+    def answered(self, number: int, ids: np.ndarray) -> np.ndarray | None:
+        """Reads the labels file of a round; None if there is none."""
         stem = f"round-{number:03d}"
         found = [
             self._folder / "labels" / f"{stem}{suffix}"
@@ -123,14 +139,5 @@ class PeopleOracle:
                 remedy="Leave one of them",
             )
         if found:
-            return label_files.read_labels(found[0], batch)
-        asked = label_files.write_questions(
-            self._folder / "to_label", stem, batch, suggested
-        )
-        raise InterruptedRun(
-            f"round {number}: {len(ids)} examples wait for their labels.\n"
-            f"  1. Fill in the column `label` of {asked}\n"
-            f"     with one of: {', '.join(batch.classes)}\n"
-            f"  2. Save it as {self._folder / 'labels' / asked.name}\n"
-            "  3. Run the same command again"
-        )
+            return label_files.read_labels(found[0], self._pool.take(ids))
+        return None

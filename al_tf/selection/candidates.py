@@ -122,5 +122,7 @@ def random_keys(ids: np.ndarray, seed: int) -> np.ndarray:
     Returns:
         `[m]` uint64, distinct for distinct ids under one seed.
     """
+    if not isinstance(seed, int | np.integer):
+        raise InputError("must be a whole number", where="seed", got=seed)
     start = splitmix64(np.array([int(seed) % 2**64], np.uint64))
     return splitmix64(ids.astype(np.uint64) + start)

@@ -155,6 +155,7 @@ def _blocks(
     is_whole = hasattr(source, "dtype") or isinstance(
         source, (Embeddings, str, os.PathLike, list, tuple)
     )
+    is_whole |= not isinstance(source, Iterable)
     parts = [source] if is_whole else source
     first = 0
     for part in cast(Iterable[Source], parts):

@@ -13,6 +13,7 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from runkit.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InterruptedRun
 from runkit.files import lock_directory
+from runkit.files.locks import LOCK_NAME
 from tests.support import loop_data
 from tests.support.loop_main_case import MainTestCase, ProcessTestCase
 
@@ -218,6 +219,45 @@ class PeopleTest(MainTestCase):
             self.run_dir, number, loop_data.blobs(120), wrong
         )
 
+    def times(self):
+        """When each file was written, but for the lock."""
+        files = (p for p in self.run_dir.rglob("*") if p.name != LOCK_NAME)
+        return {p: p.stat().st_mtime_ns for p in files}
+
+    def test_labels_changed_after_their_round(self):
+        for number in range(2):
+            with self.assertRaises(InterruptedRun):
+                self.people()
+            self.answer(number)
+        with self.assertRaisesRegex(InterruptedRun, "round 2: "):
+            self.people()
+        changed = []
+
+        def amend(rows):
+            rows[2]["label"] = rows[
+                next(
+                    i
+                    for i, row in enumerate(rows)
+                    if row["label"] != rows[2]["label"]
+                )
+            ]["label"]
+            changed.append(rows[2]["example_id"])
+
+        self.answer(0, amend)
+        before = self.times()
+        with self.assertRaises(InputError) as caught:
+            self.people()
+        self.assertIn("1 labels differ", str(caught.exception))
+        self.assertIn(f"ids {changed[0]};".rstrip(";"), str(caught.exception))
+        self.assertIn("--accept_changed_labels", str(caught.exception))
+        self.assertEqual(self.times(), before)
+        with self.assertRaisesRegex(InterruptedRun, "round 2: "):
+            self.people(accept_changed_labels=True)
+        # Taken once and for all.
+        with self.assertRaisesRegex(InterruptedRun, "round 2: "):
+            self.people()
+        self.assertLen(self.curves(), 2)
+
     def test_people_and_labels_end_alike(self):
         asked = []
         for number in range(3):
@@ -245,11 +285,10 @@ class PeopleTest(MainTestCase):
             rows[1]["example_id"] = "99999"
 
         self.answer(0, spoil)
-        files = {p: p.stat().st_mtime_ns for p in self.run_dir.rglob("*")}
+        files = self.times()
         with self.assertRaisesRegex(InputError, "99999.*dog.*without a label"):
             self.people()
-        after = {p: p.stat().st_mtime_ns for p in self.run_dir.rglob("*")}
-        self.assertEqual(after, files)
+        self.assertEqual(self.times(), files)
         self.answer(0)
         with self.assertRaisesRegex(InterruptedRun, "round 1: 6 examples"):
             self.people()

@@ -69,6 +69,15 @@ class PlainArrayTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "distance_threshold"):
             al_tf.cluster_embeddings(GOOD, distance_threshold=value)
 
+    @parameterized.parameters(0.5, None)
+    def test_scores_that_are_no_array(self, value):
+        with self.assertRaises(InputError):
+            al_tf.margin_scores(value)
+
+    def test_seed_that_is_no_number(self):
+        with self.assertRaisesRegex(InputError, "seed"):
+            al_tf.select_batch(GOOD[0], CLUSTERS, batch_size=1, seed="x")
+
     @parameterized.parameters("3", 2.5, float("nan"))
     def test_number_of_neighbors(self, value):
         with self.assertRaisesRegex(InputError, "num_neighbors"):
