@@ -73,6 +73,11 @@ def _define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder of the run. Required.")
     flags.DEFINE_string("cache_dir", None, "Folder of prepared corpora.")
     flags.DEFINE_multi_string("set", [], "section.field=value; repeatable.")
+    flags.DEFINE_bool(
+        "accept_changed_corpus",
+        False,
+        "Resume a run although its text was changed.",
+    )
     for name, field, text in _FIELD_FLAGS:
         flags.DEFINE_string(name, None, f"{text} Overrides {field}.")
 
@@ -98,7 +103,12 @@ def main(argv: Sequence[str]) -> None:
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.training.pretrain_run import pretrain
 
-    pretrain(config, folder, FLAGS.cache_dir)
+    pretrain(
+        config,
+        folder,
+        FLAGS.cache_dir,
+        accept_changed_corpus=FLAGS.accept_changed_corpus,
+    )
     print(f"model:  {folder / 'preset'}")
     print(f"report: {folder / 'report.html'}")
 

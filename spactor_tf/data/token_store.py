@@ -46,6 +46,10 @@ def is_held_out(text: str, fraction: float) -> bool:
     return int.from_bytes(digest, "little") < fraction * 2**64
 
 
+class EmptySplit(InputError):
+    """No document fell into one of the two parts of a corpus."""
+
+
 class _Shard:
     """An open file, closed when nobody holds it any more."""
 
@@ -271,7 +275,7 @@ class _Writer:
                 if not read
                 else f"no document fell into the {split} part"
             )
-            raise InputError(
+            raise EmptySplit(
                 what,
                 where="--dataset",
                 got=f"{read} documents",

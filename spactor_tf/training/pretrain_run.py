@@ -2,6 +2,8 @@
 
     output_dir/
         config.json         resolved configuration
+        corpus.json         what was read; see `spactor_tf.data.corpus`
+        vocabulary.model
         metrics.jsonl       one object per logged step
         tensorboard/
         checkpoints/        see `spactor_tf.training.checkpointing`
@@ -46,6 +48,8 @@ def pretrain(
     config: PretrainConfig,
     output_dir: str | os.PathLike,
     cache_dir: str | os.PathLike | None = None,
+    *,
+    accept_changed_corpus: bool = False,
 ) -> pathlib.Path:
     """Runs or resumes a pre-training run.
 
@@ -53,6 +57,7 @@ def pretrain(
         config: of the run.
         output_dir: of the run; created.
         cache_dir: where prepared corpora are kept; None is the user's cache.
+        accept_changed_corpus: resume although the text is not the same.
 
     Returns:
         `output_dir`.
@@ -61,7 +66,8 @@ def pretrain(
         InputError: bad input; nothing was written to `output_dir`.
         InterruptedRun: SIGTERM or SIGINT came; the state is saved.
     """
-    return Run(config, output_dir, cache_dir).execute()
+    run = Run(config, output_dir, cache_dir, accept_changed_corpus)
+    return run.execute()
 
 
 class Run(TrainingRun):
@@ -74,6 +80,7 @@ class Run(TrainingRun):
         config: PretrainConfig,
         output_dir: str | os.PathLike,
         cache_dir: str | os.PathLike | None = None,
+        accept_changed_corpus: bool = False,
     ):
         config.validate()
         start = load_pretrained(config.init_from) if config.init_from else None
@@ -81,7 +88,9 @@ class Run(TrainingRun):
             config = _adopt_model(config, start)
         lengths = corruption_lengths(config.corruption)  # Or refuses it.
         super().__init__(config, output_dir)
-        self.corpus = _prepare_corpus(config, cache_dir, start)
+        self.corpus = _prepare_corpus(
+            config, cache_dir, start, self.folder, accept_changed_corpus
+        )
         for store in (self.corpus.train, self.corpus.heldout):
             store.num_windows(lengths.raw_length)
         self.vocabulary = self.corpus.vocabulary
@@ -149,6 +158,12 @@ class Run(TrainingRun):
             self.config, self.corpus.heldout, self.vocabulary
         )
 
+    def execute(self) -> pathlib.Path:
+        """Records the corpus beside the configuration; trains."""
+        if self.chief:
+            self.corpus.record(self.folder)
+        return super().execute()
+
     def finish(self) -> None:
         """Saves the preset and writes the report."""
         from spactor_tf.training.pretrain_report import write_report
@@ -174,6 +189,8 @@ def _prepare_corpus(
     config: PretrainConfig,
     cache_dir: str | os.PathLike | None,
     start: Pretrained | None,
+    folder: pathlib.Path,
+    accept_changed: bool,
 ) -> corpus.Corpus:
     """Prepares the corpus; processes of one host take turns."""
     cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
@@ -181,4 +198,10 @@ def _prepare_corpus(
     with (cache / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         vocabulary = start.vocabulary if start else None
-        return corpus.prepare_corpus(config, cache, vocabulary)
+        return corpus.prepare_corpus(
+            config,
+            cache,
+            vocabulary,
+            run_folder=folder,
+            accept_changed=accept_changed,
+        )
