@@ -19,8 +19,8 @@ import numpy as np
 from absl import flags
 
 from runkit import InputError, atomic_write, run_binary
+from runkit.datasets.docstrings import iter_docstrings
 from runkit.flag_values import Flag, check_table
-from spactor_tf.data.docstrings import iter_docstrings
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (

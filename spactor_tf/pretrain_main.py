@@ -41,6 +41,12 @@ FLAG_TABLE = (
         "Directory of prepared corpora; default: in the user's cache.",
     ),
     Flag(
+        "accept_changed_corpus",
+        "Resume a run although its text was changed.",
+        bool,
+        False,
+    ),
+    Flag(
         "set",
         "Sets any field, as section.field=value.",
         repeated=True,
@@ -143,7 +149,12 @@ def main(argv: Sequence[str]) -> None:
     # TensorFlow takes seconds to load; bad flags are refused before that.
     from spactor_tf.training.pretrain_run import pretrain
 
-    pretrain(config, folder, FLAGS.cache_dir)
+    pretrain(
+        config,
+        folder,
+        FLAGS.cache_dir,
+        accept_changed_corpus=FLAGS.accept_changed_corpus,
+    )
     print(f"model:  {folder / 'preset'}")
     print(f"report: {folder / 'report.html'}")
 

@@ -35,7 +35,7 @@ PERIOD = 0.5  # seconds between samples
 
 def write_corpus(folder: pathlib.Path, total_bytes: int) -> None:
     """Writes part-00000.jsonl ... with {"text": ...} on each line."""
-    from spactor_tf.data.docstrings import iter_docstrings
+    from runkit.datasets.docstrings import iter_docstrings
 
     # Bodies of JSON strings, so that a line is made by joining bytes.
     bodies = [json.dumps(t)[1:-1].encode() for _, t in iter_docstrings()]

@@ -39,8 +39,8 @@ def prepare(folder: pathlib.Path) -> None:
     """Writes a random T5 as a SavedModel, as a preset and as plain arrays."""
     from export.modules.options import ServingOptions
     from export.saved_model.write import export_saved_model
+    from runkit.datasets import docstrings
     from spactor_tf.config.model import ModelConfig
-    from spactor_tf.data import docstrings
     from spactor_tf.data.encoding import encode_texts
     from spactor_tf.data.vocabulary import train_vocabulary
     from spactor_tf.inference.pretrained import Pretrained, save_pretrained

@@ -5,6 +5,10 @@ the same data starts at once.
 
     CACHE/vocabulary-<hash>.model
     CACHE/tokens-<hash>/{train,heldout}/
+    CACHE/tokens-<hash>/reading.json        what was read and skipped
+
+A run keeps `corpus.json` (that, and the hash of every file) and the vocabulary
+in its folder, and goes on with no other corpus unless it is told to.
 """
 
 from __future__ import annotations
@@ -16,12 +20,21 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-from runkit import write_json
+from runkit import InputError, Progress, read_json, write_json
 from spactor_tf.config.pretrain import PretrainConfig
-from spactor_tf.data.sources import Source
-from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
+from spactor_tf.data.sources import NOT_UTF_8, Source
+from spactor_tf.data.token_store import (
+    EmptySplit,
+    TokenStore,
+    is_held_out,
+    prepare,
+)
 from spactor_tf.data.vocabulary import Vocabulary, train_vocabulary
+from spactor_tf.data.vocabulary_text import NoTextError
+
+_RECORD, _VOCABULARY = "corpus.json", "vocabulary.model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +45,26 @@ class Corpus:
         vocabulary: of the tokens.
         train: tokens to train on.
         heldout: tokens to evaluate on; no document is in both.
+        reading: what was read, kept, held out and skipped.
+        content: hash of each file; see `Source.content`.
     """
 
     vocabulary: Vocabulary
     train: TokenStore
     heldout: TokenStore
+    reading: dict[str, Any] = dataclasses.field(default_factory=dict)
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def record(self, folder: pathlib.Path) -> None:
+        """Writes the corpus's identity into the folder of a run."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.vocabulary.save(folder / _VOCABULARY)
+        record = {
+            "reading": self.reading,
+            "content": self.content,
+            "vocabulary": self.vocabulary.fingerprint,
+        }
+        write_json(folder / _RECORD, record)
 
 
 def default_cache_dir() -> pathlib.Path:
@@ -49,6 +77,9 @@ def prepare_corpus(
     config: PretrainConfig,
     cache_dir: str | os.PathLike | None = None,
     vocabulary: Vocabulary | None = None,
+    *,
+    run_folder: str | os.PathLike | None = None,
+    accept_changed: bool = False,
 ) -> Corpus:
     """Reads, tokenizes and splits the dataset of a run, or reuses it.
 
@@ -57,25 +88,145 @@ def prepare_corpus(
         cache_dir: where prepared corpora are kept.
         vocabulary: of the weights that the run starts from; None loads or
             trains the one that the configuration names.
+        run_folder: of the run, which may have a corpus already.
+        accept_changed: go on with another corpus than the run's, but with the
+            run's vocabulary.
 
     Raises:
-        InputError: the dataset cannot be read or is too small.
+        InputError: the dataset cannot be read, is too small, or is not that
+            of the run.
     """
     cache = pathlib.Path(cache_dir or default_cache_dir())
     data = config.data
     source = Source(data.dataset, data.invalid_utf8, data.max_documents)
+    before = _record_of(run_folder)
+    content = source.content(before.get("content"))
+    if changes := _changes(before.get("content", content), content):
+        if not accept_changed:
+            raise InputError(
+                "is not the corpus that this run was trained on",
+                where="--dataset",
+                got="; ".join(changes),
+                remedy="Restore it, take another --output_dir, or go on with "
+                "the other text by --accept_changed_corpus",
+            )
+        print(f"warning: {'; '.join(changes)}", file=sys.stderr)
+    if before and accept_changed and vocabulary is None and run_folder:
+        vocabulary = Vocabulary.load(pathlib.Path(run_folder) / _VOCABULARY)
     if vocabulary is None:
         vocabulary = _vocabulary(config, source, cache)
+    if before.get("vocabulary", vocabulary.fingerprint) != (
+        vocabulary.fingerprint
+    ):
+        raise InputError(
+            "is not the vocabulary that this run was trained with",
+            where="--vocabulary",
+            got=data.vocabulary,
+            remedy=f"Give --vocabulary={run_folder}/{_VOCABULARY}, or take "
+            "another --output_dir",
+        )
     vocabulary.check_rows(config.model.vocabulary_size, "model.vocabulary_size")
     key = _key(
         source.fingerprint, vocabulary.fingerprint, data.holdout_fraction
     )
     folder = cache / f"tokens-{key}"
-    stores = prepare(
-        source, vocabulary, folder, holdout_fraction=data.holdout_fraction
+    try:
+        stores = prepare(
+            _recorded(source, folder),
+            vocabulary,
+            folder,
+            holdout_fraction=data.holdout_fraction,
+        )
+    except EmptySplit as error:
+        raise _too_little(error.what, source) from None
+    reading = _reading(source, folder, stores)
+    _tell(reading)
+    return Corpus(
+        vocabulary, stores["train"], stores["heldout"], reading, content
     )
-    _tell_skipped(source, folder)
-    return Corpus(vocabulary, stores["train"], stores["heldout"])
+
+
+def _record_of(folder: str | os.PathLike | None) -> dict[str, Any]:
+    """The corpus of a run; {} if it has none yet, or is of an older version."""
+    path = pathlib.Path(folder or "") / _RECORD
+    if folder is None or not path.is_file():
+        return {}
+    record = read_json(path)
+    if not isinstance(record, dict) or "content" not in record:
+        raise InputError(
+            "is not the record of a corpus",
+            where=str(path),
+            remedy="Remove the file to go on without the comparison",
+        )
+    return record
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two contents, in words."""
+    changes = [f"{name} is gone" for name in before if name not in now]
+    changes += [f"{name} is new" for name in now if name not in before]
+    for name in before.keys() & now.keys():
+        if before[name]["sha256"] != now[name]["sha256"]:
+            sizes = (before[name].get("bytes"), now[name].get("bytes"))
+            told = f" ({sizes[0]} bytes, now {sizes[1]})" if sizes[0] else ""
+            changes.append(f"{name} was changed{told}")
+    return sorted(changes)
+
+
+def _recorded(source: Source, folder: pathlib.Path) -> Iterator[str]:
+    """Yields the documents; behind the last one writes what was met."""
+    yield from source
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "reading.json", source.reading())
+
+
+def _reading(
+    source: Source, folder: pathlib.Path, stores: dict[str, TokenStore]
+) -> dict[str, Any]:
+    """What was read when the stores were made, now or in an earlier run."""
+    path = folder / "reading.json"
+    # An earlier version kept nothing but the files with skipped documents.
+    found = read_json(path) if path.is_file() else {"dataset": source.spec}
+    kept = {split: store.num_documents for split, store in stores.items()}
+    return {**found, "documents": sum(kept.values()), "kept": kept}
+
+
+def _tell(reading: dict[str, Any]) -> None:
+    """Says what was read, kept, held out and skipped."""
+    kept, skipped = reading["kept"], reading.get("skipped", {})
+    print(
+        f"corpus: {reading.get('files', '?')} files of "
+        f"{reading.get('bytes', 0):,} bytes, "
+        f"{reading['documents']:,} documents: "
+        f"{kept['train']:,} to train on, {kept['heldout']:,} held out; "
+        "skipped: "
+        + ", ".join(f"{count:,} {why}" for why, count in skipped.items()),
+        file=sys.stderr,
+    )
+    for name, file in list(reading.get("by_file", {}).items()):
+        if file[NOT_UTF_8]:
+            print(
+                f"warning: {name}: skipped {file[NOT_UTF_8]} document(s) that "
+                f"are not UTF-8 and kept {file['documents']}",
+                file=sys.stderr,
+            )
+
+
+def _too_little(what: str, source: Source, held: str = "") -> InputError:
+    """The error for a corpus without documents, with what was read."""
+    found = source.reading()
+    skipped = ", ".join(f"{n} {why}" for why, n in found["skipped"].items())
+    return InputError(
+        what,
+        where="--dataset",
+        got=f"{found['files']} files of {found['bytes']} bytes, "
+        f"{found['documents']} documents{held}; skipped: {skipped}",
+        expected="documents in the train and the held-out part",
+        remedy="Take more documents or another data.holdout_fraction; "
+        "text:GLOB:lines and text:GLOB:blank_lines make many documents of a "
+        "file. Text in another encoding is converted by "
+        "`iconv -f latin1 -t utf-8`",
+    )
 
 
 def _vocabulary(
@@ -93,37 +244,50 @@ def _vocabulary(
     )
     path = cache / f"vocabulary-{key}.model"
     if not path.is_file():
-        print(f"training a vocabulary of {rows} rows", file=sys.stderr)
-        sample = _sample(
+        sample = _Sample(
             source, data.vocabulary_sample_characters, data.holdout_fraction
         )
-        train_vocabulary(sample, rows).save(path)
+        print(
+            f"training a vocabulary of {rows} rows on at most "
+            f"{sample.characters:,} characters",
+            file=sys.stderr,
+        )
+        try:
+            trained = train_vocabulary(sample, rows)
+        except NoTextError as error:
+            held = f", {sample.held_out} held out"
+            raise _too_little(error.what, source, held) from None
+        trained.save(path)
     return Vocabulary.load(path)
 
 
-def _sample(
-    source: Source, characters: int, holdout_fraction: float
-) -> Iterator[str]:
-    """Yields the first documents of the train split, up to `characters`."""
-    taken = 0
-    for text in source:
-        if is_held_out(text, holdout_fraction):
-            continue
-        taken += len(text)
-        yield text
-        if taken >= characters:
-            return
+class _Sample:
+    """First documents of the train part, up to so many characters.
 
+    Attributes:
+        characters: bound of the sample.
+        kept: documents of the last pass.
+        held_out: documents that it passed over.
+    """
 
-def _tell_skipped(source: Source, folder: pathlib.Path) -> None:
-    skipped = source.report.invalid_utf8
-    for where, count in skipped.items():
-        print(
-            f"warning: {where}: skipped {count} document(s) that are not UTF-8",
-            file=sys.stderr,
-        )
-    if skipped:
-        write_json(folder / "skipped.json", skipped)
+    def __init__(self, source: Source, characters: int, fraction: float):
+        self.characters = characters
+        self.kept = self.held_out = 0
+        self._source, self._fraction = source, fraction
+
+    def __iter__(self) -> Iterator[str]:
+        taken = self.kept = self.held_out = 0
+        progress = Progress(self.characters, "characters", "reading a sample")
+        for text in self._source:
+            if is_held_out(text, self._fraction):
+                self.held_out += 1
+                continue
+            self.kept += 1
+            taken += len(text)
+            yield text
+            progress.update(min(taken, self.characters))
+            if taken >= self.characters:
+                return
 
 
 def _key(*parts: object) -> str:

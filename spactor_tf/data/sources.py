@@ -11,11 +11,16 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 from runkit import InputError
 from runkit.datasets import open_texts
+from runkit.datasets.inputs import reading
 from runkit.datasets.tables import whole_text
+
+NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
 
 
 @dataclasses.dataclass
@@ -25,10 +30,14 @@ class ReadingReport:
     Attributes:
         documents: documents given out.
         invalid_utf8: {file: documents skipped because they are not UTF-8}.
+        empty: {file: documents skipped because they hold no text}.
+        by_file: {file: documents given out}.
     """
 
     documents: int = 0
     invalid_utf8: dict[str, int] = dataclasses.field(default_factory=dict)
+    empty: dict[str, int] = dataclasses.field(default_factory=dict)
+    by_file: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Source:
@@ -62,13 +71,77 @@ class Source:
         parts = [self.spec, self._texts.identity, self._limit, self._refuse]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
+    @property
+    def files(self) -> dict[str, int]:
+        """{file: its bytes}; empty where the dataset has no files."""
+        found = self._texts.identity
+        is_files = isinstance(found, list)
+        return {name: size for name, size, _ in found} if is_files else {}
+
+    def reading(self) -> dict[str, Any]:
+        """What the last pass met, as JSON can hold it."""
+        report, files = self.report, self.files
+        names = dict.fromkeys([*files, *report.by_file, *report.invalid_utf8])
+        return {
+            "dataset": self.spec,
+            "files": len(files),
+            "bytes": sum(files.values()),
+            "documents": report.documents,
+            "skipped": {
+                NOT_UTF_8: sum(report.invalid_utf8.values()),
+                NO_TEXT: sum(report.empty.values()),
+            },
+            "by_file": {
+                name: {
+                    "bytes": files.get(name, 0),
+                    "documents": report.by_file.get(name, 0),
+                    NOT_UTF_8: report.invalid_utf8.get(name, 0),
+                    NO_TEXT: report.empty.get(name, 0),
+                }
+                for name in names
+            },
+        }
+
+    def content(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the dataset consists of, to be compared with a later state.
+
+        Args:
+            before: an earlier answer; a file of the same size and time of
+                change is not read again.
+
+        Returns:
+            {file: {"bytes", "mtime_ns", "sha256"}}, or {"dataset":
+            {"sha256"}} where the dataset has no files.
+
+        Raises:
+            InputError: a file that cannot be read.
+        """
+        identity = self._texts.identity
+        if not isinstance(identity, list):
+            digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+            return {"dataset": {"sha256": digest}}
+        found = {}
+        for name, size, time in identity:
+            known = (before or {}).get(name, {})
+            digest = known.get("sha256")
+            if (known.get("bytes"), known.get("mtime_ns")) != (size, time):
+                with reading(name), pathlib.Path(name).open("rb") as handle:
+                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            found[name] = {"bytes": size, "mtime_ns": time, "sha256": digest}
+        return found
+
     def __iter__(self) -> Iterator[str]:
         """Yields documents that hold more than white space."""
         self.report = ReadingReport()
         records = self._texts.records(self._invalid)
+        report = self.report
         for record in itertools.islice(records, self._limit):
-            if record.text is not None and record.text.strip():
-                self.report.documents += 1
+            if record.text is None:
+                continue
+            counts = report.by_file if record.text.strip() else report.empty
+            counts[record.source] = counts.get(record.source, 0) + 1
+            if record.text.strip():
+                report.documents += 1
                 yield record.text
 
     def _invalid(self, source: str, place: str, text: str) -> None:

@@ -46,6 +46,10 @@ def is_held_out(text: str, fraction: float) -> bool:
     return int.from_bytes(digest, "little") < fraction * 2**64
 
 
+class EmptySplit(InputError):
+    """No document fell into one of the two parts of a corpus."""
+
+
 class _Shard:
     """An open file that closes with its last reference."""
 
@@ -277,7 +281,7 @@ class _Writer:
                 if not read
                 else f"no document fell into the {split} part"
             )
-            raise InputError(
+            raise EmptySplit(
                 what,
                 where="--dataset",
                 got=f"{read} documents",

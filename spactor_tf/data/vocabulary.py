@@ -20,8 +20,7 @@ import hashlib
 import io
 import os
 import pathlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,13 @@ from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
+from spactor_tf.data.vocabulary_text import (
+    MAX_SENTENCE_BYTES,
+    TooManyCharactersError,
+    frequent_characters,
+    sentences,
+    training_error,
+)
 
 # Generated at import time, so no type checker knows it.
 _ModelProto: Any = vars(_proto)["ModelProto"]
@@ -37,7 +43,6 @@ _Piece = _ModelProto.SentencePiece
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 MASK_PIECE = "<mask>"
 _SPACE = "\u2581"  # Stands for a space in pieces.
-_MAX_SENTENCE_BYTES = 4096
 
 
 def sentinel_piece(index: int) -> str:
@@ -237,14 +242,29 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             reserved for special tokens, as in T5.
 
     Raises:
-        InputError: the corpus is empty, too small for that many pieces, or
-            has more characters than pieces; also what `texts` itself raises.
+        InputError: the corpus is empty or too small for that many pieces;
+            also what `texts` itself raises.
     """
+    if iter(texts) is texts:
+        texts = list(texts)  # They may be read more than once.
+    try:
+        return _train(texts, rows)
+    except TooManyCharactersError:
+        # The rare ones are read as bytes, and need no piece.
+        if not (characters := frequent_characters(texts, rows)):
+            raise
+        return _train(texts, rows, characters)
+
+
+def _train(
+    texts: Iterable[str], rows: int, characters: set[str] | None = None
+) -> Vocabulary:
+    """Trains on the given characters alone; fewer pieces may come of it."""
     buffer = io.BytesIO()
     failure: list[BaseException] = []
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts, failure),
+            sentence_iterator=sentences(texts, failure, characters),
             model_writer=buffer,
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
@@ -253,7 +273,7 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,  # It would swallow leading spaces.
             allow_whitespace_only_pieces=True,
-            max_sentence_length=_MAX_SENTENCE_BYTES,
+            max_sentence_length=MAX_SENTENCE_BYTES,
             bos_id=-1,
             pad_id=PAD_ID,
             eos_id=EOS_ID,
@@ -261,64 +281,14 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
             pad_piece="<pad>",
             eos_piece="</s>",
             unk_piece="<unk>",
-            hard_vocab_limit=True,
+            hard_vocab_limit=characters is None,
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
         if failure:
             raise failure[0] from None
-        raise _training_error(str(error), rows) from None
+        raise training_error(str(error), rows) from None
     return Vocabulary(buffer.getvalue(), "trained vocabulary")
-
-
-def _training_error(reason: str, rows: int) -> InputError:
-    """Translates the trainer's message, which counts pieces, to rows."""
-    where = "model.vocabulary_size"
-    if "sentences_.empty()" in reason:
-        return InputError(
-            "the corpus holds no text to train a vocabulary on",
-            where="--dataset",
-            remedy="Give another dataset",
-        )
-    if most := re.search(r"value <= (\d+)", reason):
-        return InputError(
-            "the corpus is too small for so large a vocabulary",
-            where=where,
-            got=rows,
-            expected=f"at most {int(most[1]) + NUM_RESERVED_ROWS}",
-            remedy="Take a larger corpus, or give --set=" + where,
-        )
-    if least := re.search(r"required_chars\. \d+ vs (\d+)", reason):
-        return InputError(
-            "the corpus has more characters than the vocabulary has pieces",
-            where=where,
-            got=rows,
-            expected=f"at least {int(least[1]) + NUM_RESERVED_ROWS}",
-        )
-    return InputError(
-        f"no vocabulary could be trained ({reason.strip()})",
-        where=where,
-        got=rows,
-    )
-
-
-def _sentences(
-    texts: Iterable[str], failure: list[BaseException]
-) -> Iterator[str]:
-    """Yields the lines of the texts, cut where the trainer would drop them.
-
-    An error of `texts` is put into `failure`: the trainer would only report
-    the line number in this file.
-    """
-    width = _MAX_SENTENCE_BYTES // 4  # A character takes up to four bytes.
-    try:
-        for text in texts:
-            for line in text.splitlines():
-                for start in range(0, len(line), width):
-                    yield line[start : start + width].replace("\0", " ")
-    except BaseException as error:
-        failure.append(error)
-        raise
 
 
 def _tokenizer(proto: bytes) -> Any:

@@ -2,6 +2,8 @@
 
     output_dir/
         config.json         resolved configuration
+        corpus.json         what was read; see `spactor_tf.data.corpus`
+        vocabulary.model
         metrics.jsonl       one object per logged step
         tensorboard/
         checkpoints/        see `spactor_tf.training.checkpointing`
@@ -53,6 +55,8 @@ def pretrain(
     config: PretrainConfig,
     output_dir: str | os.PathLike,
     cache_dir: str | os.PathLike | None = None,
+    *,
+    accept_changed_corpus: bool = False,
 ) -> pathlib.Path:
     """Runs or resumes a pre-training run.
 
@@ -60,6 +64,7 @@ def pretrain(
         config: of the run.
         output_dir: of the run; created.
         cache_dir: where prepared corpora are kept; None is the user's cache.
+        accept_changed_corpus: resume although the text is not the same.
 
     Returns:
         `output_dir`.
@@ -68,7 +73,8 @@ def pretrain(
         InputError: bad input; nothing was written to `output_dir`.
         InterruptedRun: SIGTERM or SIGINT came; the state is saved.
     """
-    return Run(config, output_dir, cache_dir).execute()
+    run = Run(config, output_dir, cache_dir, accept_changed_corpus)
+    return run.execute()
 
 
 class Run(TrainingRun):
@@ -96,6 +102,7 @@ class Run(TrainingRun):
         config: PretrainConfig,
         output_dir: str | os.PathLike,
         cache_dir: str | os.PathLike | None = None,
+        accept_changed_corpus: bool = False,
     ):
         config.validate()
         start = load_pretrained(config.init_from) if config.init_from else None
@@ -105,7 +112,9 @@ class Run(TrainingRun):
         self._step_tokens = lengths.input_length + lengths.target_length
         self._step_tokens *= config.batch_size
         super().__init__(config, output_dir)
-        self.corpus = self._prepare_corpus(cache_dir, start)
+        self.corpus = self._prepare_corpus(
+            cache_dir, start, accept_changed_corpus
+        )
         self.vocabulary = self.corpus.vocabulary
         self.train_examples = train_pipeline(
             config, self.corpus.train, self.vocabulary, masking=True
@@ -116,13 +125,22 @@ class Run(TrainingRun):
         self.model = self._build_model(start)
 
     def _prepare_corpus(
-        self, cache_dir: str | os.PathLike | None, start: Pretrained | None
+        self,
+        cache_dir: str | os.PathLike | None,
+        start: Pretrained | None,
+        accept_changed: bool,
     ) -> corpus.Corpus:
         """Prepares the corpus; processes of one host take turns."""
         cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
         vocabulary = start.vocabulary if start else None
         with lock_directory(cache, where="--cache_dir", wait=True):
-            return corpus.prepare_corpus(self.config, cache, vocabulary)
+            return corpus.prepare_corpus(
+                self.config,
+                cache,
+                vocabulary,
+                run_folder=self.folder,
+                accept_changed=accept_changed,
+            )
 
     def _build_model(self, start: Pretrained | None) -> SpactorPretrainer:
         config = self.config
@@ -182,6 +200,10 @@ class Run(TrainingRun):
         watched = "sc_loss" if "sc_loss" in metrics else "rtd_loss"
         self.score = float(metrics[watched])
         return {f"heldout_{k}": float(v) for k, v in metrics.items()}
+
+    def begin(self) -> None:
+        """Records the corpus beside the configuration."""
+        self.corpus.record(self.folder)
 
     def finish(self) -> None:
         """Saves the preset and writes the report."""

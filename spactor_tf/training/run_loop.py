@@ -89,6 +89,9 @@ class TrainingRun(abc.ABC):
     def throughput(self) -> Throughput:
         """Returns the meter of the run's rates."""
 
+    def begin(self) -> None:
+        """Writes what belongs beside config.json; called on the chief only."""
+
     @property
     def is_over(self) -> bool:
         """Whether no steps are left."""
@@ -136,6 +139,7 @@ class TrainingRun(abc.ABC):
                 # Another process may have run here since the constructor.
                 check_same_config(self.config, self.folder)
                 write_json(self.folder / "config.json", to_dict(self.config))
+                self.begin()
             log = MetricsLog(self.folder if self.chief else None)
             self._resume(log)
             with TerminationFlag() as terminated:

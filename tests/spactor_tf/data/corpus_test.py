@@ -87,9 +87,76 @@ class CorpusTest(parameterized.TestCase):
             prepare_corpus(config, self.cache)
         told = "".join(call.args[0] for call in stderr.write.call_args_list)
         self.assertRegex(told, r"corpus.txt: skipped 2 document\(s\)")
-        (folder,) = self.cache.glob("tokens-*")
-        skipped = json.loads((folder / "skipped.json").read_text("utf-8"))
-        self.assertEqual(list(skipped.values()), [2])
+        self.assertRegex(told, "corpus: 1 files of .* held out; skipped: 2 not")
+        # The same is told from the cache.
+        with mock.patch("sys.stderr") as stderr:
+            corpus = prepare_corpus(config, self.cache)
+        again = "".join(call.args[0] for call in stderr.write.call_args_list)
+        self.assertEqual(again.splitlines()[-2:], told.splitlines()[-2:])
+        reading = corpus.reading
+        self.assertEqual(reading["bytes"], path.stat().st_size)
+        self.assertEqual(reading["skipped"]["not UTF-8"], 2)
+        self.assertEqual(sum(reading["kept"].values()), reading["documents"])
+        self.assertEqual(
+            reading["by_file"][str(path)]["documents"], reading["documents"]
+        )
+
+    def test_too_little_text_is_described(self):
+        path = self.folder / "one.txt"
+        for content, message in (
+            ("one paragraph " * 9, "1 files of 126 bytes, 1 documents"),
+            (b"caf\xe9", "0 documents.*1 not UTF-8"),
+        ):
+            is_text = isinstance(content, str)
+            path.write_bytes(content.encode() if is_text else content)
+            for name in ("train", str(self.vocabulary)):
+                config = self.config(
+                    f"text:{path}",
+                    **{"data.vocabulary": name, "data.holdout_fraction": 0.99},
+                )
+                with self.assertRaisesRegex(InputError, message):
+                    prepare_corpus(config, self.cache)
+
+    def test_a_run_knows_its_corpus(self):
+        dataset = testing.write_corpus(self.folder)
+        config = self.config(
+            dataset, **{"data.vocabulary": str(self.vocabulary)}
+        )
+        run = self.folder / "run"
+
+        def prepare(**options):
+            return prepare_corpus(config, self.cache, run_folder=run, **options)
+
+        prepare().record(run)
+        before = json.loads((run / "corpus.json").read_text("utf-8"))
+        prepare()
+        path = self.folder / "corpus.txt"
+        os.utime(path, (1, 1))
+        prepare()  # The same bytes at another time.
+        path.write_bytes(path.read_bytes().replace(b"a", b"e"))
+        with self.assertRaisesRegex(
+            InputError, "corpus.txt was changed.*--accept_changed_corpus"
+        ):
+            prepare()
+        changed = prepare(accept_changed=True)
+        self.assertNotEqual(changed.content, before["content"])
+        changed.record(run)
+        prepare()
+
+    def test_a_run_keeps_its_vocabulary(self):
+        dataset = testing.write_corpus(self.folder)
+        config = self.config(dataset)
+        run = self.folder / "run"
+        first = prepare_corpus(config, self.cache, run_folder=run)
+        first.record(run)
+        path = self.folder / "corpus.txt"
+        path.write_bytes(path.read_bytes().replace(b"a", b"e"))
+        second = prepare_corpus(
+            config, self.cache, run_folder=run, accept_changed=True
+        )
+        self.assertEqual(
+            second.vocabulary.fingerprint, first.vocabulary.fingerprint
+        )
 
     def test_vocabulary_larger_than_the_embedding(self):
         config = self.config(

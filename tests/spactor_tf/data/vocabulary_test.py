@@ -16,6 +16,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from sentencepiece import sentencepiece_model_pb2 as spm_pb2
 
 from runkit import InputError
+from spactor_tf.data import vocabulary_text
 from spactor_tf.data.vocabulary import Vocabulary, train_vocabulary
 from tests.support import testing
 
@@ -287,6 +288,25 @@ class SeededTest(absltest.TestCase):
         tf.random.set_seed(1)
         again, _ = plain.encode_corpus(["some text"])
         np.testing.assert_array_equal(again, corpus)
+
+
+class OtherScriptsTest(absltest.TestCase):
+    def test_more_characters_than_pieces(self):
+        text = "".join(chr(0x4E00 + i) for i in range(6000))
+        vocabulary = train_vocabulary(iter([text]), 1024)
+        self.assertLessEqual(vocabulary.size, 1024)
+        (ids,) = vocabulary.encode([text])
+        self.assertEqual(vocabulary.decode(ids), text)
+        again = train_vocabulary([text], 1024)
+        self.assertEqual(again.fingerprint, vocabulary.fingerprint)
+
+    def test_text_without_spaces_is_bounded(self):
+        texts = ["ab" * 10_000, "a short line"] * 200
+        read = list(vocabulary_text.sentences(texts, []))
+        self.assertLessEqual(
+            sum(map(len, read)), vocabulary_text.MOST_UNSPACED + 200 * 12
+        )
+        self.assertEqual(read.count("a short line"), 200)
 
 
 if __name__ == "__main__":
