@@ -53,8 +53,8 @@ FLAG_TABLE = (
     ),
     Flag(
         "dataset",
-        "Text to train on: docstrings, text:GLOB[:FIELD] or "
-        "tfds:NAME[:SPLIT][:FEATURE].",
+        "Text to train on: docstrings, text:GLOB[:lines|:blank_lines], "
+        "jsonl:GLOB:FIELD, csv:GLOB:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
         field="data.dataset",
     ),
     Flag(

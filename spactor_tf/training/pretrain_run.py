@@ -203,6 +203,7 @@ class Run(TrainingRun):
 
     def begin(self) -> None:
         """Records the corpus beside the configuration."""
+        super().begin()
         self.corpus.record(self.folder)
 
     def finish(self) -> None:

@@ -90,7 +90,8 @@ class TrainingRun(abc.ABC):
         """Returns the meter of the run's rates."""
 
     def begin(self) -> None:
-        """Writes what belongs beside config.json; called on the chief only."""
+        """Writes what tells what the run is; called on the chief only."""
+        write_json(self.folder / "config.json", to_dict(self.config))
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +139,6 @@ class TrainingRun(abc.ABC):
                 stack.enter_context(lock_directory(self.folder))
                 # Another process may have run here since the constructor.
                 check_same_config(self.config, self.folder)
-                write_json(self.folder / "config.json", to_dict(self.config))
                 self.begin()
             log = MetricsLog(self.folder if self.chief else None)
             self._resume(log)
