@@ -188,7 +188,17 @@ def open_npy(path: str | os.PathLike, where: str = "") -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError("no such file", where=where or str(path)) from None
-    except (ValueError, EOFError, OSError) as error:
+    except (
+        ValueError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        OSError,
+        OverflowError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+    ) as error:
         raise InputError(
             f"is not a whole .npy file ({error})",
             where=where or str(path),

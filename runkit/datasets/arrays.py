@@ -9,7 +9,9 @@ classes       names of the classes, by number; may be left out
 
 from __future__ import annotations
 
+import lzma
 import pathlib
+import struct
 import zipfile
 import zlib
 
@@ -162,6 +164,13 @@ def _load_npz(path: str) -> dict[str, np.ndarray]:
         ValueError,
         OSError,
         EOFError,
+        LookupError,
+        MemoryError,
+        OverflowError,
+        RuntimeError,  # Encrypted, or packed in a way that nobody unpacks.
+        SyntaxError,
+        lzma.LZMAError,
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

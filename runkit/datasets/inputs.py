@@ -12,6 +12,7 @@ import io
 import lzma
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -62,10 +63,16 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     Raises:
         InputError: nothing matches, or directories alone.
     """
-    expanded = pathlib.Path(pattern).expanduser()
-    if expanded.is_file():
-        return [expanded]
-    found = glob.glob(escaped(expanded), recursive=True)  # noqa: PTH207
+    try:
+        expanded = pathlib.Path(pattern).expanduser()
+        if expanded.is_file():
+            return [expanded]
+        found = glob.glob(escaped(expanded), recursive=True)  # noqa: PTH207
+    except (OSError, RuntimeError, ValueError, re.error) as error:
+        # A name that is too long or holds a zero, a home that nobody has.
+        raise InputError(
+            f"is not a path or pattern ({error})", where=where, got=spec
+        ) from None
     names = sorted(found)
     files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
     if not files:

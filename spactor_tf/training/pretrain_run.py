@@ -22,6 +22,7 @@ import fcntl
 import os
 import pathlib
 
+from runkit import InputError
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data import corpus
 from spactor_tf.data.corruption import corruption_lengths
@@ -194,14 +195,24 @@ def _prepare_corpus(
 ) -> corpus.Corpus:
     """Prepares the corpus; processes of one host take turns."""
     cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        vocabulary = start.vocabulary if start else None
-        return corpus.prepare_corpus(
-            config,
-            cache,
-            vocabulary,
-            run_folder=folder,
-            accept_changed=accept_changed,
-        )
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            vocabulary = start.vocabulary if start else None
+            return corpus.prepare_corpus(
+                config,
+                cache,
+                vocabulary,
+                run_folder=folder,
+                accept_changed=accept_changed,
+            )
+    except OSError as error:
+        # What is read is checked where it is read: this is the cache.
+        raise InputError(
+            f"cannot be written ({error.strerror or error})",
+            where="--cache_dir",
+            got=str(cache),
+            remedy="Free some room, or give --cache_dir=DIR with a folder "
+            "that can be written",
+        ) from None

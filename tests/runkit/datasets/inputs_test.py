@@ -74,6 +74,12 @@ class InputsTest(parameterized.TestCase):
         self.assertEqual(spec.path, f"{folder}/*.txt")
         self.assertEqual(spec.unit, "lines")
 
+    @parameterized.parameters("~nobody-here/x", "a" * 300, "a\0*", "b/" * 3000)
+    def test_no_path_at_all(self, pattern):
+        with self.assertRaisesRegex(InputError, "--dataset: "):
+            matching_files(pattern, "--dataset", pattern)
+        parse(f"text:{pattern}:lines")
+
 
 if __name__ == "__main__":
     absltest.main()
