@@ -123,15 +123,17 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
         suffix = begins[0] if begins else ""
     handle = _OPENERS.get(suffix, open)(path, "rb")
     try:
-        encoding = _utf_16(handle.peek(4)[:4])
+        encoding = _wide_encoding(handle.peek(4)[:4])
     except BaseException:
         handle.close()
         raise
     return io.BufferedReader(_Utf8(handle, encoding)) if encoding else handle
 
 
-def _utf_16(head: bytes) -> str:
-    """The encoding of a text whose letters take two bytes; "" otherwise."""
+def _wide_encoding(head: bytes) -> str:
+    """The encoding whose letters take more than a byte; "" otherwise."""
+    if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     # Without a mark: ASCII characters, each beside a zero.

@@ -40,8 +40,8 @@ class InputsTest(parameterized.TestCase):
         self.assertEqual(self.read(packed, name), TEXT.encode())
         self.assertEqual(plain_suffix(pathlib.Path("a.JSONL.GZ")), ".jsonl")
 
-    @parameterized.parameters("utf-16", "utf-16-le", "utf-16-be")
-    def test_utf_16_is_text(self, encoding):
+    @parameterized.parameters("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+    def test_wide_encodings_are_text(self, encoding):
         self.assertEqual(self.read(TEXT.encode(encoding)), TEXT.encode())
         long = TEXT * 20_000  # Characters that lie across two blocks.
         self.assertEqual(self.read(long.encode(encoding)), long.encode())
