@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from runkit import InputError
 
 Part: TypeAlias = np.ndarray | str | os.PathLike
 _BLOCK_ROWS = 65536
+_PARQUET = (".parquet", ".pq")
 _FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -120,21 +122,53 @@ def _shards(path: pathlib.Path) -> list[pathlib.Path]:
         raise InputError("no such file", where=str(path))
     if not path.is_dir():
         return [path]
-    found = sorted(
-        p for p in path.iterdir() if p.suffix in (".npy", ".parquet")
-    )
+    found = [
+        p
+        for p in path.iterdir()
+        if p.suffix.lower() in (".npy", *_PARQUET)
+        and not p.name.startswith(".")
+    ]
     if not found:
         raise InputError(
             "no embeddings here",
             where=str(path),
             expected=".npy or .parquet files",
         )
-    return found
+    return _in_order(found, path)
+
+
+def _in_order(shards: list[pathlib.Path], folder: pathlib.Path) -> list[Any]:
+    """Sorts shards by name, where that is the order of their numbers too.
+
+    Rows have no ids but their places: part-10 before part-2 would give every
+    later row to another example, and nobody would notice.
+    """
+    ordered = sorted(shards)
+    by_number = sorted(
+        shards,
+        key=lambda path: [
+            (int(part) if part.isdecimal() else -1, part)
+            for part in re.split(r"([0-9]+)", path.name)
+        ],
+    )
+    if ordered != by_number:
+        first = next(
+            i for i in range(len(shards)) if ordered[i] != by_number[i]
+        )
+        raise InputError(
+            "shards whose order by name is not that of their numbers",
+            where=str(folder),
+            got=f"{ordered[first].name} before {by_number[first].name}",
+            expected="numbers of equally many digits, as part-02 and part-10",
+            remedy="Rename the files, or give a list of paths in the order of "
+            "the rows",
+        )
+    return ordered
 
 
 def _open_part(item: Any, name: str) -> np.ndarray:
     if isinstance(item, pathlib.Path):
-        is_parquet = item.suffix == ".parquet"
+        is_parquet = item.suffix.lower() in _PARQUET
         item = _open_parquet(item) if is_parquet else open_npy(item, name)
     array = plain_array(item, name)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -164,7 +198,17 @@ def open_npy(path: str | os.PathLike, where: str = "") -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError("no such file", where=where or str(path)) from None
-    except (ValueError, EOFError, OSError) as error:
+    except (
+        ValueError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        OSError,
+        OverflowError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+    ) as error:
         raise InputError(
             f"is not a whole .npy file ({error})",
             where=where or str(path),
@@ -184,45 +228,61 @@ def _open_parquet(path: pathlib.Path) -> np.ndarray:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"is not a Parquet file ({error})", where=str(path)
-        ) from None
     kinds = (
         pa.types.is_list,
         pa.types.is_fixed_size_list,
         pa.types.is_large_list,
     )
-    lists = [
-        field.name
-        for field in table.schema
-        if any(is_kind(field.type) for is_kind in kinds)
-    ]
-    name = "embedding" if "embedding" in lists else None
-    if name is None and len(lists) == 1:
-        name = lists[0]
-    if name is None:
+    try:
+        with path.open("rb") as handle, parquet.ParquetFile(handle) as file:
+            schema = file.schema_arrow
+            lists = [
+                field.name
+                for field in schema
+                if any(is_kind(field.type) for is_kind in kinds)
+            ]
+            name = lists[0] if len(lists) == 1 else "embedding"
+            if name not in lists:
+                raise InputError(
+                    "cannot tell which column holds the embeddings",
+                    where=str(path),
+                    got=schema.names,
+                    expected="a column `embedding`, or exactly one column of "
+                    "lists",
+                )
+            where = f"{path}: column {name}"
+            # The other columns may hold the texts, many times as large.
+            parts = [
+                _list_rows(batch.column(0), where)
+                for batch in file.iter_batches(_BLOCK_ROWS, columns=[name])
+                if len(batch)
+            ]
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
-            "cannot tell which column holds the embeddings",
-            where=str(path),
-            got=table.column_names,
-            expected="a column `embedding`, or exactly one column of lists",
-        )
-    column = table.column(name).combine_chunks()
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    rows = len(column)
-    if rows == 0:
+            f"is not a Parquet file ({error})", where=str(path)
+        ) from None
+    if not parts:
         raise InputError("holds no rows", where=str(path))
-    if len(values) % rows or column.null_count:
-        raise InputError(
-            "rows of different length", where=f"{path}: column {name}"
-        )
+    if any(part.shape[1] != parts[0].shape[1] for part in parts):
+        raise InputError("rows of different length", where=where)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _list_rows(column: Any, where: str) -> np.ndarray:
+    """A column of lists of one length as `[rows, length]`."""
+    import pyarrow as pa
+
+    if column.null_count:
+        raise InputError("rows without an embedding", where=where)
     if not isinstance(column, pa.FixedSizeListArray):
         lengths = np.diff(column.offsets.to_numpy())
         if (lengths != lengths[0]).any():
-            raise InputError(
-                "rows of different length", where=f"{path}: column {name}"
-            )
-    return values.reshape(rows, -1)
+            raise InputError("rows of different length", where=where)
+    values = column.flatten()
+    if values.null_count or not pa.types.is_primitive(values.type):
+        raise InputError(
+            "embeddings must be numbers without gaps",
+            where=where,
+            got=str(column.type),
+        )
+    return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from al_tf.pools.pool import Examples
 from runkit import InputError, atomic_write, closest
+from runkit.datasets.labels import class_key
 from runkit.datasets.tables import field, rows
 from runkit.files import remove_leftovers
 
@@ -110,10 +112,9 @@ class _Answers:
 
     def add(self, example_id: Any, value: Any, batch: Examples) -> None:
         """Takes one record; an empty label counts as none."""
-        try:
-            example = int(str(example_id))
-        except ValueError:
-            example = None
+        # A spreadsheet may write 7 as 7.0.
+        found = re.fullmatch(r"([+-]?\d{1,18})(\.0+)?", str(example_id).strip())
+        example = int(found[1]) if found else None
         if example is None or example not in self._wanted:
             self._foreign.append(str(example_id))
             return
@@ -121,6 +122,12 @@ class _Answers:
         if names is None:
             return
         self._missing.pop(example, None)
+        # A spreadsheet may write 1 as 1.0, and another system é as two marks.
+        known = {class_key(name): name for name in batch.classes}
+        names = [
+            name if name in batch.classes else known.get(class_key(name), name)
+            for name in names
+        ]
         strange = [name for name in names if name not in batch.classes]
         if strange or (len(names) != 1 and not batch.multilabel):
             self._unknown.append((example, _AND.join(strange or names)))

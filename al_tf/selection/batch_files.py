@@ -67,7 +67,14 @@ def read_ids(path: str) -> np.ndarray:
         return _whole((p, field(row, "example_id", p)) for p, row in places)
     records = csv_rows(path, detect=True)
     header = next(records, [])
-    if len(header) > 1 or "example_id" in header:
+    if len(header) > 1 and "example_id" not in header:
+        raise InputError(
+            "not a list of example ids",
+            where=path,
+            got=header,
+            expected="one whole number per line, or a column example_id",
+        )
+    if "example_id" in header:
         places = rows(path, "csv")
         return _whole((p, field(row, "example_id", p)) for p, row in places)
     lines = enumerate(itertools.chain([header], records), 1)

@@ -9,7 +9,9 @@ classes       names of the classes, by number; may be left out
 
 from __future__ import annotations
 
+import lzma
 import pathlib
+import struct
 import zipfile
 import zlib
 
@@ -112,6 +114,23 @@ def _check_labels(labels: np.ndarray, place: str) -> None:
             got=f"{labels.dtype} of shape {labels.shape}",
             expected="numbers or texts [n], or [n, classes] of 0 and 1",
         )
+    if labels.dtype.kind in "if" and (labels < UNKNOWN).any():
+        row = int(np.argwhere(labels < UNKNOWN)[0, 0])
+        raise InputError(
+            f"a number below -1 at example {row} is no class",
+            where=f"{place}: labels",
+            got=labels[row].tolist(),
+            remedy="Write -1 where there is no label (other tools use -100)",
+        )
+    whole = labels.dtype.kind != "f" or (labels == np.floor(labels)).all()
+    if not whole and np.isfinite(labels).all():
+        row = int(np.argwhere(labels != np.floor(labels))[0, 0])
+        raise InputError(
+            "are targets of a regression, not classes",
+            where=f"{place}: labels",
+            got=labels[row].tolist(),
+            expected="whole numbers or texts",
+        )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         row = int(np.argwhere(~np.isfinite(labels))[0, 0])
         raise InputError(
@@ -145,6 +164,13 @@ def _load_npz(path: str) -> dict[str, np.ndarray]:
         ValueError,
         OSError,
         EOFError,
+        LookupError,
+        MemoryError,
+        OverflowError,
+        RuntimeError,  # Encrypted, or packed in a way that nobody unpacks.
+        SyntaxError,
+        lzma.LZMAError,
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -130,7 +131,12 @@ def _separator(handle: IO[bytes]) -> str:
         return first[4]
     fits = {}
     for separator in _SEPARATORS:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+        rows = []
+        with contextlib.suppress(csv.Error):  # Said when it is read.
+            for row in csv.reader(
+                io.StringIO(text, newline=""), delimiter=separator
+            ):
+                rows.append(row)
         if len(rows) > 1 and not text.endswith("\n"):
             rows.pop()  # Cut by the end of the head.
         counts = [len(row) for row in rows if row] or [0]

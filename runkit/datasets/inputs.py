@@ -12,6 +12,7 @@ import io
 import lzma
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -62,10 +63,16 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     Raises:
         InputError: nothing matches, or directories alone.
     """
-    expanded = pathlib.Path(pattern).expanduser()
-    if expanded.is_file():
-        return [expanded]
-    found = glob.glob(escaped(expanded), recursive=True)  # noqa: PTH207
+    try:
+        expanded = pathlib.Path(pattern).expanduser()
+        if expanded.is_file():
+            return [expanded]
+        found = glob.glob(escaped(expanded), recursive=True)  # noqa: PTH207
+    except (OSError, RuntimeError, ValueError, re.error) as error:
+        # A name that is too long or holds a zero, a home that nobody has.
+        raise InputError(
+            f"is not a path or pattern ({error})", where=where, got=spec
+        ) from None
     names = sorted(found)
     files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
     if not files:
@@ -116,15 +123,17 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
         suffix = begins[0] if begins else ""
     handle = _OPENERS.get(suffix, open)(path, "rb")
     try:
-        encoding = _utf_16(handle.peek(4)[:4])
+        encoding = _wide_encoding(handle.peek(4)[:4])
     except BaseException:
         handle.close()
         raise
     return io.BufferedReader(_Utf8(handle, encoding)) if encoding else handle
 
 
-def _utf_16(head: bytes) -> str:
-    """The encoding of a text whose letters take two bytes; "" otherwise."""
+def _wide_encoding(head: bytes) -> str:
+    """The encoding whose letters take more than a byte; "" otherwise."""
+    if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     # Without a mark: ASCII characters, each beside a zero.

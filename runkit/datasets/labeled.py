@@ -11,6 +11,7 @@ from runkit.datasets import arrays, prepared_data
 from runkit.datasets.labels import (
     UNKNOWN,
     check_form,
+    check_twins,
     encode_labels,
 )
 from runkit.datasets.specification import LABELED_KINDS, Specification, parse
@@ -74,6 +75,7 @@ def read_labeled(
     data = data or _texts(parsed, where, multilabel, all_labeled)
     if not len(data.inputs):
         raise InputError("holds no examples", where=where, got=spec)
+    check_twins(data.classes, where)
     unknown = data.labels == UNKNOWN
     unlabeled = unknown.any(1) if data.multilabel else unknown
     if all_labeled and unlabeled.any():

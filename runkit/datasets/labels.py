@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from runkit.datasets.tables import whole_text
 from runkit.errors import InputError, closest
 
 UNKNOWN = -1
+_LONGEST_NUMBER = 400  # Of digits, where the name is a number at all.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -26,6 +28,43 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
     if all(_NUMBER.fullmatch(name) for name in distinct):
         distinct.sort(key=decimal.Decimal)
     return tuple(distinct)
+
+
+def class_key(name: str) -> Any:
+    """Returns what all ways of writing a class name have in common.
+
+    `1` and `1.0`, outer spaces, and the two ways in which Unicode writes a
+    letter with an accent (NFC and NFD) make no difference.
+    """
+    plain = " ".join(unicodedata.normalize("NFC", name).split())
+    is_number = _NUMBER.fullmatch(plain) and len(plain) < _LONGEST_NUMBER
+    return decimal.Decimal(plain) if is_number else plain
+
+
+def check_twins(names: Iterable[str], where: str) -> None:
+    """Refuses two class names that a reader would take for one.
+
+    Args:
+        names: of the classes.
+        where: flag or file, for messages.
+
+    Raises:
+        InputError: `1` and `1.0`, outer spaces, or one character that is
+            written in two ways (Unicode's NFC and NFD).
+    """
+    seen: dict[Any, str] = {}
+    for name in names:
+        key = class_key(name)
+        other = seen.setdefault(key, name)
+        if other != name:
+            raise InputError(
+                "names that mean the same class",
+                where=where,
+                # In ASCII: the two may look the same.
+                got=" and ".join((ascii(other), ascii(name))),
+                expected="one way of writing a class",
+                remedy="Write the labels in one way in the file",
+            )
 
 
 def check_label(value: Any, place: str) -> Any:

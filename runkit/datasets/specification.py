@@ -176,10 +176,14 @@ def _split_path(rest: str, most: int) -> tuple[str, list[str]]:
 
 def exists(pattern: str) -> bool:
     """Whether a path exists or a pattern matches something."""
-    path = pathlib.Path(pattern).expanduser()
-    if path.exists():
-        return True
-    return glob.has_magic(pattern) and any(
-        True
-        for _ in glob.iglob(escaped(path), recursive=True)  # noqa: PTH207
-    )
+    try:
+        path = pathlib.Path(pattern).expanduser()
+        return path.exists() or (
+            glob.has_magic(pattern)
+            and any(
+                True
+                for _ in glob.iglob(escaped(path), recursive=True)  # noqa: PTH207
+            )
+        )
+    except (OSError, RuntimeError, ValueError, re.error):
+        return False  # No name of a file; whoever opens it says so.

@@ -7,6 +7,7 @@ in the same order everywhere, and the number of a text is the same too.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -206,6 +207,8 @@ class _Files:
             for number, raw in enumerate(found, 1):
                 text = raw.decode("utf-8", "surrogateescape")
                 place = f"{source}, text {number}"
+                if self._spec.unit == "whole":
+                    text = _without_bad_parts(text, invalid, source, place)
                 yield Record(
                     source, place, _checked(text, invalid, source, place)
                 )
@@ -252,11 +255,39 @@ class _Prepared:
             )
 
 
-def _checked(
+def _without_bad_parts(
     text: str, invalid: Invalid, source: str, place: str
-) -> str | None:
+) -> str:
+    """Drops the paragraphs of a file that are not UTF-8, if they are few.
+
+    One bad byte must not take a whole file, or 4 MiB of one. Where most of it
+    is bad, or it holds a zero, it is no text of this encoding at all and stays
+    as it is. A text of one paragraph consists of its lines.
+    """
+    if not _is_bad(text) or "\0" in text:
+        return text
+    parts = re.split(r"(?<=\n)(?=[ \t]*\r?\n)", text)
+    if len(parts) == 1:
+        parts = text.splitlines(keepends=True)
+    bad = [part for part in parts if _is_bad(part)]
+    if 2 * len(bad) > sum(1 for part in parts if part.strip()):
+        return text
+    # Asked for each: it may also refuse, or be counted.
+    told = [invalid(source, place, part) for part in bad]
+    if any(part is not None for part in told):
+        return text
+    return "".join(part for part in parts if not _is_bad(part))
+
+
+def _is_bad(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return invalid(source, place, text)
-    return text
+        return True
+    return False
+
+
+def _checked(
+    text: str, invalid: Invalid, source: str, place: str
+) -> str | None:
+    return invalid(source, place, text) if _is_bad(text) else text

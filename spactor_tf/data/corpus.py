@@ -69,8 +69,16 @@ class Corpus:
 
 def default_cache_dir() -> pathlib.Path:
     """Returns the user's cache folder for prepared corpora."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "spactor_tf"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        folder = pathlib.Path(base) if base else pathlib.Path.home() / ".cache"
+    except RuntimeError as error:
+        raise InputError(
+            f"has no default ({error})",
+            where="--cache_dir",
+            remedy="Give --cache_dir=DIR",
+        ) from None
+    return folder / "spactor_tf"
 
 
 def prepare_corpus(

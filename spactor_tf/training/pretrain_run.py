@@ -133,14 +133,24 @@ class Run(TrainingRun):
         """Prepares the corpus; processes of one host take turns."""
         cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
         vocabulary = start.vocabulary if start else None
-        with lock_directory(cache, where="--cache_dir", wait=True):
-            return corpus.prepare_corpus(
-                self.config,
-                cache,
-                vocabulary,
-                run_folder=self.folder,
-                accept_changed=accept_changed,
-            )
+        try:
+            with lock_directory(cache, where="--cache_dir", wait=True):
+                return corpus.prepare_corpus(
+                    self.config,
+                    cache,
+                    vocabulary,
+                    run_folder=self.folder,
+                    accept_changed=accept_changed,
+                )
+        except OSError as error:
+            # What is read is checked where it is read: this is the cache.
+            raise InputError(
+                f"cannot be written ({error.strerror or error})",
+                where="--cache_dir",
+                got=str(cache),
+                remedy="Free some room, or give --cache_dir=DIR with a "
+                "directory that can be written",
+            ) from None
 
     def _build_model(self, start: Pretrained | None) -> SpactorPretrainer:
         config = self.config

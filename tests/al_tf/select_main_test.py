@@ -209,7 +209,8 @@ class SelectMainTest(parameterized.TestCase):
         self.assertEqual(batch_files.read_ids(str(path)).tolist(), [7, 3, 5])
 
     @parameterized.parameters(
-        ("a.csv", "rank,margin\n0,1\n", "no such field; got 'example_id'"),
+        ("a.csv", "rank,margin\n0,1\n", "expected .* column example_id"),
+        ("a.txt", "1,2,3\n", "not a list of example ids"),
         ("a.csv", "example_id\n1.5\n", "record 1: not a list"),
         ("a.txt", "1\n9999999999999999999999\n", "line 2: not a list"),
         ("a.txt", "\x00\x00\x00", "not a list"),

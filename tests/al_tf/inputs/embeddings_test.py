@@ -56,6 +56,34 @@ class OpenTest(parameterized.TestCase):
             read(self.folder / "e.parquet"), self.rows
         )
 
+    @parameterized.parameters("e.pq", "e.PARQUET", "e.Parquet")
+    def test_only_the_column_of_embeddings_is_read(self, name):
+        table = pa.table(
+            {
+                "id": range(len(self.rows)),
+                "text": ["long text" * 100] * len(self.rows),
+                "embedding": list(self.rows),
+            }
+        )
+        parquet.write_table(table, self.folder / name, row_group_size=3)
+        np.testing.assert_array_equal(read(self.folder / name), self.rows)
+
+    def test_shards_whose_numbers_are_not_in_order(self):
+        for number in range(12):
+            np.save(self.folder / f"part-{number}.npy", self.rows)
+        with self.assertRaisesRegex(InputError, "part-10.npy before part-2"):
+            read(self.folder)
+        for path in list(self.folder.glob("part-?.npy")):
+            path.rename(self.folder / f"part-0{path.name[5:]}")
+        self.assertLen(read(self.folder), 12 * len(self.rows))
+
+    def test_parquet_with_gaps(self):
+        for column in ([[1.0, None]], [[1.0], None], [["a"]]):
+            table = pa.table({"embedding": column})
+            parquet.write_table(table, self.folder / "gap.parquet")
+            with self.assertRaises(InputError):
+                read(self.folder / "gap.parquet")
+
     def test_nothing_is_copied_on_opening(self):
         opened = embeddings.open_embeddings(self.rows)
         self.assertTrue(np.shares_memory(opened.parts[0], self.rows))

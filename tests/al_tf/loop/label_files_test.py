@@ -142,6 +142,27 @@ class PeopleTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "two labels files"):
             self.ask()
 
+    def test_one_class_written_in_other_ways(self):
+        pool = pools.make_examples(
+            "text", self.pool.inputs, np.zeros(8, int), ("1", "caf\u00e9")
+        )
+        path = self.folder / "q.csv"
+        answers = ["1.0", "cafe\u0301", " 1 ", "01", "1", "1", "1", "1.00"]
+        lines = [f"{row}.0;{a}" for row, a in enumerate(answers)]
+        text = "example_id;label\r\n" + "\r\n".join(lines)
+        path.write_text(text, encoding="utf-16")
+        np.testing.assert_array_equal(
+            label_files.read_labels(path, pool), [0, 1, 0, 0, 0, 0, 0, 0]
+        )
+
+    def test_a_shifted_suggestion_is_no_label(self):
+        self.answer(
+            "example_id,text,suggested_label,label\n"
+            "3,great, but late,bad,good\n"
+        )
+        with self.assertRaisesRegex(InputError, "more cells than"):
+            self.ask()
+
     def test_multilabel(self):
         batch = loop_data.blobs(3, multilabel=True)
         path = label_files.write_questions(

@@ -40,8 +40,8 @@ class InputsTest(parameterized.TestCase):
         self.assertEqual(self.read(packed, name), TEXT.encode())
         self.assertEqual(plain_suffix(pathlib.Path("a.JSONL.GZ")), ".jsonl")
 
-    @parameterized.parameters("utf-16", "utf-16-le", "utf-16-be")
-    def test_utf_16_is_text(self, encoding):
+    @parameterized.parameters("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+    def test_wide_encodings_are_text(self, encoding):
         self.assertEqual(self.read(TEXT.encode(encoding)), TEXT.encode())
         long = TEXT * 20_000  # Characters that lie across two blocks.
         self.assertEqual(self.read(long.encode(encoding)), long.encode())
@@ -73,6 +73,12 @@ class InputsTest(parameterized.TestCase):
         spec = parse(f"text:{folder}/*.txt:lines")
         self.assertEqual(spec.path, f"{folder}/*.txt")
         self.assertEqual(spec.unit, "lines")
+
+    @parameterized.parameters("~nobody-here/x", "a" * 300, "a\0*", "b/" * 3000)
+    def test_no_path_at_all(self, pattern):
+        with self.assertRaisesRegex(InputError, "--dataset: "):
+            matching_files(pattern, "--dataset", pattern)
+        parse(f"text:{pattern}:lines")
 
 
 if __name__ == "__main__":

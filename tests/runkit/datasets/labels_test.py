@@ -4,8 +4,14 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from runkit.datasets import UNKNOWN, class_order, encode_labels, renumber
-from runkit.datasets.labels import check_form, check_label
+from runkit.datasets import (
+    UNKNOWN,
+    class_order,
+    encode_labels,
+    read_labeled,
+    renumber,
+)
+from runkit.datasets.labels import check_form, check_label, check_twins
 
 
 class ClassOrderTest(parameterized.TestCase):
@@ -111,6 +117,34 @@ class RenumberTest(absltest.TestCase):
                 rows=np.array([5, 7]),
                 where="--t",
             )
+
+
+class TwinsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("1", "1.0"),
+        ("1", "01"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("pos", "pos "),
+        ("a b", "a\u00a0b"),
+        ("1e2", "100"),
+    )
+    def test_two_ways_of_writing_one_class(self, *names):
+        with self.assertRaisesRegex(InputError, "mean the same class"):
+            check_twins(names, "here")
+
+    def test_others_are_distinct(self):
+        check_twins(("1", "2", "10", "pos", "Pos", "1.5", "nan", ""), "here")
+
+    @parameterized.parameters(
+        ([0, -100], "below -1"),
+        ([0.0, 0.25], "regression"),
+        ([0.0, float("nan")], "no number at example 1"),
+    )
+    def test_arrays_of_no_classes(self, labels, message):
+        path = self.create_tempdir().create_file("a.npz").full_path
+        np.savez(path, embeddings=np.ones((2, 2), "f"), labels=labels)
+        with self.assertRaisesRegex(InputError, message):
+            read_labeled(f"npz:{path}")
 
 
 if __name__ == "__main__":

@@ -195,6 +195,29 @@ class InvalidUtf8Test(source_folder.FolderTest):
         self.write("b.txt", b"bad \xff")
         self.write("c.jsonl", b'{"t": "ok"}\n{"t": "\xe9"}\n{"t": "\\ud800"}\n')
 
+    @parameterized.parameters(
+        (b"one\n\ncaf\xe9\n\ntwo\n", "one\n\ntwo\n", 1),
+        (b"one\ncaf\xe9\ntwo\n", "one\ntwo\n", 1),
+        (b"one\r\n\r\n\xff\r\n\r\ntwo", "one\r\n\r\ntwo", 1),
+        (b"one\n\n\xe9\n\n\xe9\n\n", None, 1),  # Most of it.
+        (b"\x89PNG\n\0\n\nIHDR\n\ntext", None, 1),  # Not a text.
+        (b"one \xff", None, 1),
+    )
+    def test_a_bad_byte_takes_its_paragraph(self, data, expected, skipped):
+        self.write("a.txt", data)
+        source = Source(f"text:{self.folder}/*")
+        self.assertEqual(list(source), [expected] if expected else [])
+        self.assertEqual(sum(source.report.invalid_utf8.values()), skipped)
+
+    def test_a_bad_byte_in_a_long_file(self):
+        line = "a line of a long file\n"
+        count = 2 * plain_text.MAX_TEXT_BYTES // len(line)
+        data = (line * count).encode()
+        place = len(data) // 4
+        self.write("a.txt", data[:place] + b"\xff" + data[place + 1 :])
+        read = sum(map(len, Source(f"text:{self.folder}/*")))
+        self.assertEqual(read, len(data) - len(line))
+
     def test_skipped_and_counted_by_file(self):
         self.corpus()
         source = Source(f"text:{self.folder}/*:t")
