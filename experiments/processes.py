@@ -175,7 +175,7 @@ class Process:
     def _continue_forgotten(self) -> None:
         stopped = time.monotonic() - self._stopped_at
         if stopped > self._patience and not self._paused:
-            print(f"continue {self.cell.name}, stopped from outside")
+            print(f"continue {self.cell.name}, stopped outside", flush=True)
             self._stopped_at = math.inf
             self._signal(signal.SIGCONT)
 

@@ -177,7 +177,7 @@ class WorkTest(RunnerCase):
 class KillTest(RunnerCase):
     def test_ten_kills_leave_the_same_logs(self):
         self.declare_corpus()
-        self.declare("claim", budget=400)
+        self.declare("claim", budget=200)
         self.finish("--jobs=2", place="whole")
         whole = self.facts()
         self.assertLen(whole, 4)
@@ -187,7 +187,7 @@ class KillTest(RunnerCase):
         kills = 0
         for _ in range(KILLS):
             process = self.start("--jobs=2")
-            time.sleep(chooser.uniform(1.0, 25.0))
+            time.sleep(chooser.uniform(1.0, 20.0))
             if process.poll() is None:
                 process.kill()
                 kills += 1
