@@ -136,7 +136,7 @@ class DocumentsTest(absltest.TestCase):
 
     def test_readme_maps_every_folder(self):
         text = self.texts["README.md"]
-        lines = text.partition("## Map of the house")[2].splitlines()
+        lines = text.partition("## Repository layout")[2].splitlines()
         mapped, package = set(), ""
         for line in lines[: lines.index("```", lines.index("```text") + 1)]:
             names = re.match(r"\s*((?:[\w.]+/ ?)+)", line)
