@@ -1,5 +1,12 @@
 __version__: str
 
+from . import clustering as clustering
+from . import inputs as inputs
+from . import learners as learners
+from . import loop as loop
+from . import neighbors as neighbors
+from . import pools as pools
+from . import selection as selection
 from .clustering.build import cluster_embeddings as cluster_embeddings
 from .clustering.result import Clustering as Clustering
 from .clustering.result import load_clustering as load_clustering

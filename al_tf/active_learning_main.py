@@ -4,11 +4,9 @@ r"""Runs the active-learning loop and compares selection strategies.
         --strategies=cluster_margin,margin,random --seeds=0,1,2 \
         --seed_size=100 --batch_size=100 --rounds=5 --output_dir=runs/al
 
-Pools: tfds:NAME[:SPLIT], jsonl:PATH:TEXT_FIELD:LABEL_FIELD, npz:PATH (see
-`al_tf.pools`). The same command resumes a run that was killed, and one that
-waits for people (--oracle=people): it then ends with exit code 75 and says
-what has to be labeled, and where. `curves.csv` and `report.html` are in the
-output directory.
+The same command resumes a run that was killed, and one that waits for people
+(--oracle=people): it then ends with exit code 75 and says what has to be
+labeled, and where. `curves.csv` and `report.html` are in the output directory.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from al_tf.loop.oracles import LabelOracle, Oracle, PeopleOracle
 from al_tf.pools import held_out, near_copies
 from al_tf.pools.pool import Examples
 from runkit import InputError, report, run_binary
+from runkit.datasets import LABELED_KINDS, forms
 from runkit.errors import InterruptedRun
 from runkit.files import lock_directory, remove_leftovers, write_npy
 from runkit.flag_values import Flag, check_table, output_folder
@@ -48,7 +47,11 @@ _KINDS = {"image": ("image",), "text": ("text",)}
 # The last bits of `features.npy` may depend on it.
 EMBED_BATCH_SIZE = 256
 FLAG_TABLE = (
-    Flag("dataset", "Pool to choose from; see above.", required=True),
+    Flag(
+        "dataset",
+        f"Pool to choose from: {forms(LABELED_KINDS, label=True)}.",
+        required=True,
+    ),
     Flag(
         "test",
         "Test set: a split of the pool's data set, another pool, or the "
@@ -89,13 +92,14 @@ FLAG_TABLE = (
     ),
     Flag(
         "train_steps",
-        "Fewest optimizer steps per training (image, text).",
+        "Minimum number of optimizer steps per training (image, text).",
         int,
         positive=True,
     ),
     Flag(
         "train_epochs",
-        "Fewest passes over the labeled examples per training (image, text).",
+        "Minimum number of passes over the labeled examples per training "
+        "(image, text).",
         float,
         positive=True,
     ),

@@ -101,7 +101,7 @@ FLAG_TABLE = (
     ),
     Flag(
         "overwrite",
-        "Replace files that no selection wrote where the report goes.",
+        "Replace the file in the report's place even if no selection wrote it.",
         bool,
         False,
     ),

@@ -1,5 +1,9 @@
 __version__: str
 
+from . import dev_server as dev_server
+from . import modules as modules
+from . import saved_model as saved_model
+from . import scoring as scoring
 from .client import Client as Client
 from .modules.options import ServingOptions as ServingOptions
 from .modules.t5_module import ServingModule as ServingModule

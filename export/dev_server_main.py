@@ -73,7 +73,7 @@ _OPTION_FLAGS = (
     ),
     Flag(
         "poll_seconds",
-        "Seconds between two looks for a newer version.",
+        "Seconds between checks for a newer version.",
         float,
         ServerOptions.poll_seconds,
     ),

@@ -36,12 +36,13 @@ OPTION_FLAGS = (
     ),
     Flag(
         "input_length",
-        "Most tokens read of a text; by default what the run was trained on.",
+        "Maximum number of tokens read of a text; by default what the run "
+        "was trained on.",
         int,
     ),
     Flag(
         "max_output_length",
-        "Most tokens generated for a text.",
+        "Maximum number of tokens generated for a text.",
         int,
         ServingOptions.max_output_length,
     ),

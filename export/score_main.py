@@ -21,6 +21,7 @@ from export.client import TRANSPORTS, Client, RemoteError
 from export.scoring.scorer import Predict, score_pool
 from export.scoring.texts import pool_texts
 from runkit import InputError, run_binary
+from runkit.datasets import TEXT_KINDS, forms
 from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
@@ -36,7 +37,7 @@ FLAG_TABLE = (
     Flag("model_name", "Name of the model on the server.", default="t5"),
     Flag(
         "dataset",
-        "Pool of texts: jsonl:GLOB:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
+        f"Pool of texts: {forms(TEXT_KINDS)}.",
         required=True,
     ),
     Flag("output_dir", "Directory to write the scores to.", required=True),

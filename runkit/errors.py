@@ -33,7 +33,9 @@ class InputError(ValueError):
     Args:
         what: what is wrong, as a sentence without a full stop.
         where: the flag, file, field or argument that it came from.
-        got: the offending value (shown with `repr`, cut at 200 characters).
+        got: the offending value (shown with `repr`; of more than 200
+            characters the middle is left out, since a path is told by its
+            end).
         expected: what would have been right.
         remedy: what to do about it.
     """
@@ -51,13 +53,20 @@ class InputError(ValueError):
         parts = [f"{where}: {what}" if where else what]
         if got is not None:
             text = repr(got)
-            parts.append("got " + (text[:197] + "..." if text[200:] else text))
+            parts.append(f"got {_middle_cut(text)}")
         if expected:
             parts.append(f"expected {expected}")
         message = "; ".join(parts) + "."
         if remedy:
             message += f" {remedy.rstrip('.')}."
         super().__init__(message)
+
+
+def _middle_cut(text: str, longest: int = 200) -> str:
+    half = (longest - len(" ... ")) // 2
+    if len(text) <= longest:
+        return text
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 class InterruptedRun(Exception):

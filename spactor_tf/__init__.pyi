@@ -1,5 +1,13 @@
 __version__: str
 
+from . import classifier as classifier
+from . import config as config
+from . import data as data
+from . import finetune as finetune
+from . import inference as inference
+from . import model as model
+from . import tasks as tasks
+from . import training as training
 from .config.finetune import FinetuneConfig as FinetuneConfig
 from .config.presets import PRESETS as PRESETS
 from .config.presets import get_preset as get_preset

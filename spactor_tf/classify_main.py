@@ -4,9 +4,7 @@ r"""Fine-tunes a text classifier on labeled texts.
         --train=jsonl:labeled.jsonl:text:label \
         --test=jsonl:test.jsonl:text:label --output_dir=runs/classifier
 
-Labeled texts are a dataset such as jsonl:GLOB:TEXT_FIELD:LABEL_FIELD, csv: of
-the same form, or tfds:NAME[:SPLIT][:FEATURE[:LABEL]]. A label is a text or a
-number; lists of labels make the task multi-label.
+A label is a text or a number; lists of labels make the task multi-label.
 
 `spactor_tf.classifier.load_classifier` and `export.export_main --run_dir` read
 the directory; its metrics.json holds accuracy and average precision on the
@@ -23,7 +21,13 @@ from typing import Any
 from absl import flags
 
 from runkit import InputError, run_binary
-from runkit.datasets import TEXT_KINDS, LabeledData, read_labeled, renumber
+from runkit.datasets import (
+    TEXT_KINDS,
+    LabeledData,
+    forms,
+    read_labeled,
+    renumber,
+)
 from runkit.flag_values import Flag, check_table, output_folder
 from runkit.quality import check_defined, evaluate, metrics_library
 from spactor_tf.classifier.classifier import (
@@ -38,8 +42,16 @@ from spactor_tf.inference.pretrained import load_pretrained, preset_dir
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
     Flag("init_from", "Run or KerasHub T5 preset.", required=True),
-    Flag("train", "Labeled texts; see --help.", required=True),
-    Flag("test", "Labeled texts of the same form.", default=""),
+    Flag(
+        "train",
+        f"Labeled texts: {forms(TEXT_KINDS, label=True)}.",
+        required=True,
+    ),
+    Flag(
+        "test",
+        "Labeled texts to measure the classifier on, named in the same way.",
+        default="",
+    ),
     Flag("output_dir", "Directory to write.", required=True),
     Flag(
         "classes",

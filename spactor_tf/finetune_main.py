@@ -23,10 +23,10 @@ from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table, output_folder
 from spactor_tf.config.fields import fields_from_flags, override, to_dict
 from spactor_tf.config.finetune import METHODS, FinetuneConfig
-from spactor_tf.config.pretrain import DTYPES, STRATEGIES
+from spactor_tf.config.training_flags import TRAINING_FLAGS, with_defaults
 
 FLAGS = flags.FLAGS
-FLAG_TABLE = (
+_FLAGS = (
     Flag("output_dir", "Directory of the run.", required=True),
     Flag("data_dir", "Directory of prepared datasets; default: TFDS's own."),
     Flag(
@@ -42,7 +42,6 @@ FLAG_TABLE = (
         1,
         positive=True,
     ),
-    Flag("set", "section.field=value; repeatable.", repeated=True),
     Flag(
         "task",
         "Name of a task, or several separated by commas. Required.",
@@ -61,7 +60,7 @@ FLAG_TABLE = (
     ),
     Flag(
         "train_steps",
-        "Most optimizer steps; 0 only evaluates.",
+        "Maximum number of optimizer steps; 0 only evaluates.",
         field="train_steps",
     ),
     Flag(
@@ -70,34 +69,24 @@ FLAG_TABLE = (
         field="seed",
     ),
     Flag(
-        "batch_size",
-        "Examples per step over all replicas.",
-        field="batch_size",
-    ),
-    Flag(
-        "accumulation_steps",
-        "Slices in which a replica processes its batch, to save memory.",
-        field="accumulation_steps",
-    ),
-    Flag(
         "learning_rate",
-        "Learning rate; constant by default.",
+        "Learning rate, constant unless optimizer.schedule says otherwise.",
         field="optimizer.learning_rate",
     ),
     Flag("dropout", "Dropout rate in the whole body.", field="dropout"),
     Flag(
         "input_length",
-        "Most tokens read of an input.",
+        "Maximum number of tokens read of an input.",
         field="data.input_length",
     ),
     Flag(
         "target_length",
-        "Most tokens of a target.",
+        "Maximum number of tokens of a target.",
         field="data.target_length",
     ),
     Flag(
         "examples_cap",
-        "Most examples that a task counts as in a mixture.",
+        "Maximum size that a task counts with in a mixture's proportions.",
         field="data.examples_cap",
     ),
     Flag(
@@ -136,29 +125,14 @@ FLAG_TABLE = (
         "Solved exemplars before each question of MMLU.",
         field="evaluation.shots",
     ),
-    Flag("dtype", "Type of the computation.", field="dtype", choices=DTYPES),
     Flag(
         "checkpoint_every",
         "Steps between checkpoints; evaluations save one too.",
         field="runtime.checkpoint_every",
     ),
-    Flag(
-        "log_every",
-        "Steps between lines of metrics.",
-        field="runtime.log_every",
-    ),
-    Flag(
-        "strategy",
-        "How replicas are distributed.",
-        field="runtime.strategy",
-        choices=STRATEGIES,
-    ),
-    Flag(
-        "jit_compile",
-        "true or false: compile with XLA.",
-        field="runtime.jit_compile",
-    ),
+    *TRAINING_FLAGS,
 )
+FLAG_TABLE = with_defaults(_FLAGS, FinetuneConfig())
 
 
 def config_from_flags(values: Any) -> FinetuneConfig:

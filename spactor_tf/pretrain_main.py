@@ -17,18 +17,15 @@ from typing import Any
 from absl import flags
 
 from runkit import run_binary
+from runkit.datasets import TEXT_KINDS, forms
 from runkit.flag_values import Flag, check_table, output_folder
 from spactor_tf.config.fields import fields_from_flags, override, to_dict
 from spactor_tf.config.presets import PRESETS, get_preset
-from spactor_tf.config.pretrain import (
-    DTYPES,
-    OBJECTIVES,
-    STRATEGIES,
-    PretrainConfig,
-)
+from spactor_tf.config.pretrain import OBJECTIVES, PretrainConfig
+from spactor_tf.config.training_flags import TRAINING_FLAGS, with_defaults
 
 FLAGS = flags.FLAGS
-FLAG_TABLE = (
+_FLAGS = (
     Flag(
         "preset",
         "Configuration to start from.",
@@ -47,14 +44,8 @@ FLAG_TABLE = (
         False,
     ),
     Flag(
-        "set",
-        "Sets any field, as section.field=value.",
-        repeated=True,
-    ),
-    Flag(
         "dataset",
-        "Text to train on: docstrings, text:GLOB[:lines|:blank_lines], "
-        "jsonl:GLOB:FIELD, csv:GLOB:FIELD or tfds:NAME[:SPLIT][:FEATURE].",
+        f"Text to train on: {forms(TEXT_KINDS)}.",
         field="data.dataset",
     ),
     Flag(
@@ -77,14 +68,6 @@ FLAG_TABLE = (
         "train_steps", "Total number of optimizer steps.", field="train_steps"
     ),
     Flag(
-        "batch_size", "Examples per step over all replicas.", field="batch_size"
-    ),
-    Flag(
-        "accumulation_steps",
-        "Slices in which a replica processes its batch, to save memory.",
-        field="accumulation_steps",
-    ),
-    Flag(
         "learning_rate",
         "Learning rate, or its factor for the inverse_sqrt schedule.",
         field="optimizer.learning_rate",
@@ -94,7 +77,6 @@ FLAG_TABLE = (
         "Random seed for initial weights, data order, noise and dropout.",
         field="seed",
     ),
-    Flag("dtype", "Type of the computation.", field="dtype", choices=DTYPES),
     Flag(
         "init_from",
         "KerasHub T5 preset or run directory to start from.",
@@ -108,23 +90,9 @@ FLAG_TABLE = (
     Flag(
         "eval_every", "Steps between evaluations.", field="runtime.eval_every"
     ),
-    Flag(
-        "log_every",
-        "Steps between lines of metrics.jsonl.",
-        field="runtime.log_every",
-    ),
-    Flag(
-        "strategy",
-        "Devices that the replicas of a step run on.",
-        field="runtime.strategy",
-        choices=STRATEGIES,
-    ),
-    Flag(
-        "jit_compile",
-        "Whether to compile the step with XLA: true or false.",
-        field="runtime.jit_compile",
-    ),
+    *TRAINING_FLAGS,
 )
+FLAG_TABLE = with_defaults(_FLAGS, get_preset("tiny"), of="tiny")
 
 
 def config_from_flags(values: Any) -> PretrainConfig:

@@ -8,6 +8,7 @@ from .specification import FORMS as FORMS
 from .specification import LABELED_KINDS as LABELED_KINDS
 from .specification import TEXT_KINDS as TEXT_KINDS
 from .specification import Specification as Specification
+from .specification import forms as forms
 from .specification import parse as parse
 from .tables import rows as rows
 from .texts import Record as Record

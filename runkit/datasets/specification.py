@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -55,6 +56,20 @@ FORMS = {
 TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "parquet", "tfds")
 LABELED_KINDS = (*TEXT_KINDS, "npz")
 _TABLES = ("jsonl", "csv", "tsv", "parquet")
+
+
+def forms(kinds: Sequence[str], *, label: bool = False) -> str:
+    """Returns how datasets are named, for the help of a flag.
+
+    Args:
+        kinds: kinds of dataset that can be used there.
+        label: the field of the label has to be named too, which plain text
+            does not have.
+    """
+    shown = [FORMS[kind] for kind in kinds if not (label and kind == "text")]
+    change = ("FIELD[:LABEL]", "FIELD:LABEL") if label else ("[:LABEL]", "")
+    shown = [form.replace(*change) for form in shown]
+    return f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +112,7 @@ def parse(
         InputError: an unknown kind, a part that is missing or too much.
     """
     kind, colon, rest = spec.partition(":")
-    if kind not in kinds or (kind == "docstrings" and colon):
+    if kind not in kinds:
         raise InputError(
             "this kind of dataset cannot be used here"
             if kind in set(FORMS) - set(kinds)
@@ -108,6 +123,13 @@ def parse(
             remedy=closest(kind, kinds),
         )
     if kind == "docstrings":
+        if colon:
+            raise InputError(
+                "has nothing to choose from",
+                where=where,
+                got=spec,
+                expected=FORMS[kind],
+            )
         return Specification(spec, kind)
     if not rest:
         raise InputError(
@@ -115,7 +137,9 @@ def parse(
         )
     if kind == "tfds":
         return _prepared(spec, rest, where)
-    path, options = _split_path(rest, {"npz": 0}.get(kind, 2))
+    most = {"npz": 0}.get(kind, 2)
+    path, options = _split_path(rest, most)
+    _check_parts(rest, path, most, Specification(spec, kind), where)
     unit = "whole"
     if kind == "text" and options and options[0] in UNITS:
         unit, *options = options
@@ -172,6 +196,24 @@ def _split_path(rest: str, most: int) -> tuple[str, list[str]]:
         if exists(path):
             return path, parts[count:]
     return ":".join(parts[:fewest]), parts[fewest:]
+
+
+def _check_parts(
+    rest: str, path: str, most: int, spec: Specification, where: str
+) -> None:
+    """Refuses parts behind a file that exists, which no path can hold."""
+    if exists(path):
+        return
+    for short in itertools.accumulate(path.split(":"), "{}:{}".format):
+        if short != path and exists(short):
+            more = rest.removeprefix(short + ":")
+            raise InputError(
+                f"has more parts behind {short} than can be used",
+                where=where,
+                got=f"{spec.spec} ({more})",
+                expected=FORMS[spec.kind],
+                remedy=f"At most {most} parts follow a path",
+            )
 
 
 def exists(pattern: str) -> bool:

@@ -284,9 +284,9 @@ def field(row: Any, name: str, place: str) -> Any:
     for part in parts:
         if not isinstance(value, dict) or part not in value:
             raise InputError(
-                "has no such field",
+                f"has no field {name!r}",
                 where=place,
-                got=name,
+                got=None if isinstance(row, dict) else row,
                 remedy=closest(part, value) if isinstance(value, dict) else "",
                 expected="" if isinstance(row, dict) else "one object per line",
             )

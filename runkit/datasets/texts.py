@@ -150,11 +150,11 @@ class _Files:
             )
         if spec.text_field and not has_table:
             raise InputError(
-                "names a field, but no file is .jsonl or .jsonl.gz",
+                f"names a field {spec.text_field!r}, but no file is a table",
                 where=where,
-                got=spec.spec,
+                got=f"{spec.spec} ({self._files[0].name})",
                 expected=FORMS["text"],
-                remedy="Other tables are "
+                remedy="Only tables have fields: "
                 + ", ".join(name for name in tables.SUFFIXES),
             )
 

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from runkit.datasets.inputs import reading
 from runkit.datasets.tables import whole_text
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
+# The coarsest times of change of the usual file systems.
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclasses.dataclass
@@ -111,7 +114,8 @@ class Source:
 
         Returns:
             {file: {"bytes", "mtime_ns", "sha256"}}, or {"dataset":
-            {"sha256"}} where the dataset has no files.
+            {"sha256"}} where the dataset has no files. A time is None if the
+            file changed so lately that another change could have the same.
 
         Raises:
             InputError: a file that cannot be read.
@@ -121,13 +125,18 @@ class Source:
             digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
             return {"dataset": {"sha256": digest}}
         found = {}
-        for name, size, time in identity:
+        settled = time.time_ns() - _SETTLED_NS
+        for name, size, changed in identity:
             known = (before or {}).get(name, {})
             digest = known.get("sha256")
-            if (known.get("bytes"), known.get("mtime_ns")) != (size, time):
+            if (known.get("bytes"), known.get("mtime_ns")) != (size, changed):
                 with reading(name), pathlib.Path(name).open("rb") as handle:
                     digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            found[name] = {"bytes": size, "mtime_ns": time, "sha256": digest}
+            found[name] = {
+                "bytes": size,
+                "mtime_ns": changed if changed < settled else None,
+                "sha256": digest,
+            }
         return found
 
     def __iter__(self) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import os
 import pathlib
 import subprocess
@@ -182,6 +183,15 @@ class RoomsTest(parameterized.TestCase):
         self, package, room
     ):
         self.assertEqual(parts_imported(package, room), ROOMS[package][room])
+
+    @parameterized.parameters(*ROOMS)
+    def test_every_folder_is_an_attribute_of_its_package(self, package):
+        module = importlib.import_module(package)
+        for room in ROOMS[package]:
+            self.assertIn(room, module.__all__)
+            self.assertEqual(
+                getattr(module, room).__name__, f"{package}.{room}"
+            )
 
     @parameterized.parameters(*ROOMS)
     def test_no_folders_import_each_other(self, package):

@@ -32,9 +32,12 @@ class InputErrorTest(parameterized.TestCase):
         self.assertIn(f"got {shown}", str(errors.InputError("bad", got=got)))
 
     def test_long_value_is_cut(self):
-        message = str(errors.InputError("bad", got="x" * 10_000))
+        path = "/folder" * 100 + "/corpus.txt was changed"
+        message = str(errors.InputError("bad", got=path))
         self.assertLess(len(message), 220)
-        self.assertIn("...", message)
+        self.assertIn("got '/folder", message)
+        self.assertIn(" ... ", message)
+        self.assertIn("/corpus.txt was changed'", message)
 
     def test_closest_suggests_a_near_name_and_lists_all(self):
         hint = errors.closest("smal", ["tiny", "small", "base"])

@@ -104,7 +104,7 @@ class PeopleTest(parameterized.TestCase):
         (
             ".csv",
             "id,label\n3,good\n",
-            "record 1: has no such field; got 'example_id'",
+            "record 1: has no field 'example_id'",
         ),
         (".jsonl", "[3]\n", "line 1: .*expected one object per line"),
         (".jsonl", "{3\n", "line 1: is not JSON"),

@@ -62,7 +62,7 @@ class JsonlTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (["{"], "line 1.*not JSON"),
-        ([{"text": "a", "label": 1}, {"txt": "b"}], "line 2.*no such field"),
+        ([{"text": "a", "label": 1}, {"txt": "b"}], "line 2.*no field"),
         ([{"text": 3, "label": 1}], "not text"),
         ([{"text": "a", "label": {"x": 1}}], "is not a label"),
         ([{"text": "a", "label": float("nan")}], "is not a label"),

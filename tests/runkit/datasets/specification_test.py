@@ -51,7 +51,7 @@ class PartsTest(parameterized.TestCase):
     @parameterized.parameters(
         ("json:x:t", "--d: unknown kind of dataset.*'json:x:t'.*mean 'jsonl'"),
         ("", "unknown kind of dataset"),
-        ("docstrings:x", "unknown kind of dataset"),
+        ("docstrings:x", "has nothing to choose from"),
         ("npz:x", "cannot be used here"),
         ("text:", "names nothing.*text:GLOB"),
         ("tfds:", "names nothing"),

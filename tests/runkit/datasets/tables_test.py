@@ -66,7 +66,7 @@ class JsonLinesTest(parameterized.TestCase):
             whole_text("a\udc00", "here")
         with self.assertRaisesRegex(InputError, "text"):
             field(row, "txet", "here")
-        with self.assertRaisesRegex(InputError, "no such field"):
+        with self.assertRaisesRegex(InputError, "no field"):
             field([1], "text", "here")
 
 
