@@ -12,13 +12,9 @@ from absl import logging
 
 from al_tf.clustering import average_linkage as hac
 from al_tf.clustering import store as clustering_store
+from al_tf.clustering.members import cluster_moments, component_ids
 from al_tf.clustering.options import ClusteringOptions
-from al_tf.clustering.result import (
-    Clustering,
-    PoolKey,
-    cluster_moments,
-    component_ids,
-)
+from al_tf.clustering.result import Clustering, PoolKey
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from al_tf.inputs.preparation import WorkingCopy, working_copy
 from al_tf.neighbors.scann_index import ScannIndex

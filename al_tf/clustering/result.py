@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from al_tf.clustering import store
+from al_tf.clustering.members import cluster_moments, component_ids
 from al_tf.inputs.arrays import number
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
 from al_tf.inputs.preparation import block_checksum, normalized
-from al_tf.neighbors import row_kernels
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
 
 # Means of copies round by less than this share of the distance to the origin.
 _SAME_ROW = 2.0**-40
-_EPSILON = np.finfo(np.float64).eps
 # Squares of larger numbers come near the end of float32.
 _LARGEST_QUERY = 1e15
 
 # A value of `Clustering.info`.
 Fact = str | int | float | bool | None
-# Consecutive rows of a pool, each block with the id of its first example.
-Blocks = Iterable[tuple[int, np.ndarray]]
 
 
 class PoolKey(TypedDict):
@@ -297,54 +292,3 @@ def power_of_two_below(rows: np.ndarray) -> float:
     """The power of two that scales the longest row to at most one."""
     largest = float(np.abs(rows).max(initial=0.0)) * np.sqrt(rows.shape[1])
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
-
-
-def component_ids(n: int, merges: np.ndarray) -> np.ndarray:
-    """Cluster of each of n points after the merges.
-
-    Args:
-        n: number of points.
-        merges: `[m, 2]` int64 ids of points whose clusters are one.
-
-    Returns:
-        `[n]` int64, numbered 0, 1, ... by smallest member.
-    """
-    links = sparse.coo_array(
-        (np.ones(len(merges), np.int8), (merges[:, 0], merges[:, 1])), (n, n)
-    )
-    count, labels = csgraph.connected_components(links, directed=False)
-    # SciPy promises no order. The last write, of the smallest member, stays.
-    smallest = np.empty(count, np.int64)
-    smallest[labels[::-1]] = np.arange(n - 1, -1, -1)
-    number = np.empty(count, np.int64)
-    number[np.argsort(smallest)] = np.arange(count)
-    return number[labels]
-
-
-def cluster_moments(
-    blocks: Blocks, cluster_ids: np.ndarray, metric: str, origin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Computes mean and variance of each cluster in one pass.
-
-    Args:
-        blocks: all rows of the pool.
-        cluster_ids: `[n]` int64, none without a member.
-        metric: "cosine" or "sqeuclidean".
-        origin: `[d]` float64, subtracted from the (normalized) rows; near
-            their mean, so that little is lost by cancellation.
-
-    Returns:
-        (centers `[clusters, d]`, variances `[clusters]`), both float64.
-    """
-    count = np.bincount(cluster_ids)
-    total = np.zeros((len(count), len(origin)))
-    square = np.zeros(len(count))
-    for first, block in blocks:
-        part = normalized(block, first, metric) - origin
-        ids = cluster_ids[first : first + len(part)]
-        row_kernels.add_rows(part, ids, total, square)
-    total /= count[:, None]
-    spread = square / count - np.einsum("cd,cd->c", total, total)
-    # No more than rounding leaves where all rows are equal, of either sign.
-    spread[spread <= _EPSILON * (count + 8) * square / count] = 0.0
-    return total, spread

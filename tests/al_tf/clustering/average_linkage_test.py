@@ -12,7 +12,7 @@ from scipy.spatial import distance
 
 from al_tf.clustering import average_linkage as hac
 from al_tf.clustering import cluster_search, hac_kernels
-from al_tf.clustering.result import component_ids
+from al_tf.clustering.members import component_ids
 from al_tf.neighbors import contraction, exact_index, scann_index
 from al_tf.neighbors.exact_index import ExactIndex
 
