@@ -22,6 +22,7 @@ from export.scoring.scorer import Predict, score_pool
 from export.scoring.texts import pool_texts
 from runkit import InputError, run_binary
 from runkit.datasets import TEXT_KINDS, forms
+from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
@@ -85,14 +86,15 @@ def main(argv: Sequence[str]) -> None:
     check_table(FLAG_TABLE, FLAGS)
     texts = pool_texts(FLAGS.dataset)
     predict, model = open_model(FLAGS)
-    scores = score_pool(
-        predict,
-        texts,
-        FLAGS.output_dir,
-        model=model,
-        shard_size=FLAGS.shard_size,
-        batch_size=FLAGS.batch_size,
-    )
+    with lock_directory(FLAGS.output_dir):
+        scores = score_pool(
+            predict,
+            texts,
+            FLAGS.output_dir,
+            model=model,
+            shard_size=FLAGS.shard_size,
+            batch_size=FLAGS.batch_size,
+        )
     print(f"scored {len(scores.margins):,} texts into {FLAGS.output_dir}")
 
 

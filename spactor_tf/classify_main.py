@@ -28,6 +28,7 @@ from runkit.datasets import (
     read_labeled,
     renumber,
 )
+from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table, output_folder
 from runkit.quality import check_defined, evaluate, metrics_library
 from spactor_tf.classifier.classifier import (
@@ -126,49 +127,71 @@ def main(argv: Sequence[str]) -> None:
     """Reads, trains, measures, saves."""
     del argv
     check(FLAGS)
-    if FLAGS.test:
+    with lock_directory(FLAGS.output_dir, beside=True):
+        check(FLAGS)  # Another process may have written it meanwhile.
+        train_and_save(FLAGS)
+
+
+def train_and_save(values: Any) -> None:
+    """Does what the flags ask for, after they have been checked.
+
+    Args:
+        values: the flags' values as attributes.
+
+    Raises:
+        InputError: labeled texts or a model that cannot be used.
+    """
+    if values.test:
         metrics_library()
-    named = [name.strip() for name in FLAGS.classes.split(",") if name.strip()]
-    train, test = labeled_texts(FLAGS.train, "--train", named), None
-    if FLAGS.test:
-        test = labeled_texts(
-            FLAGS.test, "--test", train.classes, train.multilabel
-        )
-        metric = "average_precision" if train.multilabel else "accuracy"
-        check_defined(test.labels, train.classes, metric)
-    preset_dir(FLAGS.init_from)
+    train, test = _train_and_test(values)
+    preset_dir(values.init_from)
     classifier = TextClassifier(
-        load_pretrained(FLAGS.init_from),
+        load_pretrained(values.init_from),
         train.classes,
-        length=FLAGS.text_length,
+        length=values.text_length,
         multilabel=train.multilabel,
     )
     began = time.monotonic()
     classifier.fit(
         train.inputs.tolist(),
         train.labels,
-        seed=FLAGS.seed,
-        train_steps=FLAGS.train_steps,
-        batch_size=FLAGS.batch_size,
-        learning_rate=FLAGS.learning_rate,
+        seed=values.seed,
+        train_steps=values.train_steps,
+        batch_size=values.batch_size,
+        learning_rate=values.learning_rate,
     )
     metrics: dict[str, Any] = {
         "train_examples": len(train.inputs),
-        "train_steps": FLAGS.train_steps,
+        "train_steps": values.train_steps,
         "seconds": round(time.monotonic() - began, 1),
         "classes": len(train.classes),
     }
-    primary = "average_precision" if train.multilabel else "accuracy"
     if test:
         found = classifier.predict_probabilities(test.inputs.tolist())
         metrics["test_examples"] = len(test.inputs)
         metrics |= evaluate(found, test.labels)
-    classifier.save(FLAGS.output_dir, metrics=metrics)
-    print(f"classifier: {FLAGS.output_dir}")
+    classifier.save(values.output_dir, metrics=metrics)
+    print(f"classifier: {values.output_dir}")
     if test:
+        primary = _metric(train)
         label, value = f"{primary.replace('_', ' ')}:", metrics[primary]
         shown = "undefined" if value is None else f"{value:.3f}"
         print(f"{label:<11} {shown} of {len(test.inputs)} texts")
+
+
+def _train_and_test(values: Any) -> tuple[LabeledData, LabeledData | None]:
+    """Reads the texts of --train and, if it is given, of --test."""
+    named = [name.strip() for name in values.classes.split(",") if name.strip()]
+    train = labeled_texts(values.train, "--train", named)
+    if not values.test:
+        return train, None
+    test = labeled_texts(values.test, "--test", train.classes, train.multilabel)
+    check_defined(test.labels, train.classes, _metric(train))
+    return train, test
+
+
+def _metric(train: LabeledData) -> str:
+    return "average_precision" if train.multilabel else "accuracy"
 
 
 def run() -> None:

@@ -23,6 +23,57 @@ _HOLDER = """
 """
 
 
+# Asks for the lock at each line that it reads, and keeps it until the next.
+_RACER = """
+    import contextlib, sys
+    from runkit import InputError
+    from runkit.files import lock_directory
+    for line in sys.stdin:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_directory(sys.argv[1]))
+                print("held", flush=True)
+            except InputError as error:
+                print(error, flush=True)
+            sys.stdin.readline()
+        print("free", flush=True)
+"""
+
+
+class RaceTest(FolderTestCase):
+    def test_of_three_processes_one_gets_the_lock_each_time(self):
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(_RACER), "run"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            for _ in range(3)
+        ]
+        for racer in racers:
+            self.addCleanup(racer.communicate)
+            self.addCleanup(racer.kill)
+        for _ in range(50):
+            self.told(racers)
+            said = [racer.stdout.readline() for racer in racers]
+            self.assertEqual(said.count("held\n"), 1, said)
+            refused = [line for line in said if line != "held\n"]
+            for line in refused:
+                self.assertIn("is in use by", line)
+            self.told(racers)
+            for racer in racers:
+                self.assertEqual(racer.stdout.readline(), "free\n")
+
+    @staticmethod
+    def told(racers):
+        for racer in racers:
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+
+
 class LockTest(FolderTestCase):
     def setUp(self):
         super().setUp()
