@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -96,3 +97,50 @@ def require_finite(
                 expected="finite numbers",
                 remedy=remedy,
             )
+
+
+def check_texts(texts: object, where: str = "texts") -> None:
+    """Refuses what is not a sequence of texts.
+
+    A single text is refused: it would be read as one text per letter.
+
+    Args:
+        texts: a list, tuple or `[n]` array, also of none.
+        where: its name in messages.
+
+    Raises:
+        InputError: not a sequence, or one with another thing in it than text
+            that UTF-8 can write.
+    """
+    is_array = isinstance(texts, np.ndarray) and texts.ndim == 1
+    if not (is_array or isinstance(texts, list | tuple)):
+        raise InputError(
+            f"is not a list of texts but {type(texts).__name__}",
+            where=where,
+            got=texts,
+            expected="a list, a tuple or an array of one dimension",
+            remedy="Put a single text into a list: [text]"
+            if isinstance(texts, str | bytes)
+            else "",
+        )
+    for number, text in enumerate(cast(Sequence[object], texts)):
+        if not isinstance(text, str | bytes):
+            raise InputError(
+                f"is not a text but {type(text).__name__}",
+                where=f"{where}[{number}]",
+                got=text,
+            )
+        if isinstance(text, str) and not _can_be_written(text):
+            raise InputError(
+                "holds half of a character (a lone surrogate)",
+                where=f"{where}[{number}]",
+                got=text,
+            )
+
+
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runkit.checks import check_texts
 from spactor_tf.data.vocabulary import EOS_ID, PAD_ID, Vocabulary
 
 if TYPE_CHECKING:
@@ -79,7 +80,11 @@ def encode_texts(
         texts: any, also none.
         length: most tokens of a row, EOS included; the rest of a text is cut
             off. None cuts nothing.
+
+    Raises:
+        InputError: not a sequence of texts.
     """
+    check_texts(texts)
     whole = vocabulary.encode(texts) if len(texts) else []
     room = None if length is None else length - 1
     rows = [np.append(ids[:room], EOS_ID) for ids in whole]

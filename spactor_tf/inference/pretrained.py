@@ -167,12 +167,16 @@ class Pretrained:
 
         Returns:
             `[texts, hidden_dim]` float32.
+
+        Raises:
+            InputError: not a sequence of texts.
         """
+        tokens = self.tokens(texts, length)
         if batch_size is None:
-            batch_size = min(32, max(1, len(texts)))
+            batch_size = min(32, max(1, len(tokens)))
         (vectors,) = in_batches(
             lambda rows: [self._traced_pool(rows)],
-            self.tokens(texts, length),
+            tokens,
             batch_size,
             filler=self.vocabulary.pad_id,
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from runkit import InputError, checks
@@ -12,6 +13,30 @@ from runkit import InputError, checks
 class Options:
     size: float | None = 1
     share: float = 0.5
+
+
+class TextsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ([],), (["a", b"b", ""],), (("a",),), (np.array(["a", "b"]),)
+    )
+    def test_sequences_of_texts_pass(self, texts):
+        self.assertIs(checks.check_texts(texts), texts)
+
+    @parameterized.parameters(
+        ("text", r"^texts: is not a list.*got 'text'.*\[text\]"),
+        (b"text", "is not a list"),
+        (None, "is not a list of texts; got None"),
+        ({"a": 1}, "is not a list"),
+        (np.array("a"), "is not a list"),
+        (np.array([["a"]]), "is not a list"),
+        ([["a"]], r"texts\[0\]: is not a text; got \['a'\]"),
+        (["a", None], r"texts\[1\]: is not a text; got None"),
+        ([1], "is not a text"),
+        (["a", "\ud83d"], r"texts\[1\]: holds half of a character"),
+    )
+    def test_anything_else_is_refused(self, texts, message):
+        with self.assertRaisesRegex(InputError, message):
+            checks.check_texts(texts)
 
 
 class ChecksTest(parameterized.TestCase):
