@@ -211,7 +211,7 @@ def learner_kind(values: flags.FlagValues, pool: Examples) -> str:
             f"learns from {kind}s, but the pool holds {pool.kind}s",
             where="--learner",
             got=kind,
-            expected=_AUTO[pool.kind],
+            expected=" or ".join(dict.fromkeys([_AUTO[pool.kind], *HEADS])),
         )
     if kind == "image":
         image_learner.check_images(pool.inputs)

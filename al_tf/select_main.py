@@ -79,7 +79,12 @@ FLAG_TABLE = (
         float,
         positive=True,
     ),
-    Flag("metric", "Distance.", default="cosine", choices=METRICS),
+    Flag(
+        "metric",
+        "Distance between embeddings.",
+        default="cosine",
+        choices=METRICS,
+    ),
     Flag(
         "num_neighbors",
         "Length of the candidate lists; default: "

@@ -20,10 +20,11 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from examples import quickstart_report
-from runkit import write_json
+from runkit import run_binary, write_json
 
 OUTPUT = pathlib.Path("runs/quickstart")
 CACHE = pathlib.Path("cache")
@@ -216,8 +217,9 @@ def run(step: Step) -> float:
     return time.monotonic() - began
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Runs the steps in turn and writes one report about all of them."""
+    del argv
     began = time.monotonic()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     done: list[quickstart_report.DoneStep] = []
@@ -241,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_binary(main)

@@ -23,7 +23,7 @@ from export.scoring.texts import pool_texts
 from runkit import InputError, run_binary
 from runkit.datasets import TEXT_KINDS, forms
 from runkit.files import lock_directory
-from runkit.flag_values import Flag, check_table
+from runkit.flag_values import Flag, check_table, output_folder
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
@@ -84,6 +84,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, scores, prints where the scores are."""
     del argv
     check_table(FLAG_TABLE, FLAGS)
+    output_folder(FLAGS)
     texts = pool_texts(FLAGS.dataset)
     predict, model = open_model(FLAGS)
     with lock_directory(FLAGS.output_dir):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -56,10 +57,12 @@ class InputError(ValueError):
             parts.append(f"got {_middle_cut(text)}")
         if expected:
             parts.append(f"expected {expected}")
-        message = "; ".join(parts) + "."
-        if remedy:
-            message += f" {remedy.rstrip('.')}."
-        super().__init__(message)
+        sentences = ["; ".join(parts), remedy] if remedy else ["; ".join(parts)]
+        super().__init__(" ".join(map(_ended, sentences)))
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def _middle_cut(text: str, longest: int = 200) -> str:
@@ -129,6 +132,20 @@ def _ending(error: BaseException) -> tuple[int, str] | None:
     return None
 
 
+def _in_words(error: flags.Error) -> str:
+    """Absl's message, without Python's own about a number."""
+    found = re.match(
+        r"flag --(\w+)=(.*): (invalid literal for int|could not convert)",
+        str(error),
+        re.DOTALL,
+    )
+    if not found:
+        return str(error)
+    name, value, reason = found.groups()
+    kind = "a number" if reason == "could not convert" else "a whole number"
+    return str(InputError(f"is not {kind}", where=f"--{name}", got=value))
+
+
 def run_binary(
     main: Callable[[Sequence[str]], object], flag_table: Iterable[Flag] = ()
 ) -> None:
@@ -147,9 +164,11 @@ def run_binary(
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             return flags.FLAGS(argv)
+        except SystemExit:
+            sys.exit(0)  # --help and its like, which absl ends with 1.
         except flags.Error as error:
             # absl names the flag and, if there is one, the nearest flag.
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_in_words(error)}", file=sys.stderr)
             sys.exit(EXIT_BAD_INPUT)
 
     def guarded(argv: Sequence[str]) -> None:

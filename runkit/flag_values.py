@@ -180,7 +180,8 @@ def check_flags(
         InputError: with the flag's name.
     """
     for name in required:
-        if not getattr(values, name):
+        value = getattr(values, name)
+        if value is None or value in ("", []):
             raise InputError("is missing", where=f"--{name}")
     for name in positive:
         value = getattr(values, name)

@@ -14,6 +14,7 @@ evaluates. `--set` overrides any field of the configuration.
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -183,6 +184,10 @@ def main(argv: Sequence[str]) -> None:
 
     for name in config.task_names:
         get_task(name)
+    if FLAGS.data_dir and not pathlib.Path(FLAGS.data_dir).is_dir():
+        raise InputError(
+            "no such directory", where="--data_dir", got=FLAGS.data_dir
+        )
     print(json.dumps(to_dict(config)), flush=True)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from spactor_tf.finetune.report import metric_rows

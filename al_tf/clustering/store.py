@@ -63,7 +63,8 @@ def check_replaceable(path: str | os.PathLike) -> None:
         check_folder(folder, where="clustering")
         names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
         others = sorted(
-            name for name in names - own if not name.startswith(".tmp-")
+            (name for name in names - own if not name.startswith(".tmp-")),
+            key=lambda name: (name.startswith("."), name),
         )
         if others:
             raise InputError(

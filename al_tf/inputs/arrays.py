@@ -1,4 +1,4 @@
-"""One door for arrays from outside: what no plain array is, is refused."""
+"""Checks arrays from outside; refuses what is not a plain NumPy array."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ _BLOCK_ROWS = 65536
 _PARQUET = (".parquet", ".pq")
 _FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
+_MAGIC = np.lib.format.MAGIC_PREFIX
+
 
 @dataclasses.dataclass(frozen=True)
 class Embeddings:
@@ -194,10 +196,26 @@ def open_npy(path: str | os.PathLike, where: str = "") -> np.ndarray:
     Raises:
         InputError: the file is missing, truncated, or holds no plain array.
     """
+    where = where or str(path)
+    found = pathlib.Path(path)
+    if not found.is_file():
+        what = "is a directory" if found.is_dir() else "no such file"
+        raise InputError(
+            what, where=where, got=str(path), expected="one .npy file"
+        )
     try:
+        with found.open("rb") as handle:
+            is_npy = _MAGIC.startswith(handle.read(len(_MAGIC)))
+        if not is_npy:
+            raise InputError(
+                "is not a .npy file",
+                where=where,
+                got=str(path),
+                remedy="Write it with numpy.save",
+            )
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError("no such file", where=where or str(path)) from None
+    except InputError:
+        raise
     except (
         ValueError,
         EOFError,

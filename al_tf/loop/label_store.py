@@ -188,6 +188,12 @@ def check_same_run(folder: pathlib.Path, config: Settings) -> None:
         old = read_json(path)
         if not isinstance(old, dict):
             raise InputError("is not a configuration", where=str(path))
+        if "strategies" not in old:
+            raise InputError(
+                "holds a run of another program",
+                where=str(folder),
+                remedy="Name another --output_dir",
+            )
         changed = sorted(
             name
             for name in {*old, *config} - extensible

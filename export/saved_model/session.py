@@ -41,10 +41,14 @@ class SessionModel:
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         if not (self.path / "saved_model.pb").is_file():
+            below = sorted(self.path.glob("*/saved_model.pb"))
             raise InputError(
-                "is not a SavedModel",
+                "is not a SavedModel"
+                if self.path.is_dir()
+                else "no such directory",
                 where=str(path),
                 expected="the directory of one version, with saved_model.pb",
+                remedy=f"Did you mean {below[-1].parent}?" if below else "",
             )
         _load_custom_ops(self.path)
         self._session = tf.compat.v1.Session(graph=tf.Graph())

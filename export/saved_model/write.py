@@ -195,7 +195,7 @@ def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
             "is not a model name",
             where="model_name",
             got=name,
-            expected="letters, digits, _ - .",
+            expected="letters, digits, and the characters - . _",
         )
     if (output_dir / str(version)).exists():
         raise InputError(

@@ -105,6 +105,14 @@ def score_pool(
 
 def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
     path = folder / "scoring.json"
+    # `.lock` and the like are nobody's results.
+    if not path.is_file() and list(folder.glob("[!.]*")):
+        raise InputError(
+            "holds files but no scores",
+            where=str(folder),
+            got=min(p.name for p in folder.glob("[!.]*")),
+            remedy="Name an empty or a new directory",
+        )
     if path.is_file() and read_json(path) != facts:
         raise InputError(
             "holds scores of another model or shard size",

@@ -1,4 +1,4 @@
-"""Labels as they stand in files, and the numbers of their classes."""
+"""Labels as files hold them, and the numbers of their classes."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def parse(
             where=where,
             got=spec,
             expected=" or ".join(FORMS[known] for known in kinds),
-            remedy=closest(kind, kinds),
+            remedy=_of_path(spec, kinds) or closest(kind, kinds),
         )
     if kind == "docstrings":
         if colon:
@@ -163,6 +163,22 @@ def parse(
         text_field=text_field,
         label_field=label_field,
     )
+
+
+def _of_path(spec: str, kinds: Sequence[str]) -> str:
+    """What to write for a path that is given without its kind."""
+    if not exists(spec):
+        return ""
+    suffix = pathlib.Path(spec).suffix.lower()
+    kind = {".npz": "npz", ".ndjson": "jsonl", ".pq": "parquet"}.get(
+        suffix, suffix[1:]
+    )
+    if kind not in kinds:
+        kind = "text"
+    if kind not in kinds:
+        return ""
+    form = FORMS[kind].replace("GLOB", spec).replace("PATH", spec)
+    return f"Did you mean {form}?"
 
 
 def _prepared(spec: str, rest: str, where: str) -> Specification:

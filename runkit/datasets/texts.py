@@ -13,9 +13,14 @@ from typing import Any, NamedTuple, Protocol
 
 from runkit.datasets import inputs, plain_text, prepared_data, tables
 from runkit.datasets.labels import check_label
-from runkit.datasets.specification import FORMS, Specification, parse
+from runkit.datasets.specification import (
+    FORMS,
+    UNITS,
+    Specification,
+    parse,
+)
 from runkit.datasets.tables import whole_text
-from runkit.errors import InputError
+from runkit.errors import InputError, closest
 
 
 class Record(NamedTuple):
@@ -154,8 +159,8 @@ class _Files:
                 where=where,
                 got=f"{spec.spec} ({self._files[0].name})",
                 expected=FORMS["text"],
-                remedy="Only tables have fields: "
-                + ", ".join(name for name in tables.SUFFIXES),
+                remedy=f"Only tables ({', '.join(tables.SUFFIXES)}) have "
+                f"fields. {closest(spec.text_field, UNITS)}",
             )
 
     def _table(self, path: Any) -> str:

@@ -8,6 +8,7 @@ import glob
 import os
 import pathlib
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import IO, Any
@@ -114,12 +115,18 @@ def check_folder(path: str | os.PathLike, *, where: str) -> None:
     found = pathlib.Path(path).absolute()
     while not found.exists():
         found = found.parent
-    if not found.is_dir() or not os.access(found, os.W_OK | os.X_OK):
+    if not found.is_dir():
+        raise InputError("is not a directory", where=where, got=str(found))
+    try:
+        # Permissions alone do not tell: of a read-only mount, or of root.
+        pathlib.Path(tempfile.mkdtemp(prefix=".tmp-", dir=found)).rmdir()
+    except OSError as error:
         raise InputError(
-            "may not be written" if found.is_dir() else "is not a directory",
+            f"may not be written ({error.strerror})",
             where=where,
             got=str(found),
-        )
+            remedy="Name a directory that you can write to",
+        ) from None
 
 
 def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:

@@ -54,7 +54,15 @@ def lock_directory(
     name = LOCK_NAME
     if beside:
         folder, name = folder.parent, f"{LOCK_NAME}-{folder.name}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be created ({error.strerror})",
+            where=where,
+            got=str(folder),
+            remedy="Name a directory that you can write to",
+        ) from None
     handle = _acquired(folder / name, str(path), where, wait)
     try:
         yield

@@ -294,6 +294,12 @@ def preset_dir(path: str | os.PathLike) -> pathlib.Path:
             folder / _TOKENIZER
         ).is_file():
             return folder
+    if not path.is_dir():
+        raise InputError(
+            "is a file" if path.is_file() else "no such directory",
+            where=str(path),
+            expected="a run directory or a KerasHub T5 preset",
+        )
     unfinished = (path / "checkpoints").is_dir()
     raise InputError(
         "the run is not finished: it holds checkpoints and no preset"

@@ -278,6 +278,15 @@ class PoolTextsTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, message):
             list(pool_texts(spec))
 
+    def test_scores_do_not_go_into_a_folder_of_others(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        (folder / "checkpoints").mkdir()
+        with self.assertRaisesRegex(
+            InputError, "holds files but no scores; got 'checkpoints'"
+        ):
+            scorer.score_pool(None, ["a"], folder, model="m")
+        self.assertEqual([p.name for p in folder.iterdir()], ["checkpoints"])
+
     def test_exactly_one_source_of_scores(self):
         values = mock.Mock(model_dir=None, server=None)
         with self.assertRaisesRegex(InputError, "exactly one"):

@@ -39,6 +39,16 @@ class InputErrorTest(parameterized.TestCase):
         self.assertIn(" ... ", message)
         self.assertIn("/corpus.txt was changed'", message)
 
+    def test_sentences_end_once(self):
+        for remedy, end in (
+            ("Did you mean 'a'?", "'a'?"),
+            ("Repair 1, 2, ...", "2, ..."),
+            ("Give --x", "--x."),
+        ):
+            message = str(errors.InputError("bad", remedy=remedy))
+            self.assertEndsWith(message, f"bad. {message[5:]}")
+            self.assertEndsWith(message, end)
+
     def test_closest_suggests_a_near_name_and_lists_all(self):
         hint = errors.closest("smal", ["tiny", "small", "base"])
         self.assertEqual(hint, "Did you mean 'small'? Known: base, small, tiny")
@@ -70,6 +80,9 @@ _BINARY = """
 
     _FLAG = flags.DEFINE_enum("end", "well", ["well", "input", "stop", "bug",
                               "disk", "lost"], "how to end")
+
+    flags.DEFINE_integer("sheep", 1, "count")
+    flags.DEFINE_float("rate", 1.0, "share")
 
     def main(argv):
         end = _FLAG.value
@@ -106,6 +119,8 @@ class RunBinaryTest(parameterized.TestCase):
         ("--edn=well", "edn.*Did you mean: end"),
         ("--end=wel", "end.*should be one of"),
         ("end=well", "unexpected argument; got 'end=well'.*--name=value"),
+        ("--sheep=ten", "error: --sheep: is not a whole number; got 'ten'."),
+        ("--rate=a=b", "error: --rate: is not a number; got 'a=b'."),
     )
     def test_bad_command_line_never_starts_the_work(self, argument, message):
         done = run_script(_BINARY, argument)
@@ -113,6 +128,12 @@ class RunBinaryTest(parameterized.TestCase):
         self.assertEqual(done.stdout, "")
         self.assertRegex(done.stderr, re.compile(message, re.DOTALL))
         self.assertNotIn("Traceback", done.stderr)
+
+    @parameterized.parameters("--help", "--helpfull", "--helpshort")
+    def test_help_is_no_failure(self, argument):
+        done = run_script(_BINARY, argument)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("--end", done.stdout)
 
     @parameterized.parameters("--end=bug", "--end=lost")
     def test_a_defect_keeps_its_traceback(self, argument):

@@ -79,6 +79,16 @@ class AtomicWriteTest(FolderTestCase):
         self.assertEqual(caught.exception.errno, errno.EFBIG)
         self.assertEqual(self.names(), [])
 
+    def test_a_folder_that_cannot_be_created_is_refused(self):
+        # Not even root may make a folder there.
+        with self.assertRaisesRegex(errors.InputError, "here: may not be wr"):
+            files.check_folder("/proc/none", where="here")
+        with (
+            self.assertRaisesRegex(errors.InputError, "here: cannot be creat"),
+            files.lock_directory("/proc/none", where="here"),
+        ):
+            pass
+
     def test_check_folder(self):
         files.check_folder(self.folder / "new" / "one", where="here")
         (self.folder / "x").touch()

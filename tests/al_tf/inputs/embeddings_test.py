@@ -104,6 +104,11 @@ class OpenTest(parameterized.TestCase):
         bad.write_bytes(b"")
         with self.assertRaisesRegex(InputError, "whole .npy"):
             read(bad)
+        bad.write_text("text,label\n")
+        with self.assertRaisesRegex(InputError, "is not a .npy file"):
+            read(bad)
+        with self.assertRaisesRegex(InputError, "--margins: is a directory"):
+            embeddings.open_npy(self.folder, "--margins")
         np.save(bad, np.array([{}]), allow_pickle=True)
         with self.assertRaisesRegex(InputError, "whole .npy"):
             read(bad)
