@@ -1,13 +1,7 @@
 """T5's decoder without training: keys and values are computed once.
 
-Cross-attention keys and values come from the encoder's states once per text,
-self-attention's are kept from step to step. The layers are KerasHub's own;
-what differs from `T5Seq2SeqLM` is that each layer's cache is a tensor of its
-own (one stacked cache is copied whole at every token), that a batch may be
-empty, and that the loop is a `tf.while_loop` any TensorFlow runtime can run.
-
-Shapes: `rows` is batch, or batch x beams; `caches` are lists over layers of
-[rows, 2, length, heads, head_dim], keys first.
+Given targets are scored by KerasHub's own layers. What is not given is decoded
+token by token in `decoder_steps`.
 """
 
 from __future__ import annotations
@@ -21,6 +15,7 @@ import tensorflow as tf
 from runkit import InputError
 from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.inference.decoder_steps import DecoderSteps
 from spactor_tf.model import t5
 
 if TYPE_CHECKING:
@@ -42,8 +37,11 @@ class CachedDecoder:
         self._backbone = backbone
         self._layers = backbone.decoder_transformer_layers
 
-    def cross_caches(self, states: tf.Tensor) -> list[tf.Tensor]:
-        """Keys and values of [rows, length, hidden_dim] encoder states."""
+    def _cross_caches(self, states: tf.Tensor) -> list[tf.Tensor]:
+        """Keys and values of [rows, length, hidden_dim] encoder states.
+
+        A list over layers of [rows, 2, length, heads, head_dim].
+        """
         rows, length = tf.shape(states)[0], tf.shape(states)[1]
         caches = []
         for layer in self._layers:
@@ -54,52 +52,21 @@ class CachedDecoder:
             caches.append(tf.stack([keys, values], axis=1))
         return caches
 
-    def empty_caches(self, rows: tf.Tensor, length: int) -> list[tf.Tensor]:
-        """Self-attention caches for `length` tokens."""
-        caches = []
-        for layer in self._layers:
-            attention = layer.self_attention
-            heads, dim = attention.num_heads, attention.key_value_dim
-            shape = (rows, 2, length, heads, dim)
-            caches.append(tf.zeros(shape, attention.compute_dtype))
-        return caches
-
-    def step(
+    def steps(
         self,
-        tokens: tf.Tensor,
-        index: tf.Tensor,
-        caches: list[tf.Tensor],
-        cross: list[tf.Tensor],
+        states: tf.Tensor,
         mask: tf.Tensor,
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Reads one token per row.
+        length: int,
+        beams: int = 1,
+        vocabulary_size: int | None = None,
+    ) -> DecoderSteps:
+        """Returns the decoder of one token after the other.
 
-        Args:
-            tokens: [rows] int32, at place `index`.
-            index: int32 scalar.
-            caches: of the tokens so far.
-            cross: from `cross_caches`.
-            mask: [rows, input length] int32, 1 at the tokens of the input.
-
-        Returns:
-            ([rows, vocabulary] float32 logits of the next token, new caches).
+        The arguments are those of `DecoderSteps`.
         """
-        x = self._backbone.token_embedding(tokens[:, tf.newaxis])
-        length = caches[0].shape[2]
-        # The token at `index` sees those up to it: [1, heads, 1, length].
-        bias = self._layers[0].self_attention.compute_bias(
-            1, length, query_start_index=index
+        return DecoderSteps(
+            self._backbone, states, mask, length, beams, vocabulary_size
         )
-        visible = tf.range(length) <= index
-        bias = tf.where(visible, tf.cast(bias, tf.float32), _MASKED)
-        updated = []
-        for layer, cache, memory in zip(
-            self._layers, caches, cross, strict=True
-        ):
-            cache = _extend(layer, x, index, cache)
-            updated.append(cache)
-            x = _call(layer, x, bias, memory, mask, cache)
-        return self._logits(x)[:, 0], updated
 
     def score_targets(
         self, targets: tf.Tensor, states: tf.Tensor, mask: tf.Tensor
@@ -129,7 +96,7 @@ class CachedDecoder:
         )
         bias = self._separate_targets_bias(count, length)
         for layer, memory in zip(
-            self._layers, self.cross_caches(states), strict=True
+            self._layers, self._cross_caches(states), strict=True
         ):
             x = _call(layer, x, bias, memory, mask)
         logits = self._logits(x)
@@ -159,38 +126,19 @@ class CachedDecoder:
         return t5.lm_logits(self._backbone, x)
 
 
-def _extend(
-    layer: keras.layers.Layer, x: tf.Tensor, index: tf.Tensor, cache: tf.Tensor
-) -> tf.Tensor:
-    """Writes the keys and values of x [rows, 1, hidden_dim] at `index`.
-
-    The layer itself would use an XLA op that stock TF Serving does not have.
-    """
-    attention = layer.self_attention
-    x = layer.self_attention_layer_norm(x)
-    shape = (tf.shape(x)[0], 1, attention.num_heads, attention.key_value_dim)
-    keys = tf.reshape(attention.key_projector(x), shape)
-    values = tf.reshape(attention.value_projector(x), shape)
-    here = tf.range(cache.shape[2]) == index
-    here = here[tf.newaxis, tf.newaxis, :, tf.newaxis, tf.newaxis]
-    return tf.where(here, tf.stack([keys, values], axis=1), cache)
-
-
 def _call(
     layer: keras.layers.Layer,
     x: tf.Tensor,
     bias: tf.Tensor,
     memory: tf.Tensor,
     mask: tf.Tensor,
-    cache: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One decoder layer, given all its keys and values."""
+    """One decoder layer, given the keys and values of the input."""
     with t5.mask_warning_ignored():
         return layer(
             x,
             position_bias=bias,
             encoder_attention_mask=mask[:, tf.newaxis],
-            self_attention_cache=cache,
             cross_attention_cache=memory,
             training=False,
         )[0]

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.inference.decoder_steps import CHUNK
 from spactor_tf.inference.decoding import CachedDecoder
 from spactor_tf.model import t5
 
@@ -94,16 +95,18 @@ class GapFiller:
         }
         gaps = tokens[np.isin(tokens, self._vocabulary.sentinel_ids)]
         mask = tf.constant(inputs["encoder_padding_mask"])
-        cross = self._decoder.cross_caches(self._encoder(inputs))
         # The start token, a sentinel and a span for each gap, EOS.
         length = len(gaps) * (max_span + 1) + 2
-        caches = self._decoder.empty_caches(1, length)
+        decoder = self._decoder.steps(self._encoder(inputs), mask, length)
+        caches = decoder.no_caches()
         index = 0
 
         def step(token: int) -> np.ndarray:
             nonlocal caches, index
-            logits, caches = self._decoder.step(
-                tf.constant([token]), tf.constant(index), caches, cross, mask
+            if index % CHUNK == 0:
+                caches = decoder.grow(caches)
+            logits, caches = decoder.step(
+                tf.constant([token]), tf.constant(index), caches
             )
             index += 1
             return logits[0].numpy()

@@ -14,9 +14,11 @@ import tensorflow as tf
 from spactor_tf.config.search_options import SearchOptions
 from spactor_tf.data import counter_random
 from spactor_tf.data.vocabulary import EOS_ID, PAD_ID
+from spactor_tf.inference.decoder_steps import CHUNK, DecoderSteps
 from spactor_tf.inference.decoding import CachedDecoder
 
 _NEVER = -1e9
+_State = tuple[tf.Tensor, ...]
 
 
 def generate(
@@ -37,9 +39,13 @@ def generate(
         states: [batch, input length, hidden_dim] from the encoder.
         mask: [batch, input length] int32.
     """
-    cross = decoder.cross_caches(states)
-    if options.decoding == "beam":
-        return _beam(decoder, options, vocabulary_size, cross, mask)
+    beam = options.decoding == "beam"
+    length, beams = options.max_output_length, options.num_beams
+    steps = decoder.steps(
+        states, mask, length, beams if beam else 1, vocabulary_size
+    )
+    if beam:
+        return _beam(steps, options)
 
     def choose(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         if options.decoding == "temperature":
@@ -49,7 +55,7 @@ def generate(
             )
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
-    return _one_path(decoder, options, vocabulary_size, cross, mask, choose)
+    return _one_path(steps, length, choose)
 
 
 def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
@@ -71,127 +77,158 @@ def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
 
 
 def _one_path(
-    decoder: CachedDecoder,
-    options: SearchOptions,
-    vocabulary_size: int,
-    cross: list[tf.Tensor],
-    mask: tf.Tensor,
+    steps: DecoderSteps,
+    length: int,
     choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    rows, length = tf.shape(mask)[0], options.max_output_length
-
-    def unfinished(index, tokens, last, score, done, *past):
-        return (index < length) & ~tf.reduce_all(done)
-
-    def body(index, tokens, last, score, done, *past):
-        logits, caches = decoder.step(last, index, list(past), cross, mask)
-        logits = _allowed(logits, vocabulary_size)
+    def body(index, done, caches, tokens, last, score):
+        logits, caches = steps.step(last, index, caches)
         last = tf.where(done, PAD_ID, choose(logits, index))
-        gain = tf.gather(tf.nn.log_softmax(logits), last, batch_dims=1)
+        gain = tf.gather(logits, last, batch_dims=1)
+        gain -= tf.reduce_logsumexp(logits, axis=-1)
         score += tf.where(done, 0.0, gain)
-        tokens = _write(tokens, index, last)
-        return (
-            index + 1,
-            tokens,
-            last,
-            score,
-            done | (last == EOS_ID),
-            *caches,
-        )
+        done |= last == EOS_ID
+        return done, caches, (_write(tokens, index, last), last, score)
 
-    # The start token is padding, as in training.
-    start = (
-        tf.constant(0),
-        tf.zeros([rows, length], tf.int32),
-        tf.zeros([rows], tf.int32),
-        tf.zeros([rows], tf.float32),
-        tf.zeros([rows], tf.bool),
-        *decoder.empty_caches(rows, length),
+    state = (
+        tf.zeros([length, steps.rows], tf.int32),
+        tf.zeros([steps.rows], tf.int32),  # Padding starts, as in training.
+        tf.zeros([steps.rows], tf.float32),
     )
-    _, tokens, _, score, *_ = tf.while_loop(unfinished, body, start)
-    return tokens, score
+    done = tf.zeros([steps.rows], tf.bool)
+    _, (tokens, _, score) = _loop(steps, length, body, done, state)
+    return tf.transpose(tokens), score
 
 
 def _beam(
-    decoder: CachedDecoder,
-    options: SearchOptions,
-    vocabulary_size: int,
-    cross: list[tf.Tensor],
-    mask: tf.Tensor,
+    steps: DecoderSteps, options: SearchOptions
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Keeps the likeliest `num_beams` prefixes, finished ones included."""
     beams, length = options.num_beams, options.max_output_length
-    batch = tf.shape(mask)[0]
-    rows = batch * beams
-    cross = [tf.repeat(memory, beams, axis=0) for memory in cross]
-    mask = tf.repeat(mask, beams, axis=0)
+    rows, batch = steps.rows, steps.rows // beams
+    first_row = tf.range(batch)[:, tf.newaxis] * beams
 
-    def unfinished(index, tokens, last, score, done, *past):
-        return (index < length) & ~tf.reduce_all(done)
-
-    def body(index, tokens, last, score, done, *past):
-        logits, caches = decoder.step(last, index, list(past), cross, mask)
-        gains = tf.nn.log_softmax(_allowed(logits, vocabulary_size))
+    def body(index, done, caches, tokens, parents, last, score, sizes):
+        logits, caches = steps.step(last, index, caches)
+        # No more than `beams` children of one row can be kept.
+        children = min(beams, logits.shape[-1])
+        gains, words = tf.math.top_k(logits, children)
+        gains -= tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
         # A finished hypothesis is only padded, at no cost.
-        only_pad = tf.one_hot(PAD_ID, gains.shape[-1], 0.0, _NEVER)
-        gains = tf.where(done[:, tf.newaxis], only_pad, gains)
-        width = gains.shape[-1]
-        totals = tf.reshape(
-            score[:, tf.newaxis] + gains, [batch, beams * width]
-        )
-        best, place = tf.math.top_k(totals, beams)
-        parent = tf.range(batch)[:, tf.newaxis] * beams + place // width
-        parent = tf.reshape(parent, [rows])
-        last = tf.reshape(place % width, [rows])
-        tokens = _write(tf.gather(tokens, parent), index, last)
-        done = tf.gather(done, parent) | (last == EOS_ID)
-        caches = [tf.gather(cache, parent) for cache in caches]
-        return (
-            index + 1,
-            tokens,
+        ended = done[:, tf.newaxis]
+        only = tf.one_hot(0, children, 0.0, _NEVER)
+        gains = score[:, tf.newaxis] + tf.where(ended, only, gains)
+        words = tf.where(ended, PAD_ID, words)
+        width = beams * children
+        best, place = tf.math.top_k(tf.reshape(gains, [batch, width]), beams)
+        last = tf.gather(tf.reshape(words, [batch, width]), place, batch_dims=1)
+        last = tf.reshape(last, [rows])
+        parent = tf.reshape(first_row + place // children, [rows])
+        done = tf.gather(done, parent)
+        sizes = tf.gather(sizes, parent) + tf.where(done, 0.0, 1.0)
+        done |= last == EOS_ID
+        state = (
+            _write(tokens, index, last),
+            _write(parents, index, parent),
             last,
             tf.reshape(best, [rows]),
-            done,
-            *caches,
+            sizes,
         )
+        return done, steps.chosen(caches, parent), state
 
     # All beams start equal: only the first may branch in the first step.
     first = tf.one_hot(0, beams, 0.0, _NEVER)
-    start = (
-        tf.constant(0),
-        tf.zeros([rows, length], tf.int32),
+    state = (
+        tf.zeros([length, rows], tf.int32),
+        tf.zeros([length, rows], tf.int32),
         tf.zeros([rows], tf.int32),
         tf.tile(first, [batch]),
-        tf.zeros([rows], tf.bool),
-        *decoder.empty_caches(rows, length),
+        tf.zeros([rows], tf.float32),
     )
-    _, tokens, _, score, *_ = tf.while_loop(unfinished, body, start)
-    return _best_beam(tokens, score, batch, options)
+    done = tf.zeros([rows], tf.bool)
+    index, state = _loop(steps, length, body, done, state)
+    tokens, parents, _, score, sizes = state
+    ranking = score / tf.maximum(sizes, 1.0) ** options.length_penalty
+    best = tf.argmax(tf.reshape(ranking, [batch, beams]), axis=-1)
+    best = tf.cast(best, tf.int32) + first_row[:, 0]
+    return _walk_back(tokens, parents, index, best), tf.gather(score, best)
 
 
-def _best_beam(
-    tokens: tf.Tensor,
-    score: tf.Tensor,
-    batch: tf.Tensor,
-    options: SearchOptions,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    shape = [batch, options.num_beams]
-    tokens = tf.reshape(tokens, [*shape, options.max_output_length])
-    score = tf.reshape(score, shape)
-    lengths = tf.reduce_sum(tf.cast(tokens != PAD_ID, tf.float32), axis=-1)
-    ranking = score / tf.maximum(lengths, 1.0) ** options.length_penalty
-    best = tf.argmax(ranking, axis=-1)
-    return (
-        tf.gather(tokens, best, batch_dims=1),
-        tf.gather(score, best, batch_dims=1),
+def _walk_back(
+    tokens: tf.Tensor, parents: tf.Tensor, index: tf.Tensor, row: tf.Tensor
+) -> tf.Tensor:
+    """The tokens [batch, length] that led to the rows [batch] at `index`.
+
+    `tokens` and `parents` are [length, rows].
+    """
+
+    def body(index, row, path):
+        index -= 1
+        path = _write(path, index, tf.gather(tokens[index], row))
+        return index, tf.gather(parents[index], row), path
+
+    path = tf.zeros([tokens.shape[0], tf.shape(row)[0]], tf.int32)
+    *_, path = tf.while_loop(
+        lambda index, *_: index > 0, body, (index, row, path)
     )
+    return tf.transpose(path)
 
 
-def _allowed(logits: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    ids = tf.range(logits.shape[-1])
-    return tf.where((ids < vocabulary_size) & (ids != PAD_ID), logits, _NEVER)
+def _loop(
+    steps: DecoderSteps,
+    length: int,
+    body: Callable[..., tuple[tf.Tensor, list[tf.Tensor], _State]],
+    done: tf.Tensor,
+    state: _State,
+) -> tuple[tf.Tensor, _State]:
+    """Steps until every row is done, or `length` times.
+
+    A loop in a loop: inside, shapes stay, so that caches are written in place;
+    outside, the caches grow.
+
+    Args:
+        steps: the decoder.
+        length: most steps.
+        body: (index, done, caches, *state) to the new (done, caches, state).
+        done: [rows] bool at the start.
+        state: tensors at the start.
+
+    Returns:
+        (steps that were taken, state).
+    """
+    count = len(steps.cache_shapes)
+
+    def step(end, index, done, *more):
+        done, caches, state = body(
+            index, done, list(more[:count]), *more[count:]
+        )
+        return end, index + 1, done, *caches, *state
+
+    def unfinished(end, index, done, *more):
+        return (index < end) & ~tf.reduce_all(done)
+
+    def chunk(end, index, done, *more):
+        caches = steps.grow(list(more[:count]))
+        stop = tf.minimum(index + CHUNK, end)
+        inner = (stop, index, done, *caches, *more[count:])
+        return end, *tf.while_loop(unfinished, step, inner)[1:]
+
+    start = (
+        tf.constant(length),
+        tf.constant(0),
+        done,
+        *steps.no_caches(),
+        *state,
+    )
+    shapes = [tensor.shape for tensor in start]
+    shapes[3 : 3 + count] = steps.cache_shapes
+    _, index, _, *more = tf.while_loop(
+        unfinished, chunk, start, shape_invariants=tuple(shapes)
+    )
+    return index, tuple(more[count:])
 
 
 def _write(tokens: tf.Tensor, index: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-    here = tf.range(tokens.shape[1]) == index
-    return tf.where(here, last[:, tf.newaxis], tokens)
+    """Writes [rows] at `index` of [length, rows], in place."""
+    where = tf.reshape(index, [1, 1])
+    return tf.tensor_scatter_nd_update(tokens, where, last[tf.newaxis])

@@ -1,0 +1,276 @@
+"""T5's decoder one token at a time, laid out for a loop.
+
+Everything that a step could repeat is done once before the loop: weights are
+read and cast, the output projection is transposed, the encoder's keys and
+values are laid out head by head, the position bias is looked up. A step then
+costs as much as the tokens so far ask for, not as the longest answer would:
+caches have room for a chunk of tokens, are written in place, and grow by a
+chunk when they are full.
+
+Only TensorFlow's own ops are used, none of XLA's.
+
+Shapes: `rows` is batch x beams, `places` is rows x heads. Caches are a list
+over layers of keys and values in turn, each [places, room, head_dim].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from spactor_tf.model import t5
+
+# Tokens that a cache grows by. A longer chunk is copied less often and read
+# with more unused room.
+CHUNK = 32
+_MASKED = -1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """Weights of a decoder layer, and the keys and values of the input."""
+
+    self_norm: tf.Tensor
+    query: tf.Tensor
+    key: tf.Tensor
+    value: tf.Tensor
+    output: tf.Tensor
+    cross_norm: tf.Tensor
+    cross_query: tf.Tensor
+    cross_keys: tf.Tensor
+    cross_values: tf.Tensor
+    cross_output: tf.Tensor
+    norm: tf.Tensor
+    inner: tf.Tensor
+    gate: tf.Tensor | None
+    outer: tf.Tensor
+    activation: Callable[[Any], Any]
+
+
+class DecoderSteps:
+    """The decoder over the states of a batch of inputs.
+
+    Args:
+        backbone: the model.
+        states: [batch, input length, hidden_dim] from the encoder.
+        mask: [batch, input length] int32, 1 at the tokens of the input.
+        length: most tokens that are decoded.
+        beams: rows for each input, next to each other.
+        vocabulary_size: pad and ids from here on get a logit of -1e9; None
+            leaves all as they are.
+    """
+
+    def __init__(
+        self,
+        backbone: t5.Backbone,
+        states: tf.Tensor,
+        mask: tf.Tensor,
+        length: int,
+        beams: int = 1,
+        vocabulary_size: int | None = None,
+    ):
+        first = backbone.decoder_transformer_layers[0].self_attention
+        self._dtype = tf.as_dtype(first.compute_dtype)
+        self._heads, self._head_dim = first.num_heads, first.key_value_dim
+        self._length, self._beams = length, beams
+        self._batch = tf.shape(mask)[0]
+        self.rows = self._batch * beams
+        self._places = self.rows * self._heads
+        self._epsilon = backbone.layer_norm_epsilon
+        self._layers = [
+            self._read_layer(layer, states)
+            for layer in backbone.decoder_transformer_layers
+        ]
+        # One for each place: equal shapes are added without broadcasting.
+        hidden = self._cast(1 - mask) * _MASKED
+        hidden = tf.repeat(hidden, self._heads, axis=0)
+        self._input_bias = hidden[:, tf.newaxis]
+        self._position_bias = self._read_position_bias(first)
+        self._read_vocabulary(backbone, vocabulary_size)
+
+    def _cast(self, value: Any) -> tf.Tensor:
+        return tf.cast(tf.convert_to_tensor(value), self._dtype)
+
+    def _read_layer(self, layer: Any, states: tf.Tensor) -> _Layer:
+        own, cross = layer.self_attention, layer.cross_attention
+        gate = layer.gate_projector if layer.use_gated_activation else None
+        return _Layer(
+            self_norm=self._cast(layer.self_attention_layer_norm.weight),
+            query=self._cast(own.query_projector.kernel),
+            key=self._cast(own.key_projector.kernel),
+            value=self._cast(own.value_projector.kernel),
+            output=self._cast(own.output_projector.kernel),
+            cross_norm=self._cast(layer.cross_attention_layer_norm.weight),
+            cross_query=self._cast(cross.query_projector.kernel),
+            cross_keys=self._by_head(cross.key_projector(states)),
+            cross_values=self._by_head(cross.value_projector(states)),
+            cross_output=self._cast(cross.output_projector.kernel),
+            norm=self._cast(layer.layer_norm.weight),
+            inner=self._cast(layer.input_projector.kernel),
+            gate=None if gate is None else self._cast(gate.kernel),
+            outer=self._cast(layer.output_projector.kernel),
+            activation=layer.input_projector.activation,
+        )
+
+    def _by_head(self, x: tf.Tensor) -> tf.Tensor:
+        """[batch, length, heads * dim] to [batch * heads, length, dim]."""
+        length = tf.shape(x)[1]
+        shape = [self._batch, length, self._heads, self._head_dim]
+        x = tf.transpose(tf.reshape(x, shape), [0, 2, 1, 3])
+        shape = [self._batch * self._heads, length, self._head_dim]
+        return tf.reshape(x, shape)
+
+    def _read_position_bias(self, attention: Any) -> tf.Tensor:
+        """The bias by distance: a step cuts its own out of one vector.
+
+        For the last token the bias of keys 0, 1, ... is that of distances
+        length - 1, length - 2, ..., 0; behind it nothing is visible. For a
+        token n places before, the same numbers begin n places later.
+        """
+        last = attention.compute_bias(1, self._length, self._length - 1)
+        last = self._cast(last)[0, :, 0]
+        unseen = tf.fill(
+            [self._heads, CHUNK], tf.constant(_MASKED, self._dtype)
+        )
+        bias = tf.concat([last, unseen], axis=1)
+        return tf.tile(bias, [self.rows, 1])[:, tf.newaxis]
+
+    def _read_vocabulary(
+        self, backbone: t5.Backbone, vocabulary_size: int | None
+    ) -> None:
+        embedding = backbone.token_embedding
+        self._embeddings = tf.convert_to_tensor(embedding.embeddings)
+        scale = self._cast(backbone.decoder_layer_norm.weight)
+        if backbone.tie_embedding_weights:
+            # The product with a transposed matrix is up to 14 times slower.
+            self._output = self._cast(tf.transpose(self._embeddings))
+            scale *= backbone.hidden_dim**-0.5
+        else:
+            self._output = self._cast(embedding.reverse_embeddings)
+        self._final_norm = scale
+        self._forbidden: tf.Tensor | None = None
+        if vocabulary_size is not None:
+            ids = tf.range(backbone.vocabulary_size)
+            is_word = (ids < vocabulary_size) & (ids != 0)
+            self._forbidden = tf.where(is_word, 0.0, _MASKED)
+
+    def no_caches(self) -> list[tf.Tensor]:
+        """Caches without room; `grow` gives them some."""
+        shape = [self._places, 0, self._head_dim]
+        count = 2 * len(self._layers)
+        return [tf.zeros(shape, self._dtype) for _ in range(count)]
+
+    @property
+    def cache_shapes(self) -> list[tf.TensorShape]:
+        """What stays the same of the caches' shapes while they grow."""
+        shape = tf.TensorShape([None, None, self._head_dim])
+        return [shape] * (2 * len(self._layers))
+
+    def grow(self, caches: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the caches with room for `CHUNK` more tokens."""
+        shape = [self._places, min(CHUNK, self._length), self._head_dim]
+        room = tf.zeros(shape, self._dtype)
+        return [tf.concat([cache, room], axis=1) for cache in caches]
+
+    def chosen(
+        self, caches: list[tf.Tensor], parents: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Returns the caches of other rows, `parents` [rows] int32."""
+        heads = tf.range(self._heads)
+        places = parents[:, tf.newaxis] * self._heads + heads
+        places = tf.reshape(places, [self._places])
+        return [tf.gather(cache, places) for cache in caches]
+
+    def step(
+        self, tokens: tf.Tensor, index: tf.Tensor, caches: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Reads one token per row.
+
+        Args:
+            tokens: [rows] int32, at place `index`.
+            index: int32 scalar, below `length`.
+            caches: of the tokens so far, with room for one more.
+
+        Returns:
+            ([rows, vocabulary] float32 logits of the next token, new caches).
+        """
+        room = tf.shape(caches[0])[1]
+        start = tf.stack([0, 0, self._length - 1 - index])
+        bias = tf.slice(
+            self._position_bias, start, tf.stack([self._places, 1, room])
+        )
+        places = tf.range(self._places)
+        here = tf.stack([places, tf.fill([self._places], index)], axis=1)
+        x = self._cast(tf.gather(self._embeddings, tokens))
+        updated: list[tf.Tensor] = []
+        for number, layer in enumerate(self._layers):
+            keys, values = caches[2 * number : 2 * number + 2]
+            h = self._norm(x, layer.self_norm)
+            # The buffers are reused: nothing else reads the old caches.
+            keys = tf.tensor_scatter_nd_update(
+                keys, here, self._rows_by_head(tf.matmul(h, layer.key))
+            )
+            values = tf.tensor_scatter_nd_update(
+                values, here, self._rows_by_head(tf.matmul(h, layer.value))
+            )
+            updated += [keys, values]
+            query = tf.reshape(
+                tf.matmul(h, layer.query), [-1, 1, self._head_dim]
+            )
+            h = self._together(_attend(query, keys, values, bias))
+            x += tf.matmul(h, layer.output)
+            x += self._cross(self._norm(x, layer.cross_norm), layer)
+            x += _feed_forward(self._norm(x, layer.norm), layer)
+        return self._logits(x), updated
+
+    def _norm(self, x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        square = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
+        return x * tf.math.rsqrt(square + self._epsilon) * scale
+
+    def _rows_by_head(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(x, [-1, self._head_dim])
+
+    def _together(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(x, [-1, self._heads * self._head_dim])
+
+    def _cross(self, x: tf.Tensor, layer: _Layer) -> tf.Tensor:
+        """Attends to the input, whose keys all beams of an input share."""
+        query = tf.matmul(x, layer.cross_query)
+        if self._beams == 1:
+            query = tf.reshape(query, [-1, 1, self._head_dim])
+        else:
+            shape = [-1, self._beams, self._heads, self._head_dim]
+            query = tf.transpose(tf.reshape(query, shape), [0, 2, 1, 3])
+            query = tf.reshape(query, [-1, self._beams, self._head_dim])
+        h = _attend(
+            query, layer.cross_keys, layer.cross_values, self._input_bias
+        )
+        if self._beams > 1:
+            shape = [-1, self._heads, self._beams, self._head_dim]
+            h = tf.transpose(tf.reshape(h, shape), [0, 2, 1, 3])
+        return tf.matmul(self._together(h), layer.cross_output)
+
+    def _logits(self, x: tf.Tensor) -> tf.Tensor:
+        logits = tf.matmul(self._norm(x, self._final_norm), self._output)
+        logits = tf.cast(logits, tf.float32)
+        if self._forbidden is None:
+            return logits
+        return tf.nn.bias_add(logits, self._forbidden)
+
+
+def _attend(
+    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor
+) -> tf.Tensor:
+    """[places, queries, head_dim], T5's attention without a scale."""
+    scores = tf.matmul(query, keys, transpose_b=True) + bias
+    return tf.matmul(tf.nn.softmax(scores), values)
+
+
+def _feed_forward(x: tf.Tensor, layer: _Layer) -> tf.Tensor:
+    inner = layer.activation(tf.matmul(x, layer.inner))
+    if layer.gate is not None:
+        inner *= tf.matmul(x, layer.gate)
+    return tf.matmul(inner, layer.outer)
