@@ -46,8 +46,9 @@ bench: $(STAMP) ## run the benchmarks and rewrite benchmarks/results.md
 claims: $(STAMP) ## run what the papers' claims rest on (days; resumes)
 	$(PY) -m experiments.run
 
-claims-report: $(STAMP) ## docs/results.md from the logs of experiments/
+claims-report: $(STAMP) ## docs/*results.md from the logs of experiments/
 	$(PY) -m experiments.report
+	$(PY) -m experiments.selection.report
 
 bazel-test: $(STAMP) ## the same tests as Bazel targets
 	PATH="$(abspath $(VENV))/bin:$$PATH" PYTHON_BIN_PATH=$(abspath $(PY)) \

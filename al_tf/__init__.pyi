@@ -16,5 +16,5 @@ from .selection.margins import margin_scores as margin_scores
 from .selection.margins import (
     multilabel_margin_scores as multilabel_margin_scores,
 )
+from .selection.pool import Pool as Pool
 from .selection.strategies import STRATEGIES as STRATEGIES
-from .selection.strategies import Pool as Pool

@@ -1,6 +1,7 @@
 """The clusters of each seed: made once, from the embeddings of its seed model.
 
-clusters/seed-S/    a `Clustering`, see `al_tf.clustering.store`
+clusters/seed-S/        a `Clustering`, see `al_tf.clustering.store`
+neighbors/seed-S.npy    `[n, k]` int32 neighbor lists, if a strategy needs them
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from al_tf.clustering.build import cluster_embeddings
 from al_tf.clustering.result import Clustering, load_clustering
 from al_tf.clustering.store import is_clustering
 from al_tf.inputs import checksum, open_embeddings
+from al_tf.inputs.embeddings import open_npy
+from al_tf.selection.spreading.lists import neighbor_lists
 from runkit import InputError
-from runkit.files import remove_leftovers
+from runkit.files import remove_leftovers, write_npy
 
 
 class SeedClusters:
@@ -30,6 +33,7 @@ class SeedClusters:
         self._folder = folder
         self._target_cluster_size = target_cluster_size
         self._known: dict[int, Clustering] = {}
+        self._neighbors: dict[int, np.ndarray] = {}
 
     def of_seed(self, seed: int, embeddings: np.ndarray | None) -> Clustering:
         """Returns the clusters of a seed.
@@ -58,6 +62,32 @@ class SeedClusters:
                 found.save(path)
                 self._known[seed] = found
         return self._known[seed]
+
+    def neighbors_of_seed(
+        self, seed: int, embeddings: np.ndarray | None
+    ) -> np.ndarray:
+        """Returns `[n, k]` int32 neighbor lists of a seed.
+
+        Args:
+            seed: of the run.
+            embeddings: as `of_seed`.
+
+        Raises:
+            InputError: the lists do not exist any more.
+        """
+        if seed not in self._neighbors:
+            path = self._folder.parent / "neighbors" / f"seed-{seed}.npy"
+            if not path.is_file():
+                if embeddings is None:
+                    raise InputError(
+                        "the neighbor lists of a run that has begun are gone",
+                        where=str(path),
+                        remedy="Name another --output_dir",
+                    )
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_npy(path, neighbor_lists(directions(embeddings)))
+            self._neighbors[seed] = np.array(open_npy(path))
+        return self._neighbors[seed]
 
     def _make(self, rows: np.ndarray) -> Clustering:
         # Fixed embeddings are the same for every seed.

@@ -171,10 +171,9 @@ class Loop:
             scores = self._train(
                 learner, seed, number, ids, labels, whole_pool=whole_pool
             )
-            first_pool = scores.pool if number == 0 else None
-            clusters = self._clusters.of_seed(
-                seed.number, first_pool.embeddings if first_pool else None
-            ).cluster_ids
+            first = scores.pool if number == 0 else None
+            rows = first.embeddings if first else None
+            clusters = self._clusters.of_seed(seed.number, rows).cluster_ids
             if not measured:
                 result = round_lib.measure(
                     scores,
@@ -186,6 +185,11 @@ class Loop:
                 )
                 store.write_result(number, result)
             if not chosen:
+                neighbors = None
+                if name in round_lib.ON_NEIGHBORS:
+                    neighbors = self._clusters.neighbors_of_seed(
+                        seed.number, rows
+                    )
                 batch, facts = round_lib.choose_batch(
                     name,
                     self.config,
@@ -194,6 +198,7 @@ class Loop:
                     clusters,
                     multilabel=self.pool.multilabel,
                     seed=round_lib.derived_seed(seed.number, number),
+                    neighbors=neighbors,
                 )
                 if self._oracle.wants_suggestions:
                     facts["suggested"] = round_lib.suggest(

@@ -31,6 +31,10 @@ from runkit.quality import evaluate, indicator
 
 # These look at no model, so the pool need not be scored for them.
 MODEL_FREE = frozenset({"random", "cluster_random"})
+# These look at the neighbor lists of the pool.
+ON_NEIGHBORS = frozenset(
+    {"typi_clust", "prob_cover", "max_herding", "u_herding", "seals"}
+)
 
 
 class PoolScores(NamedTuple):
@@ -132,6 +136,7 @@ def choose_batch(
     *,
     multilabel: bool,
     seed: int,
+    neighbors: np.ndarray | None = None,
 ) -> tuple[np.ndarray, BatchFacts]:
     """Picks the next batch.
 
@@ -143,6 +148,7 @@ def choose_batch(
         cluster_ids: `[n]` of the pool.
         multilabel: an example may have any number of classes.
         seed: of this round; see `derived_seed`.
+        neighbors: `[n, k]` lists of the pool, for `ON_NEIGHBORS`.
 
     Returns:
         (`[batch_size]` int64 positions in pick order, seconds and coverage).
@@ -153,6 +159,7 @@ def choose_batch(
         size,
         unlabeled=labeled_to_unlabeled(labeled, size),
         cluster_ids=cluster_ids,
+        neighbors=neighbors,
     )
     if name not in MODEL_FREE:
         assert pool_scores is not None, f"{name} needs the pool's scores"

@@ -1,10 +1,12 @@
 from .candidates import PoolExhausted as PoolExhausted
 from .candidates import unlabeled_ids as unlabeled_ids
 from .cluster_margin import select_batch as select_batch
+from .margin_turns import TurnOptions as TurnOptions
+from .margin_turns import select_in_turns as select_in_turns
 from .margins import margin_scores as margin_scores
 from .margins import multilabel_margin_scores as multilabel_margin_scores
+from .pool import Pool as Pool
+from .pool import Strategy as Strategy
 from .strategies import STRATEGIES as STRATEGIES
-from .strategies import Pool as Pool
-from .strategies import Strategy as Strategy
 from .volume import VersionSpace as VersionSpace
 from .volume import cluster_margin_v_batch as cluster_margin_v_batch

@@ -7,76 +7,30 @@ The paper compares with random, margin, CoreSet (Sener & Savarese 2018) and
 BADGE (Ash et al. 2020). To run the last two at its scale, it splits the pool
 at random and selects in every part. `cluster_random` is the ablation: the
 round-robin over clusters without margins. `entropy` is a customary baseline.
+`margin_turns` is this project's own rule; those of `al_tf.selection.spreading`
+are later methods, on the neighbor lists of the pool.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
-from al_tf.inputs.arrays import plain_array
-from al_tf.inputs.checks import refuse_rows
 from al_tf.selection import cluster_margin, greedy
-from al_tf.selection.candidates import random_keys, unlabeled_ids
+from al_tf.selection.candidates import random_keys
+from al_tf.selection.margin_turns import margin_turns_batch
 from al_tf.selection.margins import check_margins, check_probabilities
-from runkit import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class Pool:
-    """What is known about the pool in one round, as far as it is needed.
-
-    Attributes:
-        num_examples: n, size of the full pool.
-        unlabeled: ids or mask of the examples that may be picked; None: all.
-        margins: `[n]` float, small = uncertain.
-        probabilities: `[n, classes]` of the current model.
-        embeddings: `[n, d]` float.
-        cluster_ids: `[n]` int.
-    """
-
-    num_examples: int
-    unlabeled: np.ndarray | None = None
-    margins: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    embeddings: np.ndarray | None = None
-    cluster_ids: np.ndarray | None = None
-
-    def need(self, name: str) -> np.ndarray:
-        """Returns a field that the strategy cannot do without.
-
-        Raises:
-            InputError: it is None, or does not cover the whole pool.
-        """
-        value = getattr(self, name)
-        if value is None:
-            raise InputError("the strategy needs it", where=f"pool.{name}")
-        value = plain_array(value, f"pool.{name}")
-        if value.ndim == 0 or len(value) != self.num_examples:
-            raise InputError(
-                "must have one entry per example",
-                where=f"pool.{name}",
-                got=value.shape,
-                expected=str(self.num_examples),
-            )
-        return value
-
-    def candidates(self, batch_size: int) -> np.ndarray:
-        """Ids that may be picked, checked; see `unlabeled_ids`."""
-        return unlabeled_ids(self.unlabeled, self.num_examples, batch_size)
-
-
-class Strategy(Protocol):
-    """A way to pick a batch."""
-
-    def __call__(
-        self, pool: Pool, *, batch_size: int, seed: int = 0
-    ) -> np.ndarray:
-        """Returns `[batch_size]` int64 example ids in pick order."""
+from al_tf.selection.pool import Pool, Strategy
+from al_tf.selection.spreading.herding import (
+    max_herding_batch,
+    u_herding_batch,
+)
+from al_tf.selection.spreading.high_margins import cluster_margin_mixed_batch
+from al_tf.selection.spreading.prob_cover import prob_cover_batch
+from al_tf.selection.spreading.seals import seals_batch
+from al_tf.selection.spreading.typi_clust import typi_clust_batch
 
 
 def random_batch(pool: Pool, *, batch_size: int, seed: int = 0) -> np.ndarray:
@@ -195,6 +149,13 @@ STRATEGIES: dict[str, Strategy] = {
     "badge": badge_batch,
     "partitioned_coreset": partitioned_coreset_batch,
     "partitioned_badge": partitioned_badge_batch,
+    "margin_turns": margin_turns_batch,
+    "cluster_margin_mixed": cluster_margin_mixed_batch,
+    "typi_clust": typi_clust_batch,
+    "prob_cover": prob_cover_batch,
+    "max_herding": max_herding_batch,
+    "u_herding": u_herding_batch,
+    "seals": seals_batch,
 }
 
 
@@ -211,25 +172,6 @@ def _probabilities(pool: Pool, ids: np.ndarray) -> np.ndarray:
     return np.clip(rows, 0, 1)
 
 
-def _embeddings(pool: Pool, ids: np.ndarray) -> np.ndarray:
-    """A float32 copy of rows `ids`, checked."""
-    embeddings = pool.need("embeddings")
-    if embeddings.ndim != 2:
-        raise InputError(
-            "must have two dimensions",
-            where="pool.embeddings",
-            got=embeddings.shape,
-        )
-    rows = embeddings[ids].astype(np.float32)
-    refuse_rows(
-        ~np.isfinite(np.einsum("nd,nd->n", rows, rows)),
-        "NaN, infinite or too large values",
-        where="pool.embeddings",
-        ids=ids,
-    )
-    return rows
-
-
 def _coreset(
     pool: Pool,
     ids: np.ndarray,
@@ -237,8 +179,8 @@ def _coreset(
     batch_size: int,
     seed: int,
 ) -> np.ndarray:
-    rows = _embeddings(pool, ids)
-    centers = _embeddings(pool, labeled)
+    rows = pool.rows(ids)
+    centers = pool.rows(labeled)
     # Moving the origin changes no distance; products near it round less.
     origin = rows.mean(0, dtype=np.float64).astype(np.float32)
     rows -= origin
@@ -251,7 +193,7 @@ def _badge(
     pool: Pool, ids: np.ndarray, batch_size: int, seed: int
 ) -> np.ndarray:
     probabilities = _probabilities(pool, ids).astype(np.float32)
-    rows = _embeddings(pool, ids)
+    rows = pool.rows(ids)
     generator = np.random.default_rng(seed % 2**64)
     return ids[
         greedy.k_means_plus_plus(

@@ -46,7 +46,7 @@ ROOMS = {
         "inputs": set(),
         "neighbors": set(),
         "clustering": {"inputs", "neighbors"},
-        "selection": {"clustering", "inputs"},
+        "selection": {"clustering", "inputs", "neighbors"},
         "pools": set(),
         "learners": set(),
         "loop": {"clustering", "inputs", "learners", "pools", "selection"},

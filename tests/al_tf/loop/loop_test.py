@@ -183,6 +183,18 @@ class LoopTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "clusters .* are gone"):
             self.run_loop(folder, seeds=(0,), strategies=(name,))
 
+    def test_neighbor_lists_are_made_once_and_missed_if_lost(self):
+        folder = self.folder()
+        fields = {"seeds": (0,), "strategies": ("typi_clust", "seals")}
+        loop = self.run_loop(folder, rounds=1, **fields)
+        path = loop.folder / "neighbors" / "seed-0.npy"
+        made = path.stat().st_mtime_ns
+        self.run_loop(folder, rounds=2, **fields)
+        self.assertEqual(path.stat().st_mtime_ns, made)
+        path.unlink()
+        with self.assertRaisesRegex(InputError, "neighbor lists .* are gone"):
+            self.run_loop(folder, rounds=3, **fields)
+
     def test_a_seed_reuses_equal_clusters(self):
         folder = self.folder()
         self.run_loop(folder, seeds=(0, 1, 2))

@@ -1,0 +1,1 @@
+"""The standing benchmark of selection strategies; README.md is its protocol."""

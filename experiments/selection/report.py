@@ -1,0 +1,275 @@
+r"""Writes docs/selection_results.md and its plots from the logs alone.
+
+    python -m experiments.selection.report
+
+Only committed logs count for the page in the repository; the same logs give the
+same text.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments import cell_logs
+from experiments.selection import declaration, figures, logs
+from experiments.selection.declaration import Benchmark, Setting
+from experiments.selection.figures import Curves
+from runkit import InputError, atomic_write, run_binary
+from runkit.report import new_figure
+
+FLAGS = flags.FLAGS
+DOCS = cell_logs.ROOT / "docs"
+NAME = "selection_results"
+BASELINE = "margin"
+_FEW_SEEDS = 10
+_INTRO = """# Which strategy, on which pool
+
+Written by `python -m experiments.selection.report` from the logs in
+`experiments/selection/logs`; the protocol is `experiments/selection/README.md`.
+Where runs are missing, so are their rows.
+
+"Area" is the mean test accuracy over the rounds after the seed set, in percent;
+differences to plain margin are paired over seeds, in points, with one standard
+error. Ranks are within a seed, among the strategies (not the variants), with
+95 % bootstrap intervals. "Labels" is the share of the labels of the second-best
+published strategy that reaches its final accuracy. "CPU s" is what all
+selections of a run cost."""
+
+
+def load_curves(
+    benchmark: Benchmark, folder: pathlib.Path
+) -> dict[str, Curves]:
+    """Returns the curves of every setting that has any.
+
+    A log that cannot be used is named on stderr and left out.
+    """
+    found = {}
+    for setting in benchmark.settings.values():
+        runs = {}
+        for arm in benchmark.arms_of(setting):
+            try:
+                runs[arm.name] = logs.read(setting, arm, folder)
+            except InputError as error:
+                print(f"warning: {error}", file=sys.stderr)
+        curves = figures.paired_curves(runs)
+        if curves is not None and BASELINE in curves.arms:
+            found[setting.name] = curves
+    return found
+
+
+def strategies(benchmark: Benchmark, curves: Curves) -> list[int]:
+    """Positions of the arms that are no variants."""
+    return [
+        i
+        for i, name in enumerate(curves.arms)
+        if not benchmark.arms[name].variant
+    ]
+
+
+def setting_rows(benchmark: Benchmark, curves: Curves) -> list[list[str]]:
+    """The table of a setting, largest area first."""
+    area = curves.area
+    baseline = area[curves.arms.index(BASELINE)]
+    named = strategies(benchmark, curves)
+    rank = dict(zip(named, figures.ranks(area[named]), strict=True))
+    published = [a.name for a in benchmark.arms.values() if a.published]
+    second = figures.second_best(curves, published)
+    mean = curves.accuracy.mean(1)
+    target = mean[curves.arms.index(second), -1] if second else None
+    rows = []
+    for i in np.argsort(-area.mean(1), kind="stable"):
+        name = curves.arms[i]
+        reached = None
+        if target is not None:
+            reached = figures.labels_to(curves.labels, mean[i], target)
+        rows.append(
+            [
+                name + (" (second-best published)" if name == second else ""),
+                f"{100 * area[i].mean():.2f}",
+                _difference(area[i], baseline) if name != BASELINE else "0",
+                _rank(rank[i]) if i in rank else "",
+                f"{100 * mean[i, -1]:.2f}",
+                "" if reached is None else f"{reached / curves.labels[-1]:.2f}",
+                f"{curves.selection[i]:.2g}",
+            ]
+        )
+    return rows
+
+
+def overall_rows(
+    benchmark: Benchmark, found: Mapping[str, Curves], *, chooses: bool
+) -> list[list[str]]:
+    """Mean rank over settings, and what the variants are chosen by.
+
+    Args:
+        benchmark: the declaration.
+        found: curves by setting.
+        chooses: settings that may choose, with variants; or the others.
+    """
+    ranks: dict[str, list[float]] = {}
+    steps: dict[str, list[float]] = {}
+    for name, curves in found.items():
+        if benchmark.settings[name].chooses != chooses:
+            continue
+        area = curves.area
+        named = strategies(benchmark, curves)
+        for i, row in zip(named, figures.ranks(area[named]), strict=True):
+            ranks.setdefault(curves.arms[i], []).append(float(row.mean()))
+        baseline = area[curves.arms.index(BASELINE)]
+        for arm, own in zip(curves.arms, area, strict=True):
+            step, error = figures.difference(own, baseline)
+            if error:
+                steps.setdefault(arm, []).append(step / error)
+    order = sorted(steps, key=lambda arm: -np.mean(steps[arm]))
+    return [
+        [
+            arm,
+            f"{np.mean(ranks[arm]):.1f}" if arm in ranks else "",
+            f"{np.mean(steps[arm]):+.2f}",
+            f"{min(steps[arm]):+.2f}",
+            str(len(steps[arm])),
+        ]
+        for arm in order
+    ]
+
+
+def _difference(area: np.ndarray, baseline: np.ndarray) -> str:
+    step, error = figures.difference(area, baseline)
+    if error is None:
+        return f"{100 * step:+.2f}"
+    return f"{100 * step:+.2f} ± {100 * error:.2f}"
+
+
+def _rank(values: np.ndarray) -> str:
+    low, high = figures.interval(values)
+    return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plot(benchmark: Benchmark, curves: Curves) -> Any:
+    """Accuracy less that of margin, over labels, one line per strategy."""
+    figure, axes = new_figure(8.0, 4.0)
+    mean = 100 * curves.accuracy.mean(1)
+    baseline = mean[curves.arms.index(BASELINE)]
+    styles = ("-", "--", ":")
+    for number, i in enumerate(strategies(benchmark, curves)):
+        axes.plot(
+            curves.labels,
+            mean[i] - baseline,
+            styles[number // 10],
+            label=curves.arms[i],
+            linewidth=1.2,
+        )
+    axes.set(xlabel="labels", ylabel="accuracy less that of margin (points)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=6, ncols=2)
+    return figure
+
+
+def facts(
+    benchmark: Benchmark, setting: Setting, curves: Curves, folder: pathlib.Path
+) -> str:
+    """What ran, in a sentence or two."""
+    arm = benchmark.arms[curves.arms[0]]
+    head = logs.head_of(setting, arm, folder)
+    text = (
+        f"{head['pool']['examples']:,} examples of `{setting.pool}`, "
+        f"{setting.seed_size} random labels, then {setting.rounds} batches of "
+        f"{setting.batch_size}"
+    )
+    if setting.label_noise:
+        text += f"; {setting.label_noise:.0%} of the labels are wrong"
+    seeds = len(curves.seeds)
+    text += f". {seeds} of {benchmark.seeds} seeds"
+    if seeds < _FEW_SEEDS:
+        text += ": a direction, no ranking"
+    missing = [
+        a.name for a in benchmark.arms_of(setting) if a.name not in curves.arms
+    ]
+    if missing:
+        text += f". Not run: {', '.join(missing)}"
+    return text + "."
+
+
+def markdown(
+    benchmark: Benchmark, found: Mapping[str, Curves], folder: pathlib.Path
+) -> str:
+    """Returns the text of the page."""
+    parts = [_INTRO]
+    if not found:
+        parts.append("No run has finished yet.")
+    header = ["strategy", "mean rank", "mean of difference / s.e.", "least"]
+    for title, chooses in (
+        ("Pools that choose", True),
+        ("Pools that test the choice", False),
+    ):
+        rows = overall_rows(benchmark, found, chooses=chooses)
+        if rows:
+            table = _table([*header, "settings"], rows)
+            parts += [f"## {title}", table]
+    header = ["strategy", "area", "less margin", "rank", "final", "labels"]
+    for name, curves in found.items():
+        setting = benchmark.settings[name]
+        parts += [
+            f"## {name}",
+            facts(benchmark, setting, curves, folder),
+            _table([*header, "CPU s"], setting_rows(benchmark, curves)),
+            f"![Accuracy less that of margin, {name}]({NAME}/{name}.png)",
+        ]
+    missing = [name for name in benchmark.settings if name not in found]
+    if missing:
+        parts.append(f"Not run yet: {', '.join(missing)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_report(
+    benchmark: Benchmark, folder: pathlib.Path, docs: pathlib.Path = DOCS
+) -> pathlib.Path:
+    """Writes the page and its plots; returns the page.
+
+    Args:
+        benchmark: the declaration.
+        folder: of the logs.
+        docs: folder of the documentation.
+    """
+    found = load_curves(benchmark, folder)
+    for name, curves in found.items():
+        figure = plot(benchmark, curves)
+        with atomic_write(docs / NAME / f"{name}.png", "wb") as handle:
+            # No version of the library in the file.
+            figure.savefig(handle, dpi=80, metadata={"Software": None})
+    path = docs / f"{NAME}.md"
+    with atomic_write(path) as handle:
+        handle.write(markdown(benchmark, found, folder))
+    return path
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads logs, writes the page."""
+    del argv
+    folder = pathlib.Path(FLAGS.logs_dir or logs.FOLDER)
+    docs = pathlib.Path(FLAGS.docs_dir or DOCS)
+    path = write_report(declaration.load(), folder, docs)
+    print(f"report: {cell_logs.shown(path)}")
+
+
+def run() -> None:
+    """Entry point."""
+    if "docs_dir" not in FLAGS:
+        flags.DEFINE_string("logs_dir", None, "Folder of the logs.")
+        flags.DEFINE_string("docs_dir", None, "Folder that takes the page.")
+    run_binary(main)
+
+
+if __name__ == "__main__":
+    run()
