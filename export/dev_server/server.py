@@ -138,6 +138,7 @@ class DevServer:
         Args:
             grace_seconds: time that running gRPC requests have to end.
         """
+        self.store.refuse()  # Also requests of open connections.
         stopped = self._grpc.stop(grace_seconds)
         self._http.shutdown()
         self._http.server_close()
