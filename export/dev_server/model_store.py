@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from export.dev_server.batching import Batcher, Tensors
 from export.dev_server.failures import Failures
-from export.saved_model import records
-from export.saved_model.session import SessionModel
-from export.saved_model.versions import (
-    WARM_UP,
-    list_versions,
-    version_paths,
-)
+from export.dev_server.servable import Servable
+from export.saved_model.versions import list_versions, version_paths
 from runkit import InputError
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
@@ -30,76 +22,6 @@ class NotServed(LookupError):
 
 class Stopping(RuntimeError):
     """The server ends and takes no new requests."""
-
-
-class Servable:
-    """One loaded version.
-
-    Args:
-        path: directory of the version.
-        make_batcher: wraps the function of a signature; None runs each
-            request alone.
-
-    Raises:
-        InputError: the loader refuses the version, or a warm-up request fails.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        make_batcher: Callable[[Callable[[Tensors], Tensors]], Batcher]
-        | None = None,
-    ):
-        self.version = int(path.name)
-        self.model = SessionModel(path)
-        self.users = 0
-        self._batchers: dict[str, Batcher] = {}
-        try:
-            if (path / WARM_UP).is_file():
-                for signature, inputs, _ in records.read_records(
-                    path / WARM_UP
-                ):
-                    self.model.run(signature, inputs)
-        except Exception:
-            self.model.close()
-            raise
-        if make_batcher is not None:
-            for name in self.model.signatures:
-                run = functools.partial(self.model.run_checked, name)
-                self._batchers[name] = make_batcher(run)
-
-    def predict(
-        self,
-        signature: str,
-        inputs: Mapping[str, Any],
-        timeout: float | None = None,
-    ) -> Tensors:
-        """Answers one request.
-
-        Args:
-            signature: its name.
-            inputs: {input name: array or list}.
-            timeout: seconds to wait in the queue; None waits forever.
-
-        Raises:
-            InputError: the request does not fit the signature.
-            QueueFull, TimeoutError: from the queue.
-        """
-        arrays = self.model.check_inputs(signature, inputs)
-        if signature not in self._batchers:
-            return self.model.run_checked(signature, arrays)
-        future = self._batchers[signature].submit(arrays)
-        try:
-            return future.result(timeout)
-        except TimeoutError:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Answers what is queued, then frees the model."""
-        for batcher in self._batchers.values():
-            batcher.close()
-        self.model.close()
 
 
 class ModelStore:

@@ -14,12 +14,8 @@ from absl.testing import absltest, parameterized
 
 from export.client import Client
 from export.dev_server.failures import Failures
-from export.dev_server.model_store import (
-    ModelStore,
-    NotServed,
-    Servable,
-    Stopping,
-)
+from export.dev_server.model_store import ModelStore, NotServed, Stopping
+from export.dev_server.servable import Servable
 from export.saved_model import versions
 from runkit import InputError
 from tests.support import served, serving_models
