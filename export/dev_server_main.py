@@ -49,9 +49,16 @@ _OPTION_FLAGS = (
     ),
     Flag(
         "max_batch_size",
-        "Largest number of rows in a batch.",
+        "Largest number of rows in one call of the model; longer requests are "
+        "run in parts.",
         int,
         ServerOptions.max_batch_size,
+    ),
+    Flag(
+        "max_request_rows",
+        "Largest number of rows in a request.",
+        int,
+        ServerOptions.max_request_rows,
     ),
     Flag(
         "batch_timeout_micros",
@@ -73,7 +80,7 @@ _OPTION_FLAGS = (
     ),
     Flag(
         "poll_seconds",
-        "Seconds between checks for a newer version.",
+        "Seconds between checks of the base path.",
         float,
         ServerOptions.poll_seconds,
     ),

@@ -92,7 +92,8 @@ FLAG_TABLE = (
     ),
     Flag(
         "version",
-        "Number of the version; by default one more than the newest.",
+        "Number of the version; by default the next that is neither written "
+        "nor being written.",
         int,
     ),
     Flag("model_name", "Name under which it is served.", default="t5"),

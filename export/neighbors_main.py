@@ -44,7 +44,8 @@ FLAG_TABLE = (
     Flag("model_name", "Name under which it is served.", default="neighbors"),
     Flag(
         "version",
-        "Number of the version; by default one more than the newest.",
+        "Number of the version; by default the next that is neither written "
+        "nor being written.",
         int,
     ),
     Flag(

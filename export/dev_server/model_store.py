@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from export.dev_server.batching import Batcher, Tensors
-from export.saved_model import records
-from export.saved_model.session import SessionModel
-from export.saved_model.versions import WARM_UP, list_versions
+from export.dev_server.failures import Failures
+from export.dev_server.servable import Servable
+from export.saved_model.versions import list_versions, version_paths
 from runkit import InputError
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
@@ -23,83 +20,22 @@ class NotServed(LookupError):
     """The version asked for is not the one that is served."""
 
 
-class Servable:
-    """One loaded version.
-
-    Args:
-        path: directory of the version.
-        make_batcher: wraps the function of a signature; None runs each
-            request alone.
-
-    Raises:
-        InputError: the loader refuses the version, or a warm-up request fails.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        make_batcher: Callable[[Callable[[Tensors], Tensors]], Batcher]
-        | None = None,
-    ):
-        self.version = int(path.name)
-        self.model = SessionModel(path)
-        self.users = 0
-        self._batchers: dict[str, Batcher] = {}
-        try:
-            if (path / WARM_UP).is_file():
-                for signature, inputs, _ in records.read_records(
-                    path / WARM_UP
-                ):
-                    self.model.run(signature, inputs)
-        except Exception:
-            self.model.close()
-            raise
-        if make_batcher is not None:
-            for name in self.model.signatures:
-                run = functools.partial(self.model.run_checked, name)
-                self._batchers[name] = make_batcher(run)
-
-    def predict(
-        self,
-        signature: str,
-        inputs: Mapping[str, Any],
-        timeout: float | None = None,
-    ) -> Tensors:
-        """Answers one request.
-
-        Args:
-            signature: its name.
-            inputs: {input name: array or list}.
-            timeout: seconds to wait in the queue; None waits forever.
-
-        Raises:
-            InputError: the request does not fit the signature.
-            QueueFull, TimeoutError: from the queue.
-        """
-        arrays = self.model.check_inputs(signature, inputs)
-        if signature not in self._batchers:
-            return self.model.run_checked(signature, arrays)
-        future = self._batchers[signature].submit(arrays)
-        try:
-            return future.result(timeout)
-        except TimeoutError:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Answers what is queued, then frees the model."""
-        for batcher in self._batchers.values():
-            batcher.close()
-        self.model.close()
+class Stopping(RuntimeError):
+    """The server ends and takes no new requests."""
 
 
 class ModelStore:
-    """Serves the newest version in a base path.
+    """Serves the newest version in a base path, as TF Serving does.
+
+    The base path is read again at each poll. A version whose directory goes is
+    unloaded; if an older one is left, that is loaded first. One that cannot be
+    loaded, such as a copy in progress, is tried again: at the next poll if its
+    files have changed, else after growing pauses.
 
     Args:
         base_path: holds the versions as directories with integer names.
         load: path of a version -> Servable.
-        poll_seconds: seconds between two looks for a newer version.
+        poll_seconds: seconds between two looks at the base path.
     """
 
     def __init__(
@@ -113,11 +49,12 @@ class ModelStore:
         self._changed = threading.Condition()
         self._current: Servable | None = None
         self._states: dict[int, tuple[str, str]] = {}
+        self._failures = Failures(poll_seconds)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.watch, daemon=True)
 
     def start(self) -> None:
-        """Loads the newest version and starts to watch for newer ones.
+        """Loads the newest version and starts to watch the base path.
 
         Raises:
             InputError: there is no version, or the newest cannot be served.
@@ -138,25 +75,51 @@ class ModelStore:
         self._thread.start()
 
     def refresh(self) -> None:
-        """Loads the newest version unless that was tried before.
+        """Makes the newest version on disk the one that is served.
 
         Not to be called by two threads at once.
         """
-        newest = max(list_versions(self._base_path), default=None)
-        if newest is None or newest in self._states:
+        if not self._base_path.is_dir():
+            return  # A disk that is away for a moment takes no model with it.
+        paths = version_paths(self._base_path)
+        self._failures.keep_only(paths)
+        current = self._current
+        if not paths:
+            if current is not None:
+                print("no version is left: none is served", file=sys.stderr)
+                self._replace(current, None)
             return
-        self._set_state(newest, LOADING)
+        newest = max(paths)
+        if current is not None and current.version == newest:
+            return
+        if not self._failures.is_due(newest, paths[newest]):
+            return
+        fresh = self._loaded(newest, paths[newest])
+        if fresh is not None:
+            self._replace(current, fresh)
+
+    def _loaded(self, version: int, path: pathlib.Path) -> Servable | None:
+        """Loads a version; notes why it cannot be."""
+        # A further attempt leaves the error of the last one in the status.
+        if not self._failures.has(version):
+            self._set_state(version, LOADING)
+        files = Failures.files(path)  # Before: they may change meanwhile.
         try:
-            fresh = self._load(self._base_path / str(newest))
+            return self._load(path)
         except Exception as error:  # Whatever it is, the old version stays.
-            self._set_state(newest, END, str(error))
-            print(
-                f"version {newest} cannot be served: {error}", file=sys.stderr
-            )
-            return
+            self._set_state(version, END, str(error))
+            if self._failures.add(version, files, str(error)):
+                print(
+                    f"version {version} cannot be served: {error}",
+                    file=sys.stderr,
+                )
+            return None
+
+    def _replace(self, old: Servable | None, fresh: Servable | None) -> None:
         with self._changed:
-            old, self._current = self._current, fresh
-            self._states[newest] = (AVAILABLE, "")
+            self._current = fresh
+            if fresh is not None:
+                self._states[fresh.version] = (AVAILABLE, "")
         if old is not None:
             self._unload(old)
 
@@ -185,8 +148,11 @@ class ModelStore:
 
         Raises:
             NotServed: it is not the version asked for.
+            Stopping: the server ends.
         """
         with self._changed:
+            if self._stop.is_set():
+                raise Stopping("the server is shutting down")
             servable = self._current
             if servable is None or version not in (None, servable.version):
                 raise NotServed(version)
@@ -199,16 +165,22 @@ class ModelStore:
                 self._changed.notify_all()
 
     def watch(self) -> None:
-        """Loads newer versions until `stop`; runs in the store's thread."""
+        """Follows the base path until `stop`; runs in the store's thread."""
         while not self._stop.wait(self._poll_seconds):
-            self.refresh()
+            try:
+                self.refresh()
+            except OSError as error:  # What is served goes on.
+                print(f"{self._base_path}: {error}", file=sys.stderr)
+
+    def refuse(self) -> None:
+        """Refuses new requests from now on; running ones go on."""
+        with self._changed:
+            self._stop.set()
 
     def stop(self) -> None:
         """Stops watching, waits for running requests, frees the model."""
-        self._stop.set()
+        self.refuse()
         if self._thread.is_alive():
             self._thread.join()
-        with self._changed:
-            current, self._current = self._current, None
-        if current is not None:
-            self._unload(current)
+        if self._current is not None:
+            self._replace(self._current, None)

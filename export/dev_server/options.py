@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from export.saved_model.versions import LARGEST_BATCH, MOST_REQUEST_ROWS
 from runkit.checks import require, require_positive
 
 
@@ -17,7 +18,9 @@ class ServerOptions:
         port: for gRPC; 0 takes a free one.
         rest_api_port: for REST and metrics; 0 takes a free one.
         enable_batching: run concurrent requests as one batch.
-        max_batch_size: most rows of a batch, unless one request has more.
+        max_batch_size: most rows of one call of the model; a request with more
+            is run in parts.
+        max_request_rows: most rows of a request; one with more is refused.
         batch_timeout_micros: microseconds that a request waits for others.
         max_waiting: most requests in the queue of a signature.
         max_message_bytes: largest request, in bytes.
@@ -31,7 +34,8 @@ class ServerOptions:
     port: int = 8500
     rest_api_port: int = 8501
     enable_batching: bool = True
-    max_batch_size: int = 64
+    max_batch_size: int = LARGEST_BATCH
+    max_request_rows: int = MOST_REQUEST_ROWS
     batch_timeout_micros: int = 1000
     max_waiting: int = 1000
     max_message_bytes: int = 16 * 2**20
@@ -54,6 +58,7 @@ class ServerOptions:
             self,
             "server",
             "max_batch_size",
+            "max_request_rows",
             "max_waiting",
             "poll_seconds",
             "max_message_bytes",

@@ -15,17 +15,18 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.dev_server.metrics import CONTENT_TYPE
 from export.dev_server.service import DevService, ServiceError, timed
+from export.saved_model.versions import METRICS_PATH
 
 _PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,19}))?"
     r"(?P<verb>:predict|/metadata)?"
 )
-_METRICS = "/monitoring/prometheus/metrics"
 _HTTP = {
     "INVALID_ARGUMENT": 400,
     "NOT_FOUND": 404,
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
+    "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
 _SOCKET_SECONDS = 30.0  # Then a silent client loses its thread.
@@ -60,7 +61,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass  # The metrics count; a line per request would bury the rest.
 
     def do_GET(self) -> None:
-        if self.path == _METRICS:
+        if self.path == METRICS_PATH:
             text = self.service.metrics.text()
             self._send(200, text.encode(), CONTENT_TYPE)
         else:

@@ -21,8 +21,9 @@ import grpc
 from export.dev_server import grpc_api, rest_api
 from export.dev_server.batching import Batcher
 from export.dev_server.metrics import Metrics
-from export.dev_server.model_store import ModelStore, Servable
+from export.dev_server.model_store import ModelStore
 from export.dev_server.options import ServerOptions
+from export.dev_server.servable import Servable
 from export.dev_server.service import DevService
 from runkit import InputError
 
@@ -77,7 +78,12 @@ class DevServer:
             max_waiting=options.max_waiting,
             observe=self.metrics.batch,
         )
-        return Servable(path, make if options.enable_batching else None)
+        return Servable(
+            path,
+            make if options.enable_batching else None,
+            rows_per_call=options.max_batch_size,
+            rows_per_request=options.max_request_rows,
+        )
 
     def start(self) -> None:
         """Takes the ports, loads the newest version, then answers requests.
@@ -138,6 +144,7 @@ class DevServer:
         Args:
             grace_seconds: time that running gRPC requests have to end.
         """
+        self.store.refuse()  # Also requests of open connections.
         stopped = self._grpc.stop(grace_seconds)
         self._http.shutdown()
         self._http.server_close()

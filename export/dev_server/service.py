@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.dev_server.batching import QueueFull
 from export.dev_server.metrics import Metrics
-from export.dev_server.model_store import ModelStore, NotServed
+from export.dev_server.model_store import ModelStore, NotServed, Stopping
 from export.saved_model.versions import DEFAULT_SIGNATURE
 from runkit import InputError
 
@@ -103,6 +103,8 @@ class DevService:
                 return servable.version, signature, _filter(answer, outputs)
         except NotServed as error:
             raise self._not_found(error) from None
+        except Stopping as error:
+            raise ServiceError("UNAVAILABLE", str(error)) from None
         except InputError as error:
             raise ServiceError("INVALID_ARGUMENT", str(error)) from None
         except QueueFull as error:
@@ -126,6 +128,8 @@ class DevService:
                 return servable.version, servable.model.signatures
         except NotServed as error:
             raise self._not_found(error) from None
+        except Stopping as error:
+            raise ServiceError("UNAVAILABLE", str(error)) from None
 
     def _not_found(self, error: NotServed) -> ServiceError:
         return ServiceError(

@@ -21,9 +21,8 @@ import tensorflow as tf
 
 from export.modules.options import ServingOptions
 from export.modules.text_module import TextModule
-from export.saved_model.versions import next_version
+from export.saved_model.claim import claimed_version
 from export.saved_model.write import (
-    check_target,
     load_model,
     serving_module,
     write_version,
@@ -34,6 +33,17 @@ from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.inference.pretrained import Pretrained
 
 SCANN_OPS = ("Scann>ScannSearchBatched", "Scann>TensorsToScann")
+# What a model card says about the search.
+_EXACT_FACTS = {
+    "kind": "nearest examples, exact",
+    "server": "stock TF Serving",
+    "custom_ops": [],
+}
+_SCANN_FACTS = {
+    "kind": "nearest examples, approximate (ScaNN)",
+    "server": "TF Serving built with ScaNN's ops",
+    "custom_ops": list(SCANN_OPS),
+}
 _LEAVES_SEARCHED = 20  # Of about sqrt(rows) leaves.
 _REORDERED = 100  # Candidates whose exact distance is computed.
 _LEAST_FOR_SCANN = 1000
@@ -160,7 +170,8 @@ def export_neighbor_index(
         embeddings: [rows, dim] float, row i is example i.
         cluster_ids: [rows] int, from `al_tf.cluster_embeddings`.
         output_dir: base path of the served model.
-        version: above 0; None means one more than the newest.
+        version: above 0; None means the next that no other export writes or
+            has written.
         num_neighbors: neighbors returned for each query.
         model: what `export_saved_model` takes, the model that made the
             embeddings; with it, queries can be texts.
@@ -177,47 +188,53 @@ def export_neighbor_index(
     """
     embeddings, cluster_ids = _checked(embeddings, cluster_ids, num_neighbors)
     output_dir = pathlib.Path(output_dir)
-    version = next_version(output_dir) if version is None else version
-    check_target(output_dir, version, model_name)
-    text_module = None
-    if model is not None:
-        if isinstance(model, str | os.PathLike):
-            model = load_model(model)
-        text_module = serving_module(model, options)
-        require(
-            text_module.hidden_dim == embeddings.shape[1],
-            "are not from this model",
-            "embeddings",
-            embeddings.shape,
-            expected=f"[rows, {text_module.hidden_dim}]",
+    with claimed_version(output_dir, version, model_name) as number:
+        text_module = None
+        if model is not None:
+            text_module = _text_module(model, options, embeddings)
+        searcher = (
+            _scann_searcher(embeddings, num_neighbors) if use_scann else None
         )
-    searcher = _scann_searcher(embeddings, num_neighbors) if use_scann else None
-    module = NeighborModule(
-        embeddings, cluster_ids, num_neighbors, text_module, searcher
-    )
-    card = {
-        "model_name": model_name,
-        "kind": "nearest examples, "
-        + ("approximate (ScaNN)" if use_scann else "exact"),
-        "server": "TF Serving built with ScaNN's ops"
-        if use_scann
-        else "stock TF Serving",
-        "custom_ops": list(SCANN_OPS) if use_scann else [],
-        "num_examples": len(embeddings),
-        "num_neighbors": num_neighbors,
-        # In units of four bytes, whatever the types.
-        "parameters": module.num_bytes // 4,
-    }
+        module = NeighborModule(
+            embeddings, cluster_ids, num_neighbors, text_module, searcher
+        )
+        card = {
+            "model_name": model_name,
+            "num_examples": len(embeddings),
+            "num_neighbors": num_neighbors,
+            # In units of four bytes, whatever the types.
+            "parameters": module.num_bytes // 4,
+            **(_SCANN_FACTS if use_scann else _EXACT_FACTS),
+        }
 
-    def inputs_for(signature: str, texts: list) -> dict[str, tf.Tensor]:
-        if signature == "neighbors":
-            return {"text": tf.constant(texts, tf.string)}
-        rows = np.arange(len(texts)) % len(embeddings)
-        return {"embedding": tf.constant(embeddings[rows], tf.float32)}
+        def inputs_for(signature: str, texts: list) -> dict[str, tf.Tensor]:
+            if signature == "neighbors":
+                return {"text": tf.constant(texts, tf.string)}
+            rows = np.arange(len(texts)) % len(embeddings)
+            return {"embedding": tf.constant(embeddings[rows], tf.float32)}
 
-    return write_version(
-        module, module.signatures(), output_dir, version, card, inputs_for
+        return write_version(
+            module, module.signatures(), output_dir, number, card, inputs_for
+        )
+
+
+def _text_module(
+    model: Pretrained | TextClassifier | str | os.PathLike,
+    options: ServingOptions | None,
+    embeddings: np.ndarray,
+) -> TextModule:
+    """Returns the module that embeds the queries."""
+    if isinstance(model, str | os.PathLike):
+        model = load_model(model)
+    module = serving_module(model, options)
+    require(
+        module.hidden_dim == embeddings.shape[1],
+        "are not from this model",
+        "embeddings",
+        embeddings.shape,
+        expected=f"[rows, {module.hidden_dim}]",
     )
+    return module
 
 
 def _checked(

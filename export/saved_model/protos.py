@@ -15,19 +15,25 @@ from google.protobuf import (
 
 from runkit import InputError
 
-# Name -> (number, wrapper type or scalar type), from TF Serving's
-# session_bundle_config.proto, which its Python package leaves out.
-_BATCHING_FIELDS = {
-    "max_batch_size": (1, "Int64Value"),
-    "batch_timeout_micros": (2, "Int64Value"),
-    "max_enqueued_batches": (3, "Int64Value"),
-    "num_batch_threads": (4, "Int64Value"),
-    "thread_pool_name": (5, "StringValue"),
-    "allowed_batch_sizes": (6, "repeated int64"),
-    "pad_variable_length_inputs": (7, "bool"),
-    "enable_large_batch_splitting": (8, "BoolValue"),
-    "max_execution_batch_size": (9, "Int64Value"),
+# Message -> field -> (number, type), from TF Serving's
+# session_bundle_config.proto and monitoring_config.proto, which its Python
+# package leaves out.
+_FIELDS = {
+    "BatchingParameters": {
+        "max_batch_size": (1, "Int64Value"),
+        "batch_timeout_micros": (2, "Int64Value"),
+        "max_enqueued_batches": (3, "Int64Value"),
+        "num_batch_threads": (4, "Int64Value"),
+        "thread_pool_name": (5, "StringValue"),
+        "allowed_batch_sizes": (6, "repeated int64"),
+        "pad_variable_length_inputs": (7, "bool"),
+        "enable_large_batch_splitting": (8, "BoolValue"),
+        "max_execution_batch_size": (9, "Int64Value"),
+    },
+    "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
+    "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
 }
+_PACKAGE = "spactor_al"
 
 
 def prediction_log_pb2() -> ModuleType:
@@ -61,31 +67,42 @@ def model_server_config() -> message.Message:
 
 def batching_parameters() -> message.Message:
     """Returns an empty BatchingParameters message."""
-    return _batching_class()()
+    return _message_class("BatchingParameters")()
+
+
+def monitoring_config() -> message.Message:
+    """Returns an empty MonitoringConfig message."""
+    return _message_class("MonitoringConfig")()
 
 
 @functools.cache
-def _batching_class() -> type[message.Message]:
-    kinds = descriptor_pb2.FieldDescriptorProto
+def _message_class(name: str) -> type[message.Message]:
     file = descriptor_pb2.FileDescriptorProto(
-        name="spactor_al/batching.proto",
-        package="spactor_al",
+        name=f"{_PACKAGE}/serving.proto",
+        package=_PACKAGE,
         syntax="proto3",
         dependency=[wrappers_pb2.DESCRIPTOR.name],
     )
-    described = file.message_type.add(name="BatchingParameters")
-    for name, (number, kind) in _BATCHING_FIELDS.items():
-        field = described.field.add(name=name, number=number)
-        field.label = kinds.LABEL_OPTIONAL
-        if kind == "repeated int64":
-            field.type, field.label = kinds.TYPE_INT64, kinds.LABEL_REPEATED
-        elif kind == "bool":
-            field.type = kinds.TYPE_BOOL
-        else:
-            field.type = kinds.TYPE_MESSAGE
-            field.type_name = f".google.protobuf.{kind}"
+    for message_name, fields in _FIELDS.items():
+        described = file.message_type.add(name=message_name)
+        for field_name, (number, kind) in fields.items():
+            _describe(described.field.add(name=field_name, number=number), kind)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
-    found = pool.FindMessageTypeByName("spactor_al.BatchingParameters")
+    found = pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
     return message_factory.GetMessageClass(found)
+
+
+def _describe(field: descriptor_pb2.FieldDescriptorProto, kind: str) -> None:
+    field.label = field.LABEL_OPTIONAL
+    if kind == "repeated int64":
+        field.type, field.label = field.TYPE_INT64, field.LABEL_REPEATED
+    elif kind == "bool":
+        field.type = field.TYPE_BOOL
+    elif kind == "string":
+        field.type = field.TYPE_STRING
+    else:
+        package = _PACKAGE if kind in _FIELDS else "google.protobuf"
+        field.type = field.TYPE_MESSAGE
+        field.type_name = f".{package}.{kind}"

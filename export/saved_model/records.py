@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from export.saved_model import protos
 from runkit import InputError
 
+_FRAME_BYTES = 16  # Of a record's length and two checksums.
 Tensors = Mapping[str, tf.Tensor]
 Request = tuple[str, Tensors]  # Signature, inputs.
 # Signature, inputs, outputs.
@@ -28,7 +29,7 @@ def write_records(
     name: str,
     functions: Mapping[str, Callable[..., Tensors]],
     requests: Iterable[Request],
-) -> None:
+) -> int:
     """Answers each request eagerly and writes both.
 
     Args:
@@ -36,9 +37,13 @@ def write_records(
         name: of the model.
         functions: {signature: function of its inputs as keywords}.
         requests: (signature, inputs) of each.
+
+    Returns:
+        How many were written.
     """
     log_type = protos.prediction_log_pb2().PredictionLog
     path.parent.mkdir(exist_ok=True)
+    count = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in requests:
             outputs = functions[signature](**inputs)
@@ -54,6 +59,8 @@ def write_records(
                     # Not inferred: an empty batch of texts has no type.
                     target[key].dtype = value.dtype.as_datatype_enum
             writer.write(log.SerializeToString())
+            count += 1
+    return count
 
 
 def read_records(path: pathlib.Path) -> Iterator[Record]:
@@ -63,8 +70,10 @@ def read_records(path: pathlib.Path) -> Iterator[Record]:
         InputError: the file is missing or damaged.
     """
     log_type = protos.prediction_log_pb2().PredictionLog
+    used = 0
     try:
         for data in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            used += len(data) + _FRAME_BYTES
             log = log_type.FromString(data).predict_log
             yield (
                 log.request.model_spec.signature_name,
@@ -80,3 +89,12 @@ def read_records(path: pathlib.Path) -> Iterator[Record]:
         ) from None
     except DecodeError:
         raise InputError("is damaged", where=str(path)) from None
+    # The reader takes a few bytes that are no record for the end of the file.
+    size = path.stat().st_size
+    if used != size:
+        raise InputError(
+            "is damaged: its end is not a request",
+            where=str(path),
+            got=f"{size} bytes",
+            expected=f"{used} bytes",
+        )

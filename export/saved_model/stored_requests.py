@@ -60,7 +60,7 @@ def write_stored_requests(
     name: str,
     functions: Mapping[str, Callable[..., Tensors]],
     inputs_for: InputsFor = inputs_for,
-) -> None:
+) -> dict[str, int]:
     """Writes the requests to warm up and to verify, with eager answers.
 
     Args:
@@ -68,6 +68,9 @@ def write_stored_requests(
         name: of the model.
         functions: {signature: function of its inputs as keywords}.
         inputs_for: makes the inputs of a signature from texts.
+
+    Returns:
+        {file: how many requests it holds}.
     """
 
     def requests(
@@ -78,8 +81,12 @@ def write_stored_requests(
                 batch = list(itertools.islice(itertools.cycle(texts), size))
                 yield signature, inputs_for(signature, batch)
 
-    for path, texts, sizes in (
-        (WARM_UP, _WARM_UP_TEXTS, _WARM_UP_BATCHES),
-        (VERIFICATION, HARD_TEXTS, _HARD_BATCHES),
-    ):
-        write_records(folder / path, name, functions, requests(texts, sizes))
+    return {
+        path: write_records(
+            folder / path, name, functions, requests(texts, sizes)
+        )
+        for path, texts, sizes in (
+            (WARM_UP, _WARM_UP_TEXTS, _WARM_UP_BATCHES),
+            (VERIFICATION, HARD_TEXTS, _HARD_BATCHES),
+        )
+    }

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ def verify_saved_model(path: str | os.PathLike) -> Verification:
                 expected=f"{4 * parameters}",
             )
         server_config.check_configs(folder)
-        count, difference = _replay(model, folder)
+        written = card.get("stored_requests", {})  # Older cards lack it.
+        count, difference = _replay(model, folder, written)
         return Verification(
             sorted(model.signatures), count, difference, size, parameters, extra
         )
@@ -146,11 +147,22 @@ def check_ops(ops: Iterable[str], custom: Iterable[str] = ()) -> list[str]:
     return extra
 
 
-def _replay(model: SessionModel, folder: pathlib.Path) -> tuple[int, float]:
-    """Replays warm-up and verification requests of every signature."""
-    count, largest, seen = 0, 0.0, set()
+def _replay(
+    model: SessionModel, folder: pathlib.Path, written: Mapping[str, int]
+) -> tuple[int, float]:
+    """Replays warm-up and verification requests of every signature.
+
+    Args:
+        model: answers.
+        folder: of the version.
+        written: {file: how many requests the export wrote into it}.
+
+    Returns:
+        (how many there are, largest difference).
+    """
+    count, largest = 0, 0.0
     for name in (WARM_UP, VERIFICATION):
-        in_file = 0
+        in_file, seen = 0, set()
         for signature, inputs, expected in records.read_records(folder / name):
             found = model.run(signature, inputs)
             largest = max(largest, largest_difference(expected, found))
@@ -164,13 +176,20 @@ def _replay(model: SessionModel, folder: pathlib.Path) -> tuple[int, float]:
                 got=in_file,
                 expected=f"<= {MOST_WARM_UP_RECORDS}",
             )
-    missing = set(model.signatures) - seen - {DEFAULT_SIGNATURE}
-    if missing:
-        raise VerificationError(
-            "signatures without a stored request",
-            where=str(folder),
-            got=sorted(missing),
-        )
+        if in_file != written.get(name, in_file):
+            raise VerificationError(
+                "does not hold the requests that were written",
+                where=str(folder / name),
+                got=in_file,
+                expected=str(written[name]),
+            )
+        missing = set(model.signatures) - seen - {DEFAULT_SIGNATURE}
+        if missing:
+            raise VerificationError(
+                "signatures without a stored request",
+                where=str(folder / name),
+                got=sorted(missing),
+            )
     return count, largest
 
 

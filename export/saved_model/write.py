@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,11 @@ from export.modules.options import ServingOptions
 from export.modules.t5_module import ServingModule
 from export.modules.text_module import TextModule
 from export.saved_model import protos, server_config
+from export.saved_model.claim import (
+    check_target,
+    claimed_version,
+    storage_errors_named,
+)
 from export.saved_model.stored_requests import (
     InputsFor,
     inputs_for,
@@ -29,9 +33,8 @@ from export.saved_model.versions import (
     CLASSIFY_SIGNATURE,
     DEFAULT_SIGNATURE,
     MODEL_CARD,
-    next_version,
 )
-from runkit import InputError, __version__, atomic_directory, write_json
+from runkit import __version__, atomic_directory, write_json
 from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.classifier.files import HEAD, load_classifier
 from spactor_tf.config.fields import to_dict
@@ -57,7 +60,8 @@ def export_saved_model(
             `spactor_tf.classifier.TextClassifier`, or the path of a run, a
             preset or a classifier.
         output_dir: base path of the served model.
-        version: above 0; None means one more than the newest.
+        version: above 0; None means the next that no other export writes or
+            has written.
         options: None means the defaults, with the model's own lengths.
         model_name: name under which it is served.
         metrics: written into the model card.
@@ -66,20 +70,22 @@ def export_saved_model(
         The directory of the version.
 
     Raises:
-        InputError: not a run, bad options, an existing version, or a
+        InputError: not a run, bad options, an existing version or one that
+            another process writes now, the base path of another model, or a
             directory that cannot be written.
         VerificationError: the export could not be served; nothing is left of
             it.
     """
     output_dir = pathlib.Path(output_dir)
-    version = next_version(output_dir) if version is None else version
-    check_target(output_dir, version, model_name)
-    protos.prediction_log_pb2()  # Says what to install before the work.
-    if isinstance(model, str | os.PathLike):
-        model = load_model(model)
-    module = serving_module(model, options)
-    card = _model_card(module, model, model_name, metrics or {})
-    return write_version(module, module.signatures(), output_dir, version, card)
+    with claimed_version(output_dir, version, model_name) as number:
+        protos.prediction_log_pb2()  # Says what to install before the work.
+        if isinstance(model, str | os.PathLike):
+            model = load_model(model)
+        module = serving_module(model, options)
+        card = _model_card(module, model, model_name, metrics or {})
+        return write_version(
+            module, module.signatures(), output_dir, number, card
+        )
 
 
 def load_model(path: str | os.PathLike) -> Pretrained | TextClassifier:
@@ -134,7 +140,7 @@ def write_version(
         signatures: {name: concrete function}; `embed`, or else the first, is
             also the default.
         output_dir: base path, writable.
-        version: one that does not exist yet.
+        version: one that does not exist yet, from `claimed_version`.
         card: content of model_card.json; what the graph tells is added.
         inputs_for: makes the inputs of a signature's stored requests.
 
@@ -142,27 +148,29 @@ def write_version(
         The directory of the version.
 
     Raises:
-        InputError: the directory cannot be written.
+        InputError: what `claimed_version` refuses, or the directory cannot be
+            written.
         VerificationError: the export could not be served; nothing is left of
             it.
     """
+    check_target(output_dir, version, card["model_name"])
     path = output_dir / str(version)
     for leftover in output_dir.glob(f".tmp-{version}-*"):
         shutil.rmtree(leftover, ignore_errors=True)  # Of a killed export.
-    try:
-        with atomic_directory(path) as folder:
-            _save(module, signatures, folder)
-            model_name = card["model_name"]
-            write_stored_requests(folder, model_name, signatures, inputs_for)
-            server_config.write_configs(folder, model_name)
-            card = {**card, "version": version, **graph_facts(folder)}
-            write_json(folder / MODEL_CARD, card)
+    with storage_errors_named(output_dir), atomic_directory(path) as folder:
+        _save(module, signatures, folder)
+        model_name = card["model_name"]
+        card = {
+            **card,
+            "version": version,
+            "stored_requests": write_stored_requests(
+                folder, model_name, signatures, inputs_for
+            ),
+            **graph_facts(folder),
+        }
+        write_json(folder / MODEL_CARD, card)
+        with server_config.written_configs(output_dir, model_name):
             verify_saved_model(folder)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(output_dir),
-        ) from None
     return path
 
 
@@ -179,39 +187,6 @@ def _save(
         updater = updater.MethodNameUpdater(str(folder))
         updater.replace_method_name(CLASSIFY_SIGNATURE, CLASSIFY_METHOD)
         updater.save()
-
-
-def check_target(output_dir: pathlib.Path, version: int, name: str) -> None:
-    """Raises InputError where the version cannot be written."""
-    if not 0 < version < 2**63:
-        raise InputError(
-            "is not a version number",
-            where="version",
-            got=version,
-            expected="0 < version < 2**63",
-        )
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise InputError(
-            "is not a model name",
-            where="model_name",
-            got=name,
-            expected="letters, digits, and the characters - . _",
-        )
-    if (output_dir / str(version)).exists():
-        raise InputError(
-            "the version exists already",
-            where=str(output_dir),
-            got=version,
-            remedy=f"Use --version={next_version(output_dir)}",
-        )
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be created ({error.strerror})", where=str(output_dir)
-        ) from None
-    if not os.access(output_dir, os.W_OK):
-        raise InputError("is not writable", where=str(output_dir))
 
 
 def _model_card(

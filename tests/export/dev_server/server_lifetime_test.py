@@ -19,8 +19,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from export.client import Client, RemoteError
-from export.dev_server.model_store import Servable
 from export.dev_server.options import ServerOptions
+from export.dev_server.servable import Servable
 from export.dev_server.server import DevServer
 from runkit import InputError
 from tests.support import served, serving_models

@@ -226,8 +226,6 @@ class RefusedTest(parameterized.TestCase):
         "variables/variables.data-00000-of-00001",
         "assets.extra/tf_serving_warmup_requests",
         "model_card.json",
-        "models.config",
-        "batching.config",
     )
     def test_damaged_or_missing_files(self, name):
         path = self.copy()
@@ -266,7 +264,8 @@ class RefusedTest(parameterized.TestCase):
             (self.base / versions.BATCHING_CONFIG).read_text(),
             protos.batching_parameters(),
         )
-        self.assertEqual(batching.max_batch_size.value, 64)
+        self.assertEqual(batching.max_execution_batch_size.value, 64)
+        self.assertEqual(batching.max_batch_size.value, 65536)
         self.assertEqual(
             list(batching.allowed_batch_sizes), [1, 2, 4, 8, 16, 32, 64]
         )

@@ -109,7 +109,8 @@ class WriteTest(parameterized.TestCase):
         shutil.rmtree(self.base / "1", ignore_errors=True)
         serving_models.write_toy(self.base, 1)
         left = [path.name for path in self.base.iterdir()]
-        self.assertEqual(left, ["1"])
+        configs = ["batching.config", "models.config", "monitoring.config"]
+        self.assertCountEqual(left, ["1", *configs])
 
 
 if __name__ == "__main__":
