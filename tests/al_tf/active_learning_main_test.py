@@ -5,6 +5,7 @@ import json
 import pathlib
 import signal
 import sys
+import time
 from unittest import mock
 
 import numpy as np
