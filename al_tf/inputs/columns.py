@@ -25,7 +25,7 @@ from runkit.datasets.inputs import plain_suffix
 from runkit.datasets.tables import SUFFIXES, field, rows
 
 PARQUET = (".parquet", ".pq")
-_BLOCK_ROWS = 8192
+_BLOCK_ROWS = 2048
 # Long column chunks are read bit by bit.
 _BUFFER_BYTES = 1 << 20
 
