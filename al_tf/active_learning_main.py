@@ -49,6 +49,7 @@ _KINDS = {"image": ("image",), "text": ("text",)}
 EMBED_BATCH_SIZE = 256
 FLAG_TABLE = (
     Flag("dataset", "Pool to choose from; see above.", required=True),
+    Flag("id_column", "Field or npz array of ids; default: row numbers."),
     Flag(
         "test",
         "Test set: a split of the pool's data set, another pool, or the "
@@ -185,7 +186,10 @@ def _report(loop: Loop, settings: Settings, folder: pathlib.Path) -> None:
 def open_examples(values: flags.FlagValues) -> tuple[Examples, Examples]:
     """Reads pool and test set, and plants near-copies in the pool."""
     pool, test = held_out.open_pool_and_test(
-        values.dataset, values.test, [*filter(None, values.classes)]
+        values.dataset,
+        values.test,
+        [*filter(None, values.classes)],
+        values.id_column or "",
     )
     if values.near_copies:
         pool, _ = near_copies.plant(pool, values.near_copies)
@@ -314,6 +318,7 @@ def _settings(
     fields = dataclasses.asdict(config)
     names = (
         "dataset",
+        "id_column",
         "init_from",
         "oracle",
         "near_copies",
