@@ -52,6 +52,7 @@ FLAG_TABLE = (
         f"Pool to choose from: {forms(LABELED_KINDS, label=True)}.",
         required=True,
     ),
+    Flag("id_column", "Field or npz array of ids; default: row numbers."),
     Flag(
         "test",
         "Test set: a split of the pool's data set, another pool, or the "
@@ -189,7 +190,10 @@ def _report(loop: Loop, settings: Settings, folder: pathlib.Path) -> None:
 def open_examples(values: flags.FlagValues) -> tuple[Examples, Examples]:
     """Reads pool and test set, and plants near-copies in the pool."""
     pool, test = held_out.open_pool_and_test(
-        values.dataset, values.test, [*filter(None, values.classes)]
+        values.dataset,
+        values.test,
+        [*filter(None, values.classes)],
+        values.id_column or "",
     )
     if values.near_copies:
         pool, _ = near_copies.plant(pool, values.near_copies)
@@ -317,21 +321,14 @@ def _settings(
     """What config.json holds: everything that a round depends on."""
     fields = dataclasses.asdict(config)
     names = (
-        "dataset",
-        "init_from",
-        "oracle",
-        "near_copies",
-        "train_steps",
-        "train_epochs",
-        "learning_rate",
-        "text_length",
-        "warm_start",
+        "dataset id_column init_from oracle near_copies train_steps "
+        "train_epochs learning_rate text_length warm_start"
     )
     return {
         **{
             k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()
         },
-        **{name: getattr(FLAGS, name) for name in names},
+        **{name: getattr(FLAGS, name) for name in names.split()},
         "learner": kind,
         "pool": {"examples": len(pool), "fingerprint": pool.fingerprint},
         "test": {"examples": len(test), "fingerprint": test.fingerprint},

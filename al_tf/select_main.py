@@ -22,9 +22,22 @@ from al_tf.clustering import build as build_clustering
 from al_tf.clustering import store as clustering_store
 from al_tf.clustering.options import ClusteringOptions
 from al_tf.clustering.result import Clustering, load_clustering
-from al_tf.inputs.embeddings import Embeddings, open_embeddings
+from al_tf.inputs.column_flags import (
+    EMBEDDING_FLAG,
+    ID_FLAG,
+    LABEL_FLAG,
+    SCORE_FLAGS,
+    TEXT_FLAG,
+)
+from al_tf.inputs.embeddings import Embeddings
+from al_tf.inputs.pool_files import naming, read_pool
 from al_tf.inputs.preparation import METRICS
-from al_tf.selection import batch_files, cluster_margin, select_report
+from al_tf.selection import (
+    batch_files,
+    cluster_margin,
+    round_files,
+    select_report,
+)
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary
 from runkit.files import lock_directory, remove_leftovers
@@ -34,20 +47,38 @@ FLAGS = flags.FLAGS
 FLAG_TABLE = (
     Flag(
         "embeddings",
-        "Embeddings of the pool, [n, d]: .npy or Parquet file, or directory "
-        "of shards.",
+        "Embeddings of the pool, [n, d]: .npy file, table with a column of "
+        "lists (Parquet, .npz, csv, JSON Lines), directory of shards, or "
+        "pattern.",
         required=True,
     ),
     Flag(
         "margins",
-        "Margins of the current model: .npy file [n] in [0, 1]; small means "
-        "uncertain.",
-        required=True,
+        "Margins of the current model, in [0, 1]; small means uncertain: .npy "
+        "file [n], or a table with a column `margin`.",
+        default="",
+    ),
+    Flag(
+        "probabilities",
+        "In place of margins: probabilities of the classes, [n, classes]; "
+        "files as for --embeddings.",
+        default="",
+    ),
+    Flag(
+        "logits",
+        "In place of margins: logits of the classes, [n, classes].",
+        default="",
+    ),
+    Flag(
+        "multilabel",
+        "The probabilities are those of independent classes.",
+        bool,
+        False,
     ),
     Flag("batch_size", "Examples to pick.", int, required=True),
     Flag(
         "output",
-        "File to write: .csv, .parquet, or .npy for the ids only.",
+        "File to write: .csv, .jsonl, .parquet, or .npy for the ids only.",
         required=True,
     ),
     Flag(
@@ -57,8 +88,8 @@ FLAG_TABLE = (
     ),
     Flag(
         "labeled",
-        "Ids of labeled examples: .npy, text with one id per line, or an "
-        "earlier batch.",
+        "Ids of labeled examples: .npy, text with one id per line, or a table "
+        "such as an earlier batch.",
         default="",
     ),
     Flag(
@@ -110,6 +141,11 @@ FLAG_TABLE = (
         bool,
         False,
     ),
+    ID_FLAG,
+    EMBEDDING_FLAG,
+    *SCORE_FLAGS,
+    LABEL_FLAG,
+    TEXT_FLAG,
 )
 
 
@@ -125,11 +161,19 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
     # Everything that can be refused is refused before the long work.
-    embeddings = open_embeddings(FLAGS.embeddings)
-    margins, unlabeled = _read_round(embeddings.shape[0])
+    scores = round_files.given_scores(FLAGS)
+    embeddings = read_pool(
+        FLAGS.embeddings,
+        id_column=FLAGS.id_column,
+        embedding_column=FLAGS.embedding_column,
+    )
+    margins = round_files.read_scores(
+        FLAGS, embeddings.ids, embeddings.shape[0]
+    )
+    unlabeled = _unlabeled(embeddings)
     margin_batch_size = _margin_batch_size(len(unlabeled))
     began = time.monotonic()
-    with _kept_clusters():
+    with _kept_clusters(), naming(embeddings.ids):
         clustering = _clustering(embeddings)
     clustered = time.monotonic()
     ids = cluster_margin.select_batch(
@@ -144,10 +188,11 @@ def main(argv: Sequence[str]) -> None:
         "clustering": clustered - began,
         "selection": time.monotonic() - clustered,
     }
-    batch_files.write_batch(output, ids, margins, clustering.cluster_ids)
+    named = _named_batch(embeddings, ids)
+    batch_files.write_batch(output, ids, margins, clustering.cluster_ids, named)
     settings = {
         "embeddings": FLAGS.embeddings,
-        "margins": FLAGS.margins,
+        scores: getattr(FLAGS, scores),
         "labeled": FLAGS.labeled or "none",
         "batch size": FLAGS.batch_size,
         "margin batch size": margin_batch_size,
@@ -176,19 +221,23 @@ def _kept_clusters() -> Iterator[None]:
         yield
 
 
-def _read_round(num_examples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reads (margins of the pool, ids that may be picked)."""
-    margins = batch_files.read_margins(FLAGS.margins)
-    if len(margins) != num_examples:
-        raise InputError(
-            "not one margin for each embedding",
-            where="--margins",
-            got=len(margins),
-            expected=str(num_examples),
-        )
-    labeled = batch_files.read_ids(FLAGS.labeled)
+def _unlabeled(embeddings: Embeddings) -> np.ndarray:
+    """Reads which rows may be picked."""
+    num_examples = embeddings.shape[0]
+    labeled = round_files.read_labeled(FLAGS, embeddings.ids)
     unlabeled = labeled_to_unlabeled(labeled, num_examples)
-    return margins, unlabeled_ids(unlabeled, num_examples, FLAGS.batch_size)
+    return unlabeled_ids(unlabeled, num_examples, FLAGS.batch_size)
+
+
+def _named_batch(
+    embeddings: Embeddings, rows: np.ndarray
+) -> batch_files.NamedBatch:
+    """Names the batch as its files do, with the texts if they are wanted."""
+    texts = round_files.read_texts(FLAGS, embeddings.ids, rows)
+    if embeddings.ids is None:
+        return batch_files.NamedBatch("example_id", rows.tolist(), texts)
+    ids = embeddings.ids.take(rows).tolist()
+    return batch_files.NamedBatch(FLAGS.id_column or "id", ids, texts)
 
 
 def _margin_batch_size(num_unlabeled: int) -> int:
@@ -209,6 +258,7 @@ def _clustering(embeddings: Embeddings) -> Clustering:
     folder, threshold = FLAGS.clustering, FLAGS.distance_threshold
     if folder and clustering_store.is_clustering(folder):
         found = load_clustering(folder)
+        clustering_store.check_ids(folder, embeddings.ids)
         _refuse_other_settings(found)
         logging.info("clusters reused from %s", folder)
         if threshold is None or threshold == found.distance_threshold:
@@ -233,7 +283,7 @@ def _clustering(embeddings: Embeddings) -> Clustering:
         embeddings, options, cache=folder or None, verbose=True
     )
     if folder:
-        made.save(folder)
+        made.save(folder, ids=embeddings.ids)
     return made
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from al_tf.inputs.column_flags import EMBEDDING_FLAG, ID_FLAG
 from runkit import run_binary
 from runkit.flag_values import Flag, check_table
 
@@ -28,7 +29,7 @@ FLAG_TABLE = (
     ),
     Flag(
         "embeddings",
-        "Embeddings of the pool: .npy, Parquet or a folder of shards.",
+        "Embeddings of the pool: files as for al_tf.select_main.",
         required=True,
     ),
     Flag(
@@ -61,6 +62,8 @@ FLAG_TABLE = (
         bool,
         False,
     ),
+    ID_FLAG,
+    EMBEDDING_FLAG,
 )
 
 
@@ -69,10 +72,16 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check_table(FLAG_TABLE, FLAGS)
     from al_tf.clustering.result import load_clustering
-    from al_tf.inputs.embeddings import open_embeddings
+    from al_tf.clustering.store import check_ids
+    from al_tf.inputs.pool_files import read_pool
 
     clustering = load_clustering(FLAGS.clustering)
-    embeddings = open_embeddings(FLAGS.embeddings)
+    embeddings = read_pool(
+        FLAGS.embeddings,
+        id_column=FLAGS.id_column,
+        embedding_column=FLAGS.embedding_column,
+    )
+    check_ids(FLAGS.clustering, embeddings.ids)
     clustering.check_pool(embeddings)
     rows, _ = embeddings.shape
     # TensorFlow takes seconds to load; bad flags are refused before.
@@ -89,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
         model=FLAGS.run_dir,
         use_scann=FLAGS.use_scann,
         model_name=FLAGS.model_name,
+        ids=None if embeddings.ids is None else embeddings.ids.tolist(),
     )
     print(f"version:   {path}")
     print(f"neighbors: {FLAGS.num_neighbors} of {rows:,} examples")

@@ -7,6 +7,7 @@ Example:
     python -m al_tf.select_main --embeddings=scores/embeddings.npy \
       --margins=scores/margins.npy --batch_size=100 --output=ids.csv
 
+With --id_column, scores.parquet is both of these files, joined by id.
 The same command resumes an interrupted scoring.
 """
 
@@ -18,8 +19,8 @@ from typing import Any
 from absl import flags
 
 from export.client import TRANSPORTS, Client, RemoteError
-from export.scoring.scorer import Predict, score_pool
-from export.scoring.texts import pool_texts
+from export.scoring.scorer import Predict, score_pool, write_table
+from export.scoring.texts import pool_ids, pool_texts
 from runkit import InputError, run_binary
 from runkit.datasets import TEXT_KINDS, forms
 from runkit.files import lock_directory
@@ -42,6 +43,11 @@ FLAG_TABLE = (
         required=True,
     ),
     Flag("output_dir", "Directory to write the scores to.", required=True),
+    Flag(
+        "id_column",
+        "Field of the pool's table that holds ids; the scores are then also "
+        "written as scores.parquet.",
+    ),
     Flag("shard_size", "Texts per file.", int, 4096, positive=True),
     Flag("batch_size", "Texts per request.", int, 64, positive=True),
 )
@@ -85,7 +91,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check_table(FLAG_TABLE, FLAGS)
     output_folder(FLAGS)
-    texts = pool_texts(FLAGS.dataset)
+    texts, ids = pool_texts(FLAGS.dataset), None
+    if FLAGS.id_column:
+        ids = pool_ids(FLAGS.dataset, FLAGS.id_column)
     predict, model = open_model(FLAGS)
     with lock_directory(FLAGS.output_dir):
         scores = score_pool(
@@ -96,6 +104,8 @@ def main(argv: Sequence[str]) -> None:
             shard_size=FLAGS.shard_size,
             batch_size=FLAGS.batch_size,
         )
+        if ids is not None:
+            write_table(FLAGS.output_dir, scores, ids)
     print(f"scored {len(scores.margins):,} texts into {FLAGS.output_dir}")
 
 

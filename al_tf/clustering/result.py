@@ -13,7 +13,12 @@ from al_tf.clustering import store
 from al_tf.clustering.members import cluster_moments, component_ids
 from al_tf.inputs.arrays import number
 from al_tf.inputs.embeddings import Embeddings, Source, open_embeddings
-from al_tf.inputs.preparation import block_checksum, normalized
+from al_tf.inputs.ids import ExampleIds
+from al_tf.inputs.preparation import (
+    block_checksum,
+    normalized,
+    power_of_two_below,
+)
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
 
@@ -22,6 +27,7 @@ _SAME_ROW = 2.0**-40
 # Squares of larger numbers come near the end of float32.
 _LARGEST_QUERY = 1e15
 
+Path = str | os.PathLike
 # A value of `Clustering.info`.
 Fact = str | int | float | bool | None
 
@@ -79,8 +85,7 @@ class Clustering:
 
         Args:
             distance_threshold: at most the present one.
-            embeddings: those of the pool, for the clusters' new moments; read
-                once.
+            embeddings: those of the pool, for the new moments; read once.
 
         Raises:
             InputError: the threshold is larger than the present one, or the
@@ -261,34 +266,29 @@ class Clustering:
             linkage[query] = to_all[nearest[query]]
         return nearest, linkage
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: Path, ids: ExampleIds | None = None) -> None:
         """Writes a directory, replacing an older clustering there.
+
+        With the examples' ids, `clusters.parquet` tells who is where.
 
         Raises:
             InputError: the directory holds other files.
         """
         fields = dataclasses.asdict(self)
         arrays = {name: fields.pop(name) for name in store.ARRAYS}
-        store.write_clustering(path, fields, arrays)
+        store.write_clustering(path, fields, arrays, ids)
 
 
-def load_clustering(path: str | os.PathLike) -> Clustering:
+def load_clustering(path: Path) -> Clustering:
     """Opens what `Clustering.save` wrote.
 
     Raises:
         InputError: no clustering there, of another version, or damaged.
     """
     fields, arrays = store.read_clustering(path)
-    values: dict[str, Any] = {**fields, **arrays}
+    values: dict[str, Any] = fields | arrays
     try:
         return Clustering(**values)
     except TypeError as error:
-        raise InputError(
-            f"is not a whole clustering ({error})", where=str(path)
-        ) from None
-
-
-def power_of_two_below(rows: np.ndarray) -> float:
-    """The power of two that scales the longest row to at most one."""
-    largest = float(np.abs(rows).max(initial=0.0)) * np.sqrt(rows.shape[1])
-    return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
+        what = f"is not a whole clustering ({error})"
+        raise InputError(what, where=str(path)) from None

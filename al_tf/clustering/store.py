@@ -19,8 +19,15 @@ import numpy as np
 
 from al_tf.clustering.cluster_search import FirstAnswer
 from al_tf.inputs.embeddings import open_npy
+from al_tf.inputs.ids import ExampleIds
 from al_tf.neighbors.protocol import Neighbors, Probe
-from runkit import InputError, atomic_directory, read_json, write_json
+from runkit import (
+    InputError,
+    atomic_directory,
+    atomic_write,
+    read_json,
+    write_json,
+)
 from runkit.files import check_folder, write_npy
 
 FORMAT_VERSION = 1
@@ -34,7 +41,14 @@ ARRAYS = (
     "origin",
 )
 _NEIGHBORS = "neighbors"
-_OWN = {"clustering.json", _NEIGHBORS, *(f"{name}.npy" for name in ARRAYS)}
+_MEMBERS = "clusters.parquet"
+_IDS = "ids_checksum"
+_OWN = {
+    "clustering.json",
+    _NEIGHBORS,
+    _MEMBERS,
+    *(f"{name}.npy" for name in ARRAYS),
+}
 _OWN_OF_NEIGHBORS = {"neighbors.json", "ids.npy", "bound.npy"}
 
 # Values of a JSON file by name.
@@ -75,12 +89,18 @@ def check_replaceable(path: str | os.PathLike) -> None:
 
 
 def write_clustering(
-    path: str | os.PathLike, fields: Fields, arrays: Arrays
+    path: str | os.PathLike,
+    fields: Fields,
+    arrays: Arrays,
+    ids: ExampleIds | None = None,
 ) -> None:
     """Writes the directory; neighbors that are kept there survive."""
     path = pathlib.Path(path)
     check_replaceable(path)
     with atomic_directory(path, replace=True) as folder:
+        if ids is not None:
+            fields = {**fields, _IDS: ids.checksum}
+            _write_ids(folder, ids, arrays["cluster_ids"])
         _write(folder, "clustering.json", fields, arrays)
         if (path / _NEIGHBORS).is_dir():
             # Hard links cost nothing; elsewhere the files are copied.
@@ -97,7 +117,39 @@ def read_clustering(path: str | os.PathLike) -> tuple[Fields, Arrays]:
     """
     if not is_clustering(path):
         raise InputError("holds no clustering", where=str(path))
-    return _read(pathlib.Path(path), "clustering.json")
+    fields, arrays = _read(pathlib.Path(path), "clustering.json")
+    fields.pop(_IDS, None)
+    return fields, arrays
+
+
+def check_ids(path: str | os.PathLike, ids: ExampleIds | None) -> None:
+    """Refuses a clustering whose examples have other ids.
+
+    One that was kept without ids passes: the embeddings are compared anyway.
+
+    Raises:
+        InputError: the ids differ, in their order or otherwise.
+    """
+    kept = read_json(pathlib.Path(path) / "clustering.json").get(_IDS)
+    if kept is not None and (ids is None or kept != ids.checksum):
+        raise InputError(
+            "the kept clusters are of examples with other ids",
+            where=str(path),
+            got="no ids" if ids is None else None,
+            remedy="Delete the directory or name another",
+        )
+
+
+def _write_ids(
+    folder: pathlib.Path, ids: ExampleIds, cluster_ids: np.ndarray
+) -> None:
+    """Writes who is in which cluster, for other programs."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"id": ids.values, "cluster_id": cluster_ids})
+    with atomic_write(folder / _MEMBERS, "wb") as handle:
+        parquet.write_table(table, handle)
 
 
 class NeighborStore:

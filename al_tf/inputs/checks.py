@@ -9,6 +9,39 @@ from runkit import InputError
 _SHOWN = 10
 
 
+class BadRows(InputError):
+    """Rows whose values cannot be used.
+
+    Args:
+        rows: `[bad]` their example ids.
+        problem: what is wrong with them.
+        names: how they are called in the message.
+        where: name of the argument that holds them.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        problem: str,
+        names: str,
+        *,
+        where: str,
+        remedy: str = "",
+    ):
+        super().__init__(
+            f"{problem} in {len(rows)} rows; {names}",
+            where=where,
+            remedy=remedy,
+        )
+        self.rows, self._problem = rows, problem
+        self._how = {"where": where, "remedy": remedy}
+
+    def named(self, ids: str) -> BadRows:
+        """Returns the same error with the ids of the files in it."""
+        return BadRows(self.rows, self._problem, f"ids {ids}", **self._how)
+
+
 def refuse_rows(
     bad: np.ndarray,
     what: str,
@@ -29,15 +62,12 @@ def refuse_rows(
         remedy: what the reader can do about it.
 
     Raises:
-        InputError: with the number of bad rows and the first example ids.
+        BadRows: with the number of bad rows and the first example ids.
     """
     if not bad.any():
         return
     named = first + np.flatnonzero(bad) if ids is None else ids[bad]
     shown = ", ".join(str(i) for i in named[:_SHOWN])
     more = ", ..." if len(named) > _SHOWN else ""
-    raise InputError(
-        f"{what} in {len(named)} rows; example ids {shown}{more}",
-        where=where,
-        remedy=remedy,
-    )
+    names = f"example ids {shown}{more}"
+    raise BadRows(named, what, names, where=where, remedy=remedy)

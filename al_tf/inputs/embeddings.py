@@ -1,8 +1,8 @@
 """Embeddings of a pool: opened without copying, read in blocks.
 
-`open_embeddings` accepts an array, a memory-mapped `.npy` file, a folder or
-list of `.npy` or Parquet shards, or one Parquet file. `.npy` files are not
-read until their blocks are asked for; Parquet is decoded when it is opened.
+`open_embeddings` accepts an array, a memory-mapped `.npy` file, a table such as
+Parquet, or a folder or list of such shards. `.npy` files are not read until
+their blocks are asked for; tables are decoded when they are opened.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from al_tf.inputs.arrays import plain_array
+from al_tf.inputs.column_values import vectors
+from al_tf.inputs.columns import PARQUET, ColumnFile, open_columns
+from al_tf.inputs.ids import ExampleIds
+from al_tf.inputs.shards import find_shards, in_order
 from runkit import InputError
+from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.tables import SUFFIXES
 
 Part: TypeAlias = np.ndarray | str | os.PathLike
 _BLOCK_ROWS = 65536
-_PARQUET = (".parquet", ".pq")
+_TABLES = (*PARQUET, ".npz", *SUFFIXES)
+_USUAL = ("embedding", "embeddings")
 _FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 _MAGIC = np.lib.format.MAGIC_PREFIX
@@ -34,10 +40,12 @@ class Embeddings:
     Attributes:
         parts: arrays `[n_i, d]` of a floating dtype, perhaps memory-mapped.
         names: where each part came from, for messages.
+        ids: of the rows, if the files have any.
     """
 
     parts: tuple[np.ndarray, ...]
     names: tuple[str, ...]
+    ids: ExampleIds | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,13 +80,19 @@ class Embeddings:
 Source: TypeAlias = Embeddings | Part | Sequence[Part] | Sequence[list[float]]
 
 
-def open_embeddings(source: Source) -> Embeddings:
-    """Opens embeddings; all but Parquet without reading them.
+def open_embeddings(source: Source, column: str | None = None) -> Embeddings:
+    """Opens embeddings; `.npy` files without reading them.
+
+    The rows stay in the order of the files; see `al_tf.inputs.pool_files` for
+    files that are joined by ids.
 
     Args:
-        source: an array `[n, d]`; the path of an `.npy` or Parquet file, or of
-            a folder of such shards (taken in the order of their names); or a
+        source: an array `[n, d]`; the path of an `.npy` file or a table with
+            a column of vectors (Parquet, `.npz`, csv, JSON Lines), or of a
+            folder of such shards (taken in the order of their names); or a
             list of any of these.
+        column: of the vectors in tables; None: `embedding`, or the only
+            column of lists.
 
     Raises:
         InputError: no such file, another format or dtype, not two
@@ -97,9 +111,9 @@ def open_embeddings(source: Source) -> Embeddings:
     names: list[str] = []
     for item in items:
         is_path = isinstance(item, (str, os.PathLike))
-        for shard in _shards(pathlib.Path(item)) if is_path else [item]:
+        for shard in in_order(find_shards(item), item) if is_path else [item]:
             name = str(shard) if is_path else f"embeddings[{len(parts)}]"
-            parts.append(_open_part(shard, name))
+            parts.append(_open_part(shard, name, column))
             names.append(name)
             if parts[-1].shape[1] != parts[0].shape[1]:
                 raise InputError(
@@ -118,60 +132,10 @@ def _is_row(item: Any) -> bool:
     return getattr(item, "ndim", 0) == 1
 
 
-def _shards(path: pathlib.Path) -> list[pathlib.Path]:
-    """The files of a folder of shards, or the file itself."""
-    if not path.exists():
-        raise InputError("no such file", where=str(path))
-    if not path.is_dir():
-        return [path]
-    found = [
-        p
-        for p in path.iterdir()
-        if p.suffix.lower() in (".npy", *_PARQUET)
-        and not p.name.startswith(".")
-    ]
-    if not found:
-        raise InputError(
-            "no embeddings here",
-            where=str(path),
-            expected=".npy or .parquet files",
-        )
-    return _in_order(found, path)
-
-
-def _in_order(shards: list[pathlib.Path], folder: pathlib.Path) -> list[Any]:
-    """Sorts shards by name, where that is the order of their numbers too.
-
-    Rows have no ids but their places: part-10 before part-2 would give every
-    later row to another example, and nobody would notice.
-    """
-    ordered = sorted(shards)
-    by_number = sorted(
-        shards,
-        key=lambda path: [
-            (int(part) if part.isdecimal() else -1, part)
-            for part in re.split(r"([0-9]+)", path.name)
-        ],
-    )
-    if ordered != by_number:
-        first = next(
-            i for i in range(len(shards)) if ordered[i] != by_number[i]
-        )
-        raise InputError(
-            "shards whose order by name is not that of their numbers",
-            where=str(folder),
-            got=f"{ordered[first].name} before {by_number[first].name}",
-            expected="numbers of equally many digits, as part-02 and part-10",
-            remedy="Rename the files, or give a list of paths in the order of "
-            "the rows",
-        )
-    return ordered
-
-
-def _open_part(item: Any, name: str) -> np.ndarray:
+def _open_part(item: Any, name: str, column: str | None = None) -> np.ndarray:
     if isinstance(item, pathlib.Path):
-        is_parquet = item.suffix.lower() in _PARQUET
-        item = _open_parquet(item) if is_parquet else open_npy(item, name)
+        is_table = plain_suffix(item) in _TABLES
+        item = _read_part(item, column) if is_table else open_npy(item, name)
     array = plain_array(item, name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(
@@ -242,65 +206,79 @@ def open_npy(path: str | os.PathLike, where: str = "") -> np.ndarray:
     return array
 
 
-def _open_parquet(path: pathlib.Path) -> np.ndarray:
-    import pyarrow as pa
-    from pyarrow import parquet
+def read_vectors(
+    files: Sequence[tuple[ColumnFile, str, int]],
+    places: np.ndarray | None = None,
+) -> np.ndarray:
+    """Reads a column of vectors of several files into one array.
 
-    kinds = (
-        pa.types.is_list,
-        pa.types.is_fixed_size_list,
-        pa.types.is_large_list,
-    )
-    try:
-        with path.open("rb") as handle, parquet.ParquetFile(handle) as file:
-            schema = file.schema_arrow
-            lists = [
-                field.name
-                for field in schema
-                if any(is_kind(field.type) for is_kind in kinds)
-            ]
-            name = lists[0] if len(lists) == 1 else "embedding"
-            if name not in lists:
-                raise InputError(
-                    "cannot tell which column holds the embeddings",
-                    where=str(path),
-                    got=schema.names,
-                    expected="a column `embedding`, or exactly one column of "
-                    "lists",
-                )
-            where = f"{path}: column {name}"
-            # The other columns may hold the texts, many times as large.
-            parts = [
-                _list_rows(batch.column(0), where)
-                for batch in file.iter_batches(_BLOCK_ROWS, columns=[name])
-                if len(batch)
-            ]
-    except (pa.ArrowException, OSError) as error:
+    No more than one block of a file is in memory besides.
+
+    Args:
+        files: with the name of the column and the number of rows of each.
+        places: `[rows]` int64 row of the result for each row of the files;
+            None keeps their order.
+
+    Returns:
+        `[rows, d]` of the widest type among the files: float16 stays
+        float16.
+
+    Raises:
+        InputError: no numbers, or rows of different length.
+    """
+    kinds = [file.float_type(name) for file, name, _ in files]
+    dtype = np.result_type(*kinds)
+    if dtype.name not in _FLOAT_NAMES:
         raise InputError(
-            f"is not a Parquet file ({error})", where=str(path)
-        ) from None
-    if not parts:
-        raise InputError("holds no rows", where=str(path))
-    if any(part.shape[1] != parts[0].shape[1] for part in parts):
-        raise InputError("rows of different length", where=where)
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def _list_rows(column: Any, where: str) -> np.ndarray:
-    """A column of lists of one length as `[rows, length]`."""
-    import pyarrow as pa
-
-    if column.null_count:
-        raise InputError("rows without an embedding", where=where)
-    if not isinstance(column, pa.FixedSizeListArray):
-        lengths = np.diff(column.offsets.to_numpy())
-        if (lengths != lengths[0]).any():
-            raise InputError("rows of different length", where=where)
-    values = column.flatten()
-    if values.null_count or not pa.types.is_primitive(values.type):
-        raise InputError(
-            "embeddings must be numbers without gaps",
-            where=where,
-            got=str(column.type),
+            "embeddings must be floating-point numbers",
+            where=f"{files[0][0].path}: column {files[0][1]}",
+            got=dtype.name,
+            expected=", ".join(_FLOAT_NAMES),
         )
-    return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    out, at = None, 0
+    num_rows = sum(count for *_, count in files)
+    for file, name, count in files:
+        where = f"{file.path}: column {name}"
+        for column in file.column(name, count):
+            block = vectors(column, where)
+            if out is None:
+                out = np.empty((num_rows, block.shape[1]), dtype)
+            if block.shape[1] != out.shape[1]:
+                raise InputError(
+                    "rows of different length",
+                    where=where,
+                    got=block.shape[1],
+                    expected=str(out.shape[1]),
+                )
+            rows = slice(at, at + len(block))
+            out[rows if places is None else places[rows]] = block
+            at += len(block)
+    if out is None:
+        raise InputError("holds no rows", where=str(files[0][0].path))
+    return out
+
+
+def vector_column(file: ColumnFile, asked: str | None = None) -> str:
+    """Returns the name of the column that holds the embeddings.
+
+    Raises:
+        InputError: there is none, or several that it may be.
+    """
+    name = file.find(asked, _USUAL, "--embedding_column")
+    lists = file.list_columns()
+    if name is None and len(lists) == 1:
+        name = lists[0]
+    if name is None or (asked is None and name not in lists):
+        raise InputError(
+            "cannot tell which column holds the embeddings",
+            where=str(file.path),
+            got=list(file.names),
+            expected="a column `embedding`, or exactly one column of lists",
+        )
+    return name
+
+
+def _read_part(path: pathlib.Path, asked: str | None) -> np.ndarray:
+    file = open_columns(path)
+    name = vector_column(file, asked)
+    return read_vectors([(file, name, file.count(name))])

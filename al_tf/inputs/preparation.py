@@ -166,3 +166,9 @@ def checksum(embeddings: Embeddings) -> int:
 def block_checksum(block: np.ndarray, crc: int) -> int:
     """Continues the checksum `crc` of all blocks before with one more."""
     return zlib.crc32(np.ascontiguousarray(block).data, crc)
+
+
+def power_of_two_below(rows: np.ndarray) -> float:
+    """The power of two that scales the longest row to at most one."""
+    largest = float(np.abs(rows).max(initial=0.0)) * np.sqrt(rows.shape[1])
+    return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0

@@ -4,6 +4,8 @@ Questions (`.csv` and `.jsonl` of the same content):
     example_id, text, suggested_label, label (empty)
 Labels (either of the two): `example_id` and `label`; further columns may stay.
 
+A pool with ids has the column of its ids in place of `example_id`.
+
 A multi-label example has its classes in one cell, `sports|politics`, and `-`
 if it has none; in JSON a list. Images lie beside the questions as PNGs, whose
 names stand for the text.
@@ -14,7 +16,6 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-import re
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
@@ -22,12 +23,12 @@ import numpy as np
 
 from al_tf.pools.pool import Examples
 from runkit import InputError, atomic_write, closest
-from runkit.datasets.labels import class_key
+from runkit.datasets.labels import class_key, id_key
 from runkit.datasets.tables import field, rows
 from runkit.files import remove_leftovers
 
 SUFFIXES = (".csv", ".jsonl")
-_FIELDS = ("example_id", "text", "suggested_label", "label")
+_FIELDS = ("text", "suggested_label", "label")
 _NONE, _AND = "-", "|"
 _MOST_NAMED = 20
 
@@ -53,21 +54,24 @@ def write_questions(
     path = folder / f"{stem}.csv"
     texts = _texts(folder, batch)
     answers = suggested or [None] * len(batch)
+    header = (batch.id_name, *_FIELDS)
     questions = [
-        (int(row), text, _shown(label, batch), "")
-        for row, text, label in zip(batch.rows, texts, answers, strict=True)
+        (name, text, _shown(label, batch), "")
+        for name, text, label in zip(
+            batch.named.tolist(), texts, answers, strict=True
+        )
     ]
     lines = path.with_suffix(".jsonl")
     if not lines.exists():
         with atomic_write(lines) as handle:
             for row in questions:
-                record = dict(zip(_FIELDS, row, strict=True))
+                record = dict(zip(header, row, strict=True))
                 handle.write(json.dumps(record, ensure_ascii=False) + "\n")
     if not path.exists():
         with atomic_write(path) as handle:
             # csv quotes what this line end holds; texts may hold either.
             writer = csv.writer(handle, lineterminator="\r\n")
-            writer.writerows([_FIELDS, *questions])
+            writer.writerows([header, *questions])
     return path
 
 
@@ -85,10 +89,10 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
         InputError: unknown example ids, unknown classes, two labels for one
             example, or examples without a label; all of them are named.
     """
-    wanted = batch.rows.tolist()
+    wanted = batch.named.tolist()
     found = _Answers(wanted)
     for place, row in rows(path):
-        example_id = field(row, "example_id", place)
+        example_id = field(row, batch.id_name, place)
         found.add(example_id, field(row, "label", place), batch)
     found.refuse(path, batch.classes)
     if not batch.multilabel:
@@ -102,20 +106,19 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
 class _Answers:
     """Answers so far, and all that is wrong with them."""
 
-    def __init__(self, wanted: list[int]):
-        self.answers: dict[int, list[int]] = {}
+    def __init__(self, wanted: list[Any]):
+        self.answers: dict[Any, list[int]] = {}
         self._missing = dict.fromkeys(wanted)
         self._wanted = set(wanted)
+        self._is_text = any(isinstance(name, str) for name in wanted)
         self._foreign: list[str] = []
-        self._unknown: list[tuple[int, str]] = []
-        self._disagree: list[int] = []
+        self._unknown: list[tuple[Any, str]] = []
+        self._disagree: list[Any] = []
 
     def add(self, example_id: Any, value: Any, batch: Examples) -> None:
         """Takes one record; an empty label counts as none."""
-        # A spreadsheet may write 7 as 7.0.
-        found = re.fullmatch(r"([+-]?\d{1,18})(\.0+)?", str(example_id).strip())
-        example = int(found[1]) if found else None
-        if example is None or example not in self._wanted:
+        example = id_key(example_id, is_text=self._is_text)
+        if example not in self._wanted:
             self._foreign.append(str(example_id))
             return
         names = _names(value, batch.multilabel)
@@ -176,8 +179,15 @@ def check_names(pool: Examples) -> None:
 
     Raises:
         InputError: outer spaces; for a multi-label pool what joins names, or
-            stands for none.
+            stands for none; ids whose column has the name of another one.
     """
+    if pool.id_name in _FIELDS:
+        raise InputError(
+            "is the name of another column of the files for people",
+            where="--id_column",
+            got=pool.id_name,
+            remedy="Rename the column",
+        )
     for name in pool.classes:
         if _names(name, pool.multilabel) != [name]:
             raise InputError(

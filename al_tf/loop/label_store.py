@@ -77,7 +77,7 @@ class LabelStore:
 
     def __init__(self, folder: pathlib.Path, pool: Examples):
         self.folder = folder
-        self._rows = pool.rows
+        self._rows, self._named = pool.rows, pool.named
         self._positions = {int(row): i for i, row in enumerate(pool.rows)}
         remove_leftovers(folder)
 
@@ -140,7 +140,7 @@ class LabelStore:
         """`[batch]` ids of a round's batch, as people's files have them."""
         batch = self.batch(number)
         assert batch is not None, f"round {number} has no batch"
-        return self._rows[batch]
+        return self._named[batch]
 
     def write_result(self, number: int, facts: RoundResult) -> None:
         """Keeps what was measured after a round."""

@@ -17,8 +17,9 @@ FILE_NAME = "labeled.jsonl"
 def write_labeled(loop: Loop) -> list[pathlib.Path]:
     """Writes `labeled.jsonl` beside the labels of every run of a text pool.
 
-    Each line is {"example_id", "text", "label"}, in the order of labeling;
-    `label` is a class name, or a list of them in a multi-label pool.
+    Each line is {"example_id", "text", "label"}, in the order of labeling, with
+    the ids of the pool in place of `example_id` if it has any; `label` is a
+    class name, or a list of them in a multi-label pool.
 
     Args:
         loop: finished or not; a strategy and seed without labels has no file.
@@ -44,7 +45,7 @@ def write_labeled(loop: Loop) -> list[pathlib.Path]:
                     chosen = label.nonzero()[0] if pool.multilabel else [label]
                     names = [pool.classes[number] for number in chosen]
                     row = {
-                        "example_id": int(pool.rows[position]),
+                        pool.id_name: pool.named[[position]].tolist()[0],
                         "text": str(pool.inputs[position]),
                         "label": names if pool.multilabel else names[0],
                     }

@@ -59,7 +59,7 @@ class LabelOracle:
                 where="--dataset",
                 got=self._pool.classes,
             )
-        unknown = self._pool.rows[~self._pool.labeled]
+        unknown = self._pool.named[~self._pool.labeled]
         if len(unknown):
             raise InputError(
                 f"{len(unknown)} examples have no label; example ids "

@@ -37,6 +37,9 @@ class Examples:
         multilabel: an example may have any number of classes.
         rows: `[n]` int64, the row of each example in its source; what files
             call `example_id`.
+        ids: `[n]` object array of str or of int, the ids of the source, which
+            take the place of rows in files; None without any.
+        id_name: what files call the ids.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Examples:
     classes: tuple[str, ...]
     multilabel: bool
     rows: np.ndarray
+    ids: np.ndarray | None = None
+    id_name: str = "example_id"
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -57,6 +62,11 @@ class Examples:
         return known.all(1) if self.multilabel else known
 
     @property
+    def named(self) -> np.ndarray:
+        """`[n]` what files and messages call the examples."""
+        return self.rows if self.ids is None else self.ids
+
+    @property
     def fingerprint(self) -> str:
         """Changes when inputs, labels or classes do."""
         if self.kind == "text":
@@ -65,6 +75,8 @@ class Examples:
         else:
             value = zlib.crc32(np.ascontiguousarray(self.inputs).data)
         value = zlib.crc32(np.ascontiguousarray(self.labels).data, value)
+        if self.ids is not None:
+            value = zlib.crc32(repr(self.ids.tolist()).encode(), value)
         return f"{zlib.crc32(repr(self.classes).encode(), value):08x}"
 
     def take(self, positions: np.ndarray) -> Examples:
@@ -74,6 +86,7 @@ class Examples:
             inputs=self.inputs[positions],
             labels=self.labels[positions],
             rows=self.rows[positions],
+            ids=None if self.ids is None else self.ids[positions],
         )
 
 
@@ -125,7 +138,7 @@ def with_classes(
     return dataclasses.replace(
         examples,
         labels=renumber(
-            examples.labels, own, classes, rows=examples.rows, where=where
+            examples.labels, own, classes, rows=examples.named, where=where
         ),
         classes=classes,
     )

@@ -15,7 +15,10 @@ _HELD_OUT = "0.2"
 
 
 def open_pool_and_test(
-    dataset: str, test: str = "", classes: Sequence[str] = ()
+    dataset: str,
+    test: str = "",
+    classes: Sequence[str] = (),
+    id_column: str = "",
 ) -> tuple[Examples, Examples]:
     """Reads pool and test set.
 
@@ -29,12 +32,13 @@ def open_pool_and_test(
             split `test` or `validation`, if the pool is another, and a fifth
             of anything else.
         classes: names of the classes, where the sources name none.
+        id_column: of the pool; see `open_pool`.
 
     Raises:
         InputError: one of them cannot be read, they do not fit together, or
             the test set has examples of the pool.
     """
-    pool = pools.open_pool(dataset, classes)
+    pool = pools.open_pool(dataset, classes, id_column=id_column)
     source = source_of_test(dataset, test)
     if isinstance(source, float):
         return pools.hold_out(pool, source)
@@ -63,7 +67,7 @@ def check_test(test: Examples, metric: str) -> None:
     if not test.labeled.all():
         raise InputError(
             "test examples have no label; example ids "
-            f"{test.rows[~test.labeled][:10].tolist()}",
+            f"{test.named[~test.labeled][:10].tolist()}",
             where="--test",
             got=test.name,
             remedy="Name a labeled split or file",

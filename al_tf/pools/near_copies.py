@@ -50,6 +50,8 @@ def plant(
         inputs=copy[pool.kind](pool.inputs, origin, random),
         labels=pool.labels[origin],
         rows=np.arange(len(origin)),
+        ids=None,  # A copy is another example.
+        id_name="example_id",
     )
     return copies, origin
 

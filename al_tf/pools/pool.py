@@ -39,7 +39,11 @@ KINDS = LABELED_KINDS
 
 
 def open_pool(
-    spec: str, classes: Sequence[str] = (), *, where: str = "--dataset"
+    spec: str,
+    classes: Sequence[str] = (),
+    *,
+    where: str = "--dataset",
+    id_column: str = "",
 ) -> Examples:
     """Reads a pool.
 
@@ -49,6 +53,8 @@ def open_pool(
             that its labels hold, in order. Labels of the source keep their
             names; the numbers of an `npz` without names index these.
         where: shown in messages.
+        id_column: field of a table, or array of an `npz`, that holds the ids;
+            "" for none: examples are known by their rows.
 
     Raises:
         InputError: an unknown kind, a missing file, dataset, field or array,
@@ -57,7 +63,7 @@ def open_pool(
     """
     if len(set(classes)) < len(classes):
         raise InputError("names one twice", where="--classes", got=classes)
-    data = read_labeled(spec, where=where, classes=classes)
+    data = read_labeled(spec, where=where, classes=classes, id_field=id_column)
     if len(set(data.classes)) < len(data.classes):
         raise InputError("names a class twice", where=spec, got=data.classes)
     examples = Examples(
@@ -68,5 +74,7 @@ def open_pool(
         classes=data.classes,
         multilabel=data.multilabel,
         rows=np.arange(len(data.inputs)),
+        ids=data.ids,
+        id_name=id_column or "example_id",
     )
     return with_classes(examples, classes, where) if classes else examples

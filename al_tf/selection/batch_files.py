@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import itertools
+import json
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from al_tf.inputs.embeddings import open_npy
-from al_tf.selection.margins import check_margins
 from runkit import InputError, atomic_write
 from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import plain_suffix
 from runkit.datasets.tables import field, rows
 from runkit.files import check_folder, write_npy
 
-_SUFFIXES = (".csv", ".parquet", ".npy")
+_SUFFIXES = (".csv", ".jsonl", ".parquet", ".npy")
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedBatch:
+    """How the files of people name the examples of a batch.
+
+    Attributes:
+        column: name of the ids' column.
+        ids: `[k]` texts or whole numbers in pick order.
+        texts: of the examples, for people to read.
+    """
+
+    column: str
+    ids: list[Any]
+    texts: list[str] | None = None
 
 
 def check_output(path: pathlib.Path) -> None:
@@ -33,11 +50,6 @@ def check_output(path: pathlib.Path) -> None:
     check_folder(path.parent, where="--output")
     if path.is_dir():
         raise InputError("is a folder", where="--output", got=str(path))
-
-
-def read_margins(path: str) -> np.ndarray:
-    """Reads `[n]` margins from an `.npy` file."""
-    return check_margins(open_npy(path, where="--margins"))
 
 
 def read_ids(path: str) -> np.ndarray:
@@ -127,37 +139,51 @@ def _whole(values: Iterable[tuple[str, Any]]) -> np.ndarray:
 
 def write_batch(
     path: pathlib.Path,
-    ids: np.ndarray,
+    rows: np.ndarray,
     margins: np.ndarray,
     cluster_ids: np.ndarray,
+    named: NamedBatch | None = None,
 ) -> None:
     """Writes rank, example_id, margin, cluster_id and cluster_size.
 
     Args:
-        path: `.csv`, `.parquet`, or `.npy` for the ids only.
-        ids: `[k]` int64 in pick order.
+        path: `.csv`, `.jsonl`, `.parquet`, or `.npy` for the ids only.
+        rows: `[k]` int64 of the pool in pick order.
         margins: `[n]`.
         cluster_ids: `[n]`.
+        named: what stands in place of `example_id`, and the texts.
     """
-    if path.suffix.lower() == ".npy":
-        write_npy(path, ids)
+    named = named or NamedBatch("example_id", rows.tolist())
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        write_npy(path, np.array(named.ids))
         return
-    clusters = cluster_ids[ids]
-    columns = {
-        "rank": np.arange(len(ids)),
-        "example_id": ids,
-        "margin": margins[ids],
+    clusters = cluster_ids[rows]
+    columns: dict[str, Sequence[Any] | np.ndarray] = {
+        "rank": np.arange(len(rows)),
+        named.column: named.ids,
+        "margin": margins[rows],
         "cluster_id": clusters,
         "cluster_size": np.bincount(cluster_ids)[clusters],
     }
-    if path.suffix.lower() == ".parquet":
+    if named.texts is not None:
+        columns["text"] = named.texts
+    if suffix == ".parquet":
         import pyarrow as pa
         from pyarrow import parquet
 
         with atomic_write(path, "wb") as handle:
             parquet.write_table(pa.table(columns), handle)
         return
+    columns["margin"] = [float(f"{margin:.6g}") for margin in margins[rows]]
+    lists = [np.asarray(c).tolist() for c in columns.values()]
     with atomic_write(path) as handle:
-        handle.write(",".join(columns) + "\n")
-        for row in zip(*columns.values(), strict=True):
-            handle.write("{},{},{:.6g},{},{}\n".format(*row))
+        if suffix == ".jsonl":
+            for row in zip(*lists, strict=True):
+                record = dict(zip(columns, row, strict=True))
+                handle.write(json.dumps(record, ensure_ascii=False) + "\n")
+            return
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(columns)
+        lists[2] = [f"{margin:.6g}" for margin in margins[rows]]
+        writer.writerows(zip(*lists, strict=True))

@@ -30,7 +30,7 @@ def main(argv) -> None:
     del argv
     n = _EXAMPLES.value
     path = getattr(al_data, _DATA.value)(n)
-    warm_up()
+    al_data.warm_up()
     al_data.reset_peak()
     idle = al_data.peak_mib()
     cut = (
@@ -76,15 +76,6 @@ def main(argv) -> None:
             "the moments of the clusters are included."
         ],
     )
-
-
-def warm_up() -> None:
-    """Compiles and imports what a run needs, so that it is not measured."""
-    rows = np.random.default_rng(0).standard_normal((3000, 64))
-    for exact in (False, True):
-        al_tf.cluster_embeddings(
-            rows.astype(np.float32), target_cluster_size=5, exact=exact
-        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     neighbors               text [batch] string           (with a model)
     neighbors_of_embedding  embedding [batch, dim] float32
       -> example_ids [batch, k] int64, distances [batch, k] float32,
-         cluster_id [batch] int64 (of the nearest example)
+         cluster_id [batch] int64 (of the nearest example);
+         ids [batch, k] string or int64, if the pool has ids
 
 The search is exact and uses TensorFlow's own ops only, so that stock TF
 Serving runs it. With `use_scann` it is approximate and faster; it then needs a
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,7 @@ class NeighborModule(tf.Module):
         text_module: embeds texts; None serves embeddings only.
         searcher: ScaNN's `ScannSearcher` over the embeddings; None searches
             exactly.
+        ids: [rows] str or int, what files call the examples; None for none.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class NeighborModule(tf.Module):
         num_neighbors: int,
         text_module: TextModule | None = None,
         searcher: Any = None,
+        ids: Sequence[str] | Sequence[int] | None = None,
     ):
         super().__init__(name="neighbors")
         self._dim = embeddings.shape[1]
@@ -76,6 +80,12 @@ class NeighborModule(tf.Module):
         self._clusters = tf.Variable(
             cluster_ids.astype(np.int64), trainable=False, name="cluster_ids"
         )
+        self._ids = None
+        if ids is not None:
+            kind = tf.string if isinstance(ids[0], str) else tf.int64
+            self._ids = tf.Variable(
+                tf.constant(list(ids), kind), trainable=False, name="ids"
+            )
         if searcher is None:
             self._index = tf.Variable(
                 embeddings, trainable=False, name="embeddings"
@@ -128,10 +138,12 @@ class NeighborModule(tf.Module):
             similarity, ids = tf.math.top_k(products, self._num_neighbors)
         else:
             similarity, ids = self._approximate(queries)
+        named = {} if self._ids is None else {"ids": tf.gather(self._ids, ids)}
         return {
             "example_ids": tf.cast(ids, tf.int64),
             "distances": 1.0 - similarity,
             "cluster_id": tf.gather(self._clusters, ids[:, 0]),
+            **named,
         }
 
     def _approximate(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -163,6 +175,7 @@ def export_neighbor_index(
     options: ServingOptions | None = None,
     use_scann: bool = False,
     model_name: str = "neighbors",
+    ids: Sequence[str] | Sequence[int] | None = None,
 ) -> pathlib.Path:
     """Exports the neighbors of a pool as `output_dir/version`, verified.
 
@@ -178,6 +191,7 @@ def export_neighbor_index(
         options: of the text model.
         use_scann: approximate search for a TF Serving with ScaNN's ops.
         model_name: name under which it is served.
+        ids: [rows] what files call the examples; answers then hold them too.
 
     Returns:
         The directory of the version.
@@ -187,6 +201,13 @@ def export_neighbor_index(
             `export_saved_model` refuses.
     """
     embeddings, cluster_ids = _checked(embeddings, cluster_ids, num_neighbors)
+    require(
+        ids is None or len(ids) == len(embeddings),
+        "do not fit the embeddings",
+        "ids",
+        ids and len(ids),
+        expected=f"{len(embeddings)} ids",
+    )
     output_dir = pathlib.Path(output_dir)
     with claimed_version(output_dir, version, model_name) as number:
         text_module = None
@@ -196,7 +217,7 @@ def export_neighbor_index(
             _scann_searcher(embeddings, num_neighbors) if use_scann else None
         )
         module = NeighborModule(
-            embeddings, cluster_ids, num_neighbors, text_module, searcher
+            embeddings, cluster_ids, num_neighbors, text_module, searcher, ids
         )
         card = {
             "model_name": model_name,

@@ -7,6 +7,7 @@ interrupted run resumes where it stopped.
     OUTPUT/scoring.json       which model scored it, shard size
     OUTPUT/shards/00000.npz   embeddings, margins, SHA-256 of the texts
     OUTPUT/embeddings.npy, margins.npy, example_ids.npy    when all are done
+    OUTPUT/scores.parquet                                  for a pool with ids
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from runkit import (
 from runkit.checks import require
 
 SIGNATURE = "classify"
+_TABLE_ROWS = 8192  # Of a row group.
 # (signature, inputs) -> outputs: `SessionModel.run` or `Client.predict`.
 Predict = Callable[[str, Mapping[str, Any]], dict[str, np.ndarray]]
 
@@ -101,6 +103,44 @@ def score_pool(
         progress.update(rows)
     require(rows > 0, "there are no texts", "texts", rows)
     return _join(folder, paths, rows)
+
+
+def write_table(
+    output_dir: str | os.PathLike, scores: PoolScores, ids: np.ndarray
+) -> pathlib.Path:
+    """Writes `scores.parquet` with id, margin and embedding of each text.
+
+    Args:
+        output_dir: of the scores.
+        scores: from `score_pool`.
+        ids: [rows] str or int.
+
+    Returns:
+        The file, which `al_tf.select_main` takes as embeddings and margins.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = pathlib.Path(output_dir) / "scores.parquet"
+    rows, dim = scores.embeddings.shape
+    kind = pa.string() if isinstance(ids[0], str) else pa.int64()
+    kinds = [kind, pa.float32(), pa.list_(pa.float32(), dim)]
+    names = ["id", "margin", "embedding"]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    with (
+        atomic_write(path, "wb") as handle,
+        parquet.ParquetWriter(handle, schema) as writer,
+    ):
+        for start in range(0, rows, _TABLE_ROWS):
+            part = slice(start, start + _TABLE_ROWS)
+            flat = pa.array(np.ravel(scores.embeddings[part]))
+            columns = [
+                pa.array(ids[part].tolist(), kind),
+                pa.array(np.asarray(scores.margins[part])),
+                pa.FixedSizeListArray.from_arrays(flat, type=kinds[2]),
+            ]
+            writer.write_table(pa.table(columns, schema=schema))
+    return path
 
 
 def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from runkit.datasets import open_texts
+from runkit.datasets.labels import id_array
 
 
 def pool_texts(spec: str) -> Iterator[bytes]:
@@ -28,3 +31,21 @@ def pool_texts(spec: str) -> Iterator[bytes]:
     """
     records = open_texts(spec).records()
     return ((record.text or "").encode() for record in records)
+
+
+def pool_ids(spec: str, id_field: str) -> np.ndarray:
+    """Reads the ids of a pool, in the order of `pool_texts`.
+
+    Args:
+        spec: a table; see `pool_texts`.
+        id_field: its field of ids.
+
+    Returns:
+        `[n]` object array of str or of int.
+
+    Raises:
+        InputError: as `pool_texts`; no such field, values that are no ids, or
+            an id that stands twice.
+    """
+    records = open_texts(spec, id_field=id_field).records()
+    return id_array([record.id for record in records], spec)

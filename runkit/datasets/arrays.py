@@ -18,7 +18,7 @@ import zlib
 import numpy as np
 
 from runkit.datasets.labels import UNKNOWN, encode_labels, renumber
-from runkit.errors import InputError
+from runkit.errors import InputError, closest
 
 # (kind, inputs, labels, class names, multilabel) of `LabeledData`.
 Parts = tuple[str, np.ndarray, np.ndarray, tuple[str, ...], bool]
@@ -74,6 +74,23 @@ def read_npz(path: str, classes: tuple[str, ...] = ()) -> Parts:
         where = f"{path}: labels"
         numbers = renumber(numbers, names, classes, where=where)
     return kind, inputs, numbers, classes or names, False
+
+
+def read_npz_array(path: str, name: str) -> np.ndarray:
+    """Reads one array of an archive, of one axis.
+
+    Raises:
+        InputError: no such array, or one of another shape.
+    """
+    arrays = _load_npz(path)
+    if name not in arrays or arrays[name].ndim != 1:
+        raise InputError(
+            f"holds no list {name!r}",
+            where=path,
+            got=sorted(arrays),
+            remedy=closest(name, arrays),
+        )
+    return arrays[name]
 
 
 def _inputs(arrays: dict[str, np.ndarray], path: str) -> tuple[str, np.ndarray]:

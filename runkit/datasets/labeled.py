@@ -13,6 +13,7 @@ from runkit.datasets.labels import (
     check_form,
     check_twins,
     encode_labels,
+    id_array,
 )
 from runkit.datasets.specification import LABELED_KINDS, Specification, parse
 from runkit.datasets.texts import open_texts
@@ -31,6 +32,7 @@ class LabeledData:
             `UNKNOWN` (in the whole row) where there is none.
         classes: names of the classes, by number.
         multilabel: an example may have any number of classes.
+        ids: `[n]` object array of str or of int, if they were asked for.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class LabeledData:
     labels: np.ndarray
     classes: tuple[str, ...]
     multilabel: bool
+    ids: np.ndarray | None = None
 
 
 def read_labeled(
@@ -48,6 +51,7 @@ def read_labeled(
     kinds: Sequence[str] = LABELED_KINDS,
     multilabel: bool | None = None,
     all_labeled: bool = False,
+    id_field: str = "",
 ) -> LabeledData:
     """Reads a whole dataset with its labels.
 
@@ -61,18 +65,30 @@ def read_labeled(
         kinds: kinds of dataset that can be used there.
         multilabel: whether labels must be lists; None: as the first one is.
         all_labeled: refuse an example without a label.
+        id_field: field of a table, or array of an `npz`, that holds the ids;
+            "" reads none.
 
     Raises:
         InputError: it cannot be read, has no labels or no examples; a label
-            that cannot be one or has the wrong form.
+            that cannot be one or has the wrong form; ids that cannot be used.
     """
     parsed = parse(spec, where=where, kinds=kinds)
     data = None
     if parsed.kind == "npz":
         data = LabeledData(*arrays.read_npz(parsed.path, tuple(classes)))
-    elif parsed.kind == "tfds" and not parsed.text_field:
+        if id_field:
+            found = arrays.read_npz_array(parsed.path, id_field)
+            data = dataclasses.replace(data, ids=id_array(found.tolist(), spec))
+    elif parsed.kind == "tfds" and not parsed.text_field and not id_field:
         data = _images(parsed, where)
-    data = data or _texts(parsed, where, multilabel, all_labeled)
+    data = data or _texts(parsed, where, multilabel, all_labeled, id_field)
+    if data.ids is not None and len(data.ids) != len(data.inputs):
+        raise InputError(
+            "not one id for each example",
+            where=where,
+            got=len(data.ids),
+            expected=str(len(data.inputs)),
+        )
     if not len(data.inputs):
         raise InputError("holds no examples", where=where, got=spec)
     check_twins(data.classes, where)
@@ -91,18 +107,23 @@ def _texts(
     where: str,
     multilabel: bool | None,
     all_labeled: bool,
+    id_field: str,
 ) -> LabeledData:
-    texts, labels = [], []
-    source = open_texts(spec, where=where, labeled=True)
+    texts, labels, ids = [], [], []
+    source = open_texts(spec, where=where, labeled=True, id_field=id_field)
     for record in source.records():
         if all_labeled and record.label is None:
             raise InputError("has no label", where=record.place)
         multilabel = check_form(record.label, multilabel, record.place)
         texts.append(record.text)
         labels.append(record.label)
+        ids.append(record.id)
     inputs = np.empty(len(texts), object)
     inputs[:] = texts
-    return LabeledData("text", inputs, *encode_labels(labels, source.classes))
+    names = id_array(ids, spec.spec) if id_field else None
+    return LabeledData(
+        "text", inputs, *encode_labels(labels, source.classes), names
+    )
 
 
 def _images(spec: Specification, where: str) -> LabeledData | None:

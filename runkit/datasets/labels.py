@@ -1,7 +1,8 @@
-"""Labels as files hold them, and the numbers of their classes."""
+"""Labels and ids as files hold them, and the numbers of classes."""
 
 from __future__ import annotations
 
+import collections
 import decimal
 import math
 import re
@@ -16,6 +17,10 @@ from runkit.errors import InputError, closest
 
 UNKNOWN = -1
 _LONGEST_NUMBER = 400  # Of digits, where the name is a number at all.
+_SHOWN = 5
+_LARGEST_ID = 2**63
+# A whole number as a spreadsheet or a person may write it.
+_WHOLE = re.compile(r"([+-]?\d{1,18})(\.0+)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -209,3 +214,76 @@ def renumber(
             changed[:, number] = column
     changed[(labels == UNKNOWN).any(1)] = UNKNOWN
     return changed
+
+
+def check_id(value: Any, place: str) -> str | int:
+    """Returns an id that can be one.
+
+    Raises:
+        InputError: neither a text nor a whole number, or an empty text.
+    """
+    if isinstance(value, str) and value:
+        return whole_text(value, place)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if is_whole and -_LARGEST_ID <= value < _LARGEST_ID:
+        return value
+    raise InputError(
+        "is no id",
+        where=place,
+        got="" if value is None else value,
+        expected="a text or a whole number",
+    )
+
+
+def id_array(values: Sequence[Any], where: str) -> np.ndarray:
+    """Returns ids that are all of one kind and all different.
+
+    Args:
+        values: of all examples.
+        where: file or specification, for messages.
+
+    Returns:
+        `[n]` object array of str or of int.
+
+    Raises:
+        InputError: texts among whole numbers, or an id that stands twice.
+    """
+    ids = [
+        check_id(value, f"{where}, id {i}") for i, value in enumerate(values)
+    ]
+    kinds = {type(value): value for value in reversed(ids)}
+    if len(kinds) > 1:
+        raise InputError(
+            "ids are texts and whole numbers",
+            where=where,
+            got=[kinds[str], kinds[int]],
+            expected="one kind of ids",
+        )
+    counts = collections.Counter(ids)
+    twice = [value for value, count in counts.items() if count > 1]
+    if twice:
+        names = ", ".join(map(repr, twice[:_SHOWN]))
+        more = ", ..." if len(twice) > _SHOWN else ""
+        raise InputError(
+            f"{len(twice)} ids stand more than once: {names}{more}", where=where
+        )
+    out = np.empty(len(ids), object)
+    out[:] = ids
+    return out
+
+
+def id_key(value: Any, *, is_text: bool) -> str | int | None:
+    """Returns what a cell of a file says, as the pool has it.
+
+    Args:
+        value: of the cell. A spreadsheet makes `7.0` of 7.
+        is_text: the pool's ids are texts; otherwise they are whole numbers.
+
+    Returns:
+        None if it is no whole number where it should be one.
+    """
+    text = str(value)
+    if is_text:
+        return text
+    found = _WHOLE.fullmatch(text.strip())
+    return int(found[1]) if found else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from runkit.datasets import inputs, plain_text, prepared_data, tables
-from runkit.datasets.labels import check_label
+from runkit.datasets.labels import check_id, check_label
 from runkit.datasets.specification import (
     FORMS,
     UNITS,
@@ -31,12 +31,14 @@ class Record(NamedTuple):
         place: where exactly, for messages.
         text: None if it was not UTF-8 and the reader passes over such texts.
         label: a text, a number, a list of these, or None.
+        id: a text or a whole number, where ids are asked for.
     """
 
     source: str
     place: str
     text: str | None
     label: Any = None
+    id: str | int | None = None
 
 
 # Called with (source, place, text with lone surrogates in place of what is
@@ -75,6 +77,7 @@ def open_texts(
     *,
     where: str = "--dataset",
     labeled: bool = False,
+    id_field: str = "",
 ) -> Texts:
     """Opens the texts that a specification names.
 
@@ -82,18 +85,28 @@ def open_texts(
         spec: see `runkit.datasets.specification`.
         where: flag or argument that it came from, for messages.
         labeled: read labels too; otherwise those of the records are None.
+        id_field: field of a table that holds the ids; "" reads none.
 
     Raises:
         InputError: nothing matches, no prepared data, no such feature, or no
-            labels where they are asked for.
+            labels or ids where they are asked for.
     """
     if isinstance(spec, str):
         spec = parse(spec, where=where)
+    if id_field and (
+        spec.kind in ("docstrings", "tfds") or not spec.text_field
+    ):
+        raise InputError(
+            "has no ids",
+            where=where,
+            got=spec.spec,
+            expected=f"a table with a field {id_field}",
+        )
     if spec.kind == "docstrings":
         return _Docstrings()
     if spec.kind == "tfds":
         return _Prepared(spec, where, labeled)
-    return _Files(spec, where, labeled)
+    return _Files(spec, where, labeled, id_field)
 
 
 class _Docstrings:
@@ -123,8 +136,10 @@ class _Files:
 
     classes: tuple[str, ...] = ()
 
-    def __init__(self, spec: Specification, where: str, labeled: bool):
-        self._spec, self._labeled = spec, labeled
+    def __init__(
+        self, spec: Specification, where: str, labeled: bool, id_field: str
+    ):
+        self._spec, self._labeled, self._id = spec, labeled, id_field
         self._files = inputs.matching_files(spec.path, where, spec.spec)
         self.identity = inputs.identity(self._files)
         if spec.kind == "text":
@@ -190,6 +205,7 @@ class _Files:
         fields = [spec.text_field, *spec.text_field.split("+")]
         if self._labeled:
             fields.append(spec.label_field)
+        fields += [self._id] * bool(self._id)
         found = tables.rows(path, table, lenient=True, fields=fields)
         for place, row in found:
             names = tables.field_names(spec.text_field, row)
@@ -201,9 +217,11 @@ class _Files:
                     # An empty cell is an example without a label.
                     label = (label or "").strip() or None
                 check_label(label, place)
-            yield Record(
-                source, place, _checked(text, invalid, source, place), label
-            )
+            checked = _checked(text, invalid, source, place)
+            name = None
+            if self._id:
+                name = check_id(tables.field(row, self._id, place), place)
+            yield Record(source, place, checked, label, name)
 
     def _of_text(self, path: Any, invalid: Invalid) -> Iterator[Record]:
         source = str(path)

@@ -12,14 +12,16 @@ from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from pyarrow import parquet
 
+from al_tf.inputs.pool_files import read_pool
 from export import score_main
 from export.client import Client, RemoteError
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.saved_model.session import SessionModel
 from export.scoring import scorer
-from export.scoring.texts import pool_texts
+from export.scoring.texts import pool_ids, pool_texts
 from runkit import InputError
 from tests.support import serving_models
 
@@ -255,6 +257,27 @@ class PoolTextsTest(parameterized.TestCase):
         )
         found = list(pool_texts(f"jsonl:{self.path}:t:label"))
         self.assertEqual(found, [b"one", b"", b"  ", b"\xd7\xa9"])
+
+    def test_scores_with_ids_are_a_pool(self):
+        self.path.write_text(
+            "".join(json.dumps({"t": t, "key": f"k{t}"}) + "\n" for t in "312")
+        )
+        spec = f"jsonl:{self.path}:t"
+        ids = pool_ids(spec, "key")
+        folder = self.path.parent / "scores"
+        scores = scorer.score_pool(
+            fake_predict, pool_texts(spec), folder, model="m"
+        )
+        path = scorer.write_table(folder, scores, ids)
+        pool = read_pool(path)
+        self.assertEqual(pool.ids.tolist(), ["k1", "k2", "k3"])
+        np.testing.assert_array_equal(
+            pool.parts[0], scores.embeddings[[1, 2, 0]]
+        )
+        margins = parquet.read_table(path)["margin"].to_numpy()
+        np.testing.assert_array_equal(margins, scores.margins)
+        with self.assertRaisesRegex(InputError, "Did you mean 'key'"):
+            pool_ids(spec, "keys")
 
     @parameterized.parameters(
         ('{"t": "a"}\n{"t": 1}', "line 2"),

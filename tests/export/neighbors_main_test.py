@@ -7,9 +7,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pathlib
 
 import numpy as np
+import pyarrow as pa
 from absl.testing import absltest, parameterized
+from pyarrow import parquet
 
 import al_tf
+from al_tf.inputs.pool_files import read_pool
 from export import neighbors_main
 from export.saved_model.session import SessionModel
 from runkit import InputError
@@ -48,6 +51,30 @@ class NeighborsMainTest(parameterized.TestCase):
         np.testing.assert_array_equal(
             found["cluster_id"], self.clusters.cluster_ids[[5, 9]]
         )
+
+    @parameterized.parameters(True, False)
+    def test_answers_hold_the_ids_of_the_pool(self, is_text):
+        names = [f"id-{i:03d}" if is_text else 3 * i for i in range(400)]
+        order = np.random.default_rng(1).permutation(400)
+        columns = {
+            "id": [names[i] for i in order],
+            "embedding": list(self.rows[order]),
+        }
+        path = self.folder / "e.parquet"
+        parquet.write_table(pa.table(columns), path)
+        pool = read_pool(path)
+        self.clusters.save(self.folder / "clusters", ids=pool.ids)
+        self.main(embeddings=str(path))
+        found = SessionModel(self.folder / "served" / "1").run(
+            "neighbors_of_embedding", {"embedding": self.rows[[5, 9]]}
+        )
+        expected = [names[5], names[9]]
+        if is_text:
+            expected = [name.encode() for name in expected]
+        self.assertEqual(found["ids"][:, 0].tolist(), expected)
+        self.assertEqual(found["ids"].shape, (2, 3))
+        with self.assertRaisesRegex(InputError, "other ids"):
+            self.main()
 
     @parameterized.parameters("embeddings", "clustering", "output_dir")
     def test_missing_flags(self, name):
