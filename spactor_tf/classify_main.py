@@ -124,9 +124,9 @@ def main(argv: Sequence[str]) -> None:
         )
         metric = "average_precision" if train.multilabel else "accuracy"
         check_defined(test.labels, train.classes, metric)
-    preset_dir(FLAGS.init_from)
+    preset_dir(FLAGS.init_from, needs_decoder=False)
     classifier = TextClassifier(
-        load_pretrained(FLAGS.init_from),
+        load_pretrained(FLAGS.init_from, needs_decoder=False),
         train.classes,
         length=FLAGS.text_length,
         multilabel=train.multilabel,
