@@ -228,7 +228,7 @@ def learner_kind(values: flags.FlagValues, pool: Examples) -> str:
             )
         from spactor_tf.inference.pretrained import preset_dir
 
-        preset_dir(values.init_from)
+        preset_dir(values.init_from, needs_decoder=False)
     return kind
 
 
@@ -238,7 +238,7 @@ def load_encoder(values: flags.FlagValues, pool: Examples) -> Pretrained | None:
         return None
     from spactor_tf.inference.pretrained import load_pretrained
 
-    return load_pretrained(values.init_from)
+    return load_pretrained(values.init_from, needs_decoder=False)
 
 
 def make_learner(

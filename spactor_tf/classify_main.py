@@ -144,9 +144,9 @@ def train_and_save(values: Any) -> None:
     if values.test:
         metrics_library()
     train, test = _train_and_test(values)
-    preset_dir(values.init_from)
+    preset_dir(values.init_from, needs_decoder=False)
     classifier = TextClassifier(
-        load_pretrained(values.init_from),
+        load_pretrained(values.init_from, needs_decoder=False),
         train.classes,
         length=values.text_length,
         multilabel=train.multilabel,

@@ -123,6 +123,11 @@ class Vocabulary:
         ids = np.concatenate([control, self.sentinel_ids, unused])
         return ids.astype(np.int32)
 
+    @property
+    def model_proto(self) -> Any:
+        """The `sentencepiece_model_pb2.ModelProto`; not to be changed."""
+        return self._model
+
     def padded(self, rows: int) -> Vocabulary:
         """Returns this vocabulary with unused pieces up to `rows`.
 

@@ -11,6 +11,7 @@ It is the only module that imports private parts of KerasHub.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ from keras_hub.src.models.t5.t5_transformer_layer import (
     T5TransformerLayer as T5TransformerLayer,
 )
 
+from runkit import InputError
 from spactor_tf.config.model import ModelConfig
 
 Backbone: TypeAlias = keras_hub.models.T5Backbone
@@ -100,6 +102,29 @@ def backbone_config(backbone: Backbone) -> ModelConfig:
         dropout=backbone.dropout,
         layer_norm_epsilon=backbone.layer_norm_epsilon,
     )
+
+
+def check_activation(backbone: Backbone, where: str) -> None:
+    """Refuses feed-forward layers that `ModelConfig` cannot say.
+
+    The function itself is compared: its name differs between writers.
+
+    Raises:
+        InputError: neither plain ReLU nor gated GELU in its tanh form.
+    """
+    gated = backbone.use_gated_activation
+    known = functools.partial(ops.gelu, approximate=True) if gated else ops.relu
+    inputs = np.linspace(-4, 4, 65, dtype=np.float32)
+    outputs = np.asarray(backbone.activation(ops.convert_to_tensor(inputs)))
+    difference = np.abs(outputs - np.asarray(known(inputs))).max()
+    if not difference < 1e-5:  # The forms of GELU differ by 5e-4.
+        name = keras.activations.serialize(backbone.activation)
+        raise InputError(
+            "has an activation that cannot be represented",
+            where=where,
+            got=f"{'gated ' * gated}{name}",
+            expected="relu without a gate, or gated GELU in its tanh form",
+        )
 
 
 def copy_backbone(
