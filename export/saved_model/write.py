@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -79,7 +80,14 @@ def export_saved_model(
         model = load_model(model)
     module = serving_module(model, options)
     card = _model_card(module, model, model_name, metrics or {})
-    return write_version(module, module.signatures(), output_dir, version, card)
+    return write_version(
+        module,
+        module.signatures(),
+        output_dir,
+        version,
+        card,
+        functools.partial(inputs_for, options=module.options),
+    )
 
 
 def load_model(path: str | os.PathLike) -> Pretrained | TextClassifier:
