@@ -25,6 +25,7 @@ PACKAGES = (
     "keras-hub",
     "torch",
     "transformers",
+    "ctranslate2",
     "t5",
     "seqio",
     "numpy",

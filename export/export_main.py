@@ -82,6 +82,13 @@ OPTION_FLAGS = (
         bool,
         ServingOptions.unit_norm,
     ),
+    Flag(
+        "request_options",
+        "Add generate_with_options: length, temperature, seed and beams are "
+        "inputs of a request, up to --max_output_length and --num_beams.",
+        bool,
+        ServingOptions.request_options,
+    ),
 )
 FLAG_TABLE = (
     Flag("run_dir", "Finished run, preset or classifier.", required=True),

@@ -24,12 +24,16 @@ class ServingOptions(SearchOptions):
         input_length: most tokens read of a text, EOS included; the rest is cut
             off and the output `truncated` says so.
         unit_norm: whether embeddings are scaled to Euclidean norm 1.
+        request_options: whether there is a signature `generate_with_options`,
+            whose requests choose length, temperature, seed and beams, up to
+            `max_output_length` and `num_beams`.
     """
 
     labels: tuple[str, ...] = DEFAULT_LABELS
     prefix: str = ""
     input_length: int = 512
     unit_norm: bool = False
+    request_options: bool = False
 
     def validate(self) -> None:
         """Raises InputError for options out of range."""

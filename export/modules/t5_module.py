@@ -5,6 +5,9 @@ label words, and
 
     text [batch] string
       generate -> text, score, finished, truncated
+
+and, where the options ask for it, generate_with_options, which reads
+max_length, temperature, seed and num_beams [batch] too.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from export.modules.options import ServingOptions
+from export.modules.request_options import INPUTS, checked_options
 from export.modules.text_module import (
     TEXT,
     TextModule,
@@ -27,6 +31,8 @@ from spactor_tf.inference.decoding import CachedDecoder, label_targets
 
 if TYPE_CHECKING:
     import keras_hub
+
+WITH_OPTIONS = "generate_with_options"
 
 
 class ServingModule(TextModule):
@@ -42,7 +48,12 @@ class ServingModule(TextModule):
             vocabulary that is not the model's.
     """
 
-    signature_names = ("embed", "classify", "generate", "classify_examples")
+    signature_names: tuple[str, ...] = (
+        "embed",
+        "classify",
+        "generate",
+        "classify_examples",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class ServingModule(TextModule):
             labels=options.labels,
             variables=backbone.variables,
         )
+        if options.request_options:
+            self.signature_names = (*self.signature_names, WITH_OPTIONS)
         self._vocabulary_size = vocabulary.size
         self._targets = label_targets(vocabulary, options.labels)
         self._decoder = Untracked(CachedDecoder(backbone))
@@ -106,20 +119,60 @@ class ServingModule(TextModule):
         """
         batch = tf.shape(text)[0]
         tokens, mask, truncated = self.tokenize(text)
-        # Of the tokens, not of the bytes: the row added to an empty batch has
-        # no bytes.
-        weights = tf.range(1, tf.shape(tokens)[1] + 1, dtype=tf.int64)
-        text_hash = tf.reduce_sum(
-            tf.cast(tokens, tf.int64) * weights * 0x9E3779B1, axis=1
-        )
         output, score = search.generate(
             self._decoder.value,
             self.options,
             self._vocabulary_size,
-            text_hash,
+            _text_hash(tokens),
             self.encode(tokens, mask),
             mask,
         )
+        return self._answer(output, score, truncated, batch)
+
+    @tf.function(input_signature=[TEXT, *INPUTS], autograph=False)
+    def generate_with_options(
+        self,
+        text: tf.Tensor,
+        max_length: tf.Tensor,
+        temperature: tf.Tensor,
+        seed: tf.Tensor,
+        num_beams: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Generates a text for each text, as the request says.
+
+        The ranges of the inputs are those of `checked_options`.
+
+        Returns:
+            What `generate` returns.
+        """
+        batch = tf.shape(text)[0]
+        tokens, mask, truncated = self.tokenize(text)
+        rows = checked_options(
+            self.options,
+            tf.shape(tokens)[0],
+            max_length,
+            temperature,
+            seed,
+            num_beams,
+        )
+        output, score = search.generate_each(
+            self._decoder.value,
+            self.options,
+            rows,
+            self._vocabulary_size,
+            _text_hash(tokens),
+            self.encode(tokens, mask),
+            mask,
+        )
+        return self._answer(output, score, truncated, batch)
+
+    def _answer(
+        self,
+        output: tf.Tensor,
+        score: tf.Tensor,
+        truncated: tf.Tensor,
+        batch: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
         is_text = (output != 0) & (output != self._eos_id)
         outputs = {
             "text": self._tokenizer.detokenize(
@@ -130,3 +183,14 @@ class ServingModule(TextModule):
             "truncated": truncated,
         }
         return without_filler(outputs, batch)
+
+
+def _text_hash(tokens: tf.Tensor) -> tf.Tensor:
+    """[rows] int64, of the tokens [rows, length].
+
+    Not of the bytes: the row added to an empty batch has none.
+    """
+    weights = tf.range(1, tf.shape(tokens)[1] + 1, dtype=tf.int64)
+    return tf.reduce_sum(
+        tf.cast(tokens, tf.int64) * weights * 0x9E3779B1, axis=1
+    )

@@ -14,6 +14,7 @@ from export.saved_model.versions import (
     VERIFICATION,
     WARM_UP,
 )
+from spactor_tf.config.search_options import SearchOptions
 
 Text = bytes | str
 # (signature, texts) -> inputs with one row per text.
@@ -33,17 +34,26 @@ HARD_TEXTS = (
 _HARD_BATCHES = (0, 1, 3, 6)
 
 
-def inputs_for(signature: str, texts: Iterable[Text]) -> dict[str, tf.Tensor]:
+def inputs_for(
+    signature: str,
+    texts: Iterable[Text],
+    options: SearchOptions | None = None,
+) -> dict[str, tf.Tensor]:
     """Returns the inputs of a signature that reads these texts.
 
     Args:
         signature: its name.
         texts: one per row.
+        options: largest length and number of beams of a request that has
+            options of its own; None means the defaults.
 
     Returns:
-        {input name: string tensor [rows]}: serialized tf.Examples with the
-        feature `text` for the Classify call, the texts themselves elsewhere.
+        {input name: tensor [rows]}: serialized tf.Examples with the feature
+        `text` for the Classify call, the texts themselves elsewhere, and
+        greedy, sampled and beam search in turn where a request chooses.
     """
+    if signature == "generate_with_options":
+        return _with_options(list(texts), options or SearchOptions())
     if signature != CLASSIFY_SIGNATURE:
         return {"text": tf.constant(list(texts), tf.string)}
     examples = []
@@ -53,6 +63,20 @@ def inputs_for(signature: str, texts: Iterable[Text]) -> dict[str, tf.Tensor]:
         example.features.feature["text"].bytes_list.value.append(value)
         examples.append(example.SerializeToString())
     return {"inputs": tf.constant(examples, tf.string)}
+
+
+def _with_options(
+    texts: list[Text], options: SearchOptions
+) -> dict[str, tf.Tensor]:
+    kind = tf.range(len(texts)) % 3
+    full = tf.fill([len(texts)], options.max_output_length)
+    return {
+        "text": tf.constant(texts, tf.string),
+        "max_length": tf.where(kind == 1, (full + 1) // 2, full),
+        "temperature": tf.where(kind == 1, 0.7, 0.0),
+        "seed": tf.range(len(texts), dtype=tf.int64),
+        "num_beams": tf.where(kind == 2, options.num_beams, 1),
+    }
 
 
 def write_stored_requests(

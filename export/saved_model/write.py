@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
@@ -84,7 +85,12 @@ def export_saved_model(
         module = serving_module(model, options)
         card = _model_card(module, model, model_name, metrics or {})
         return write_version(
-            module, module.signatures(), output_dir, number, card
+            module,
+            module.signatures(),
+            output_dir,
+            number,
+            card,
+            functools.partial(inputs_for, options=module.options),
         )
 
 

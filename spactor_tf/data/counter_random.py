@@ -14,9 +14,16 @@ MAX_KEYS = 1 << _POSITION_BITS  # Positions that a sorting key has room for.
 
 
 def uniforms(
-    example_index: tf.Tensor, length: int, seed: int, stream: int
+    example_index: tf.Tensor, length: int, seed: int | tf.Tensor, stream: int
 ) -> tf.Tensor:
-    """Returns [batch, length] float32 in [0, 1), multiples of 2**-24."""
+    """Returns [batch, length] float32 in [0, 1), multiples of 2**-24.
+
+    Args:
+        example_index: [batch] int64.
+        length: numbers of each example.
+        seed: not negative; or one for each example, [batch] int64 below 2**31.
+        stream: not negative.
+    """
     bits = _random_bits(example_index, length, seed, stream)
     top = tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32))
     return tf.cast(top, tf.float32) * 2.0**-24
@@ -39,14 +46,19 @@ def sorting_keys(
 
 
 def _random_bits(
-    example_index: tf.Tensor, length: int, seed: int, stream: int
+    example_index: tf.Tensor, length: int, seed: int | tf.Tensor, stream: int
 ) -> tf.Tensor:
     """[batch, length] uint32, a hash of (seed, stream, example, position)."""
     index = tf.cast(example_index, tf.int64)
     low = tf.cast(tf.bitwise.bitwise_and(index, 0xFFFFFFFF), tf.uint32)
     high = tf.cast(tf.bitwise.right_shift(index, 32), tf.uint32)
     # The seed is hashed alone first: (1, 2) and (2, 1) must differ.
-    key = _mix(tf.constant((seed * 0x9E3779B1 + stream) % 2**32, tf.uint32))
+    key = seed * 0x9E3779B1 + stream
+    if isinstance(key, int):
+        key = tf.constant(key % 2**32, tf.uint32)
+    else:
+        key = tf.cast(tf.bitwise.bitwise_and(key, 0xFFFFFFFF), tf.uint32)
+    key = _mix(key)
     row = _mix(_mix(low ^ key) + high)[:, tf.newaxis]
     place = tf.cast(tf.range(length), tf.uint32) * tf.constant(
         0x9E3779B9, tf.uint32

@@ -7,6 +7,7 @@ the embedding beyond the vocabulary are never generated.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -49,16 +50,105 @@ def generate(
 
     def choose(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         if options.decoding == "temperature":
-            place = text_hash + tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1
             logits = logits / options.temperature + gumbel_noise(
-                place, logits.shape[-1], options.seed
+                _at(text_hash, index), logits.shape[-1], options.seed
             )
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
     return _one_path(steps, length, choose)
 
 
-def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
+@dataclasses.dataclass(frozen=True)
+class RowOptions:
+    """What each row of a batch asks for, all [batch], in range.
+
+    Attributes:
+        max_length: int32, most tokens, at most `max_output_length`.
+        temperature: float32; 0 is greedy. It must be 0 where there are beams.
+        seed: int64, below 2**31.
+        num_beams: int32, at most `SearchOptions.num_beams`.
+    """
+
+    max_length: tf.Tensor
+    temperature: tf.Tensor
+    seed: tf.Tensor
+    num_beams: tf.Tensor
+
+
+def generate_each(
+    decoder: CachedDecoder,
+    options: SearchOptions,
+    rows: RowOptions,
+    vocabulary_size: int,
+    text_hash: tf.Tensor,
+    states: tf.Tensor,
+    mask: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Generates as each row asks; its answer does not depend on the others.
+
+    Rows with several beams are searched apart from the others.
+
+    Args:
+        decoder: of the model.
+        options: largest length and number of beams; the length penalty.
+        rows: what each row asks for.
+        vocabulary_size: ids below it may be generated.
+        text_hash: [batch] int64, seeds the samples of each text.
+        states: [batch, input length, hidden_dim] from the encoder.
+        mask: [batch, input length] int32.
+    """
+    length = options.max_output_length
+    single = tf.where(rows.num_beams == 1)[:, 0]
+    several = tf.where(rows.num_beams > 1)[:, 0]
+    limits, temperature, seed, place = (
+        tf.gather(value, single)
+        for value in (rows.max_length, rows.temperature, rows.seed, text_hash)
+    )
+
+    def noisy(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        noise = gumbel_noise(_at(place, index), logits.shape[-1], seed)
+        scale = temperature[:, tf.newaxis]
+        # Divided as at a fixed temperature, so that samples are the same.
+        sampled = logits / tf.where(scale > 0, scale, 1.0) + noise
+        return tf.where(scale > 0, sampled, logits)
+
+    is_sampled = tf.reduce_any(temperature > 0)
+
+    def choose(logits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        logits = tf.cond(
+            is_sampled, lambda: noisy(logits, index), lambda: logits
+        )
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+    def steps(chosen: tf.Tensor, beams: int) -> DecoderSteps:
+        parts = tf.gather(states, chosen), tf.gather(mask, chosen)
+        return decoder.steps(*parts, length, beams, vocabulary_size)
+
+    found = _one_path(steps(single, 1), length, choose, limits)
+    if options.num_beams == 1:
+        return found
+    others = _beam(
+        steps(several, options.num_beams),
+        options,
+        tf.gather(rows.max_length, several),
+        tf.gather(rows.num_beams, several),
+    )
+    order = [tf.cast(chosen, tf.int32) for chosen in (single, several)]
+    tokens, score = (
+        tf.dynamic_stitch(order, pair)
+        for pair in zip(found, others, strict=True)
+    )
+    return tf.ensure_shape(tokens, [None, length]), score
+
+
+def _at(text_hash: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The places of the random numbers of a step, [batch] int64."""
+    return text_hash + tf.cast(index, tf.int64) * 0x9E3779B97F4A7C1
+
+
+def gumbel_noise(
+    place: tf.Tensor, length: int, seed: int | tf.Tensor
+) -> tf.Tensor:
     """Returns Gumbel noise, a function of (place, column, seed) alone.
 
     The largest of logits plus noise is a sample of their softmax.
@@ -66,7 +156,7 @@ def gumbel_noise(place: tf.Tensor, length: int, seed: int) -> tf.Tensor:
     Args:
         place: [batch] int64.
         length: columns.
-        seed: not negative.
+        seed: not negative; or one for each row, [batch] int64.
 
     Returns:
         [batch, length] float32, finite.
@@ -80,7 +170,10 @@ def _one_path(
     steps: DecoderSteps,
     length: int,
     choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    limits: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
+    """One token after the other; `limits` [rows] are the rows' own lengths."""
+
     def body(index, done, caches, tokens, last, score):
         logits, caches = steps.step(last, index, caches)
         last = tf.where(done, PAD_ID, choose(logits, index))
@@ -88,6 +181,8 @@ def _one_path(
         gain -= tf.reduce_logsumexp(logits, axis=-1)
         score += tf.where(done, 0.0, gain)
         done |= last == EOS_ID
+        if limits is not None:
+            done |= index + 1 >= limits
         return done, caches, (_write(tokens, index, last), last, score)
 
     state = (
@@ -101,9 +196,16 @@ def _one_path(
 
 
 def _beam(
-    steps: DecoderSteps, options: SearchOptions
+    steps: DecoderSteps,
+    options: SearchOptions,
+    limits: tf.Tensor | None = None,
+    own_beams: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Keeps the likeliest `num_beams` prefixes, finished ones included."""
+    """Keeps the likeliest `num_beams` prefixes, finished ones included.
+
+    `limits` and `own_beams` [batch] are the inputs' own lengths and numbers of
+    beams, where they differ.
+    """
     beams, length = options.num_beams, options.max_output_length
     rows, batch = steps.rows, steps.rows // beams
     first_row = tf.range(batch)[:, tf.newaxis] * beams
@@ -121,12 +223,17 @@ def _beam(
         words = tf.where(ended, PAD_ID, words)
         width = beams * children
         best, place = tf.math.top_k(tf.reshape(gains, [batch, width]), beams)
+        if own_beams is not None:
+            kept = tf.range(beams) < own_beams[:, tf.newaxis]
+            best = tf.where(kept, best, _NEVER)
         last = tf.gather(tf.reshape(words, [batch, width]), place, batch_dims=1)
         last = tf.reshape(last, [rows])
         parent = tf.reshape(first_row + place // children, [rows])
         done = tf.gather(done, parent)
         sizes = tf.gather(sizes, parent) + tf.where(done, 0.0, 1.0)
         done |= last == EOS_ID
+        if limits is not None:
+            done |= index + 1 >= tf.repeat(limits, beams)
         state = (
             _write(tokens, index, last),
             _write(parents, index, parent),
