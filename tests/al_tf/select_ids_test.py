@@ -169,6 +169,10 @@ class SelectIdsTest(parameterized.TestCase):
             self.run_main(labeled=str(self.folder / "l.csv"))
         with self.assertRaisesRegex(InputError, "Did you mean 'margin'"):
             self.run_main(margin_column="margins")
+        kept = str(self.folder / "clusters")
+        with self.assertRaisesRegex(InputError, "Did you mean 'text'"):
+            self.run_main(text_column="texts", clustering=kept)
+        self.assertFalse(pathlib.Path(kept).exists())
         self.assertFalse((self.folder / "out.csv").exists())
 
     def test_a_bad_row_is_named_by_its_id(self):

@@ -142,6 +142,15 @@ class PoolFilesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, message):
             self.read(path)
 
+    def test_a_gap_is_named_by_its_row_in_the_file(self):
+        ids = [f"id-{i}" for i in range(9000)]
+        ids[8999] = None
+        rows = [[1.0, float(i)] for i in range(9000)]
+        path = self.folder / "a.parquet"
+        parquet.write_table(pa.table({"id": ids, "e": rows}), path)
+        with self.assertRaisesRegex(InputError, "id: row 8999 has no id"):
+            self.read(path)
+
     def test_bad_archives(self):
         path = self.folder / "a.npz"
         np.savez(path, id=self.ids, e=self.rows[:-1])
