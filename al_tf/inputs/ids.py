@@ -291,6 +291,13 @@ def naming(ids: ExampleIds | None) -> Iterator[None]:
         raise error.named(names) from None
 
 
+def no_ids(*, is_typed: bool) -> ExampleIds:
+    """Returns the ids of an empty list."""
+    import pyarrow as pa
+
+    return ExampleIds(pa.array([], pa.large_string()), is_typed)
+
+
 def whole_numbers(ids: ExampleIds, where: str) -> np.ndarray:
     """Returns ids that have to be whole numbers as `[n]` int64."""
     empty = ExampleIds(arrow_array(np.zeros(0, np.int64)))

@@ -17,6 +17,7 @@ from al_tf.inputs.ids import (
     ids_of,
     joined,
     naming,
+    no_ids,
     positions,
     whole_numbers,
 )
@@ -159,7 +160,10 @@ def _labeled_ids(values: Any, usual: Sequence[str]) -> ExampleIds:
         return joined([(str(path), ids_of(column, str(path)), True)])
     if suffix in ("", ".txt"):
         words = [" ".join(cells).strip() for cells in csv_rows(path)]
-        column = arrow_array([word for word in words if word])
+        words = [word for word in words if word]
+        if not words:
+            return no_ids(is_typed=False)
+        column = arrow_array(words)
         return joined([(str(path), ids_of(column, str(path)), False)])
     table, label = open_columns(path), values.label_column
     name = table.find(values.id_column or None, usual, "--id_column")

@@ -131,6 +131,9 @@ class SelectIdsTest(parameterized.TestCase):
 
     def test_rows_without_a_label_are_not_labeled(self):
         first = self.run_main()
+        (self.folder / "none.txt").write_text("\n")
+        none = self.run_main(labeled=str(self.folder / "none.txt"))
+        self.assertEqual(none, first)
         path = self.folder / "half.csv"
         lines = ["id,label"]
         for number, row in enumerate(first):
