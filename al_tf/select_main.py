@@ -162,6 +162,7 @@ def main(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.INFO)
     # Everything that can be refused is refused before the long work.
     scores = round_files.given_scores(FLAGS)
+    round_files.check_text_column(FLAGS)
     embeddings = read_pool(
         FLAGS.embeddings,
         id_column=FLAGS.id_column,

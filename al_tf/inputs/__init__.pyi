@@ -2,6 +2,8 @@ from .checks import refuse_rows as refuse_rows
 from .embeddings import Embeddings as Embeddings
 from .embeddings import Source as Source
 from .embeddings import open_embeddings as open_embeddings
+from .ids import ExampleIds as ExampleIds
+from .pool_files import read_pool as read_pool
 from .preparation import METRICS as METRICS
 from .preparation import WorkingCopy as WorkingCopy
 from .preparation import block_checksum as block_checksum

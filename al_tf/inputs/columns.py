@@ -63,7 +63,9 @@ class ColumnFile:
         if asked is None:
             return next((name for name in usual if name in self.names), None)
         # `a.b` is the field b of an object a; it is looked for in each row.
-        if asked in self.names or asked.split(".")[0] in self.names:
+        is_lines = SUFFIXES.get(plain_suffix(self.path)) == "jsonl"
+        is_nested = is_lines and asked.split(".")[0] in self.names
+        if asked in self.names or is_nested:
             return asked
         raise InputError(
             "has no such column",
@@ -167,7 +169,12 @@ def open_columns(path: str | os.PathLike) -> ColumnFile:
     suffix = plain_suffix(path)
     if suffix in PARQUET:
         with _parquet(path) as file:
-            return ColumnFile(path, tuple(file.schema_arrow.names), True)
+            names = file.schema_arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(
+                "names a column twice", where=str(path), got=twice[0]
+            )
+        return ColumnFile(path, tuple(names), True)
     if suffix == ".npz":
         return ColumnFile(path, tuple(member_names(path)), True)
     if suffix not in SUFFIXES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,8 +123,22 @@ def shown(first: Sequence[Any], count: int) -> str:
     return ", ".join(repr(name) for name in first[:_SHOWN]) + more
 
 
-def ids_of(column: Any, where: str) -> Any:
+def ids_in_blocks(blocks: Iterable[Any], where: str) -> list[Any]:
+    """Returns consecutive Arrow columns as `ids_of` does."""
+    parts, first = [], 0
+    for block in blocks:
+        parts.append(ids_of(block, where, first))
+        first += len(block)
+    return parts
+
+
+def ids_of(column: Any, where: str, first: int = 0) -> Any:
     """Returns an Arrow column as int64 or large_string.
+
+    Args:
+        column: of a file, or a part of one.
+        where: file, for messages.
+        first: number of its first row.
 
     Raises:
         InputError: gaps, empty texts, or neither texts nor whole numbers.
@@ -138,9 +152,9 @@ def ids_of(column: Any, where: str) -> Any:
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy(False))[0])
         raise InputError(
-            f"{column.null_count} rows without an id, the first of them row "
-            f"{row} of its block",
+            f"row {first + row} has no id",
             where=where,
+            remedy="Fill the gaps, or leave these rows out",
         )
     try:
         if pa.types.is_integer(kind):
@@ -275,6 +289,13 @@ def naming(ids: ExampleIds | None) -> Iterator[None]:
         rows = error.rows
         names = shown(ids.take(rows[:_SHOWN]).tolist(), len(rows))
         raise error.named(names) from None
+
+
+def no_ids(*, is_typed: bool) -> ExampleIds:
+    """Returns the ids of an empty list."""
+    import pyarrow as pa
+
+    return ExampleIds(pa.array([], pa.large_string()), is_typed)
 
 
 def whole_numbers(ids: ExampleIds, where: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from al_tf.inputs.embeddings import (
 )
 from al_tf.inputs.ids import (
     ExampleIds,
-    ids_of,
+    ids_in_blocks,
     joined,
     naming,
     positions,
@@ -243,7 +243,7 @@ def _file_ids(table: ColumnFile, name: str) -> Any:
     import pyarrow as pa
 
     where = f"{table.path}: column {name}"
-    parts = [ids_of(column, where) for (column,) in table.blocks(name)]
+    parts = ids_in_blocks((block for (block,) in table.blocks(name)), where)
     if not parts:
         raise InputError("holds no rows", where=str(table.path))
     if len({part.type for part in parts}) > 1:

@@ -13,9 +13,11 @@ from al_tf.inputs.embeddings import open_npy
 from al_tf.inputs.ids import (
     ExampleIds,
     arrow_array,
+    ids_in_blocks,
     ids_of,
     joined,
     naming,
+    no_ids,
     positions,
     whole_numbers,
 )
@@ -27,6 +29,7 @@ from al_tf.inputs.pool_files import (
     read_numbers,
     vector_blocks,
 )
+from al_tf.inputs.shards import find_shards
 from al_tf.selection import batch_files
 from al_tf.selection.margins import (
     check_margins,
@@ -114,7 +117,7 @@ def _margins(files: PoolFiles, kind: str, values: Any) -> np.ndarray:
     blocks: Iterator[np.ndarray] = vector_blocks(
         files,
         values.probabilities_column,
-        (kind, "probabilities", "logits"),
+        (kind,),  # Never the other: a softmax more or less is not seen.
         "--probabilities_column",
     )
     scores = multilabel_margin_scores if values.multilabel else margin_scores
@@ -157,14 +160,17 @@ def _labeled_ids(values: Any, usual: Sequence[str]) -> ExampleIds:
         return joined([(str(path), ids_of(column, str(path)), True)])
     if suffix in ("", ".txt"):
         words = [" ".join(cells).strip() for cells in csv_rows(path)]
-        column = arrow_array([word for word in words if word])
+        words = [word for word in words if word]
+        if not words:
+            return no_ids(is_typed=False)
+        column = arrow_array(words)
         return joined([(str(path), ids_of(column, str(path)), False)])
     table, label = open_columns(path), values.label_column
     name = table.find(values.id_column or None, usual, "--id_column")
     name = name or str(table.find(usual[0], (), "--id_column"))
     where = f"{path}: column {name}"
     if label is None:
-        parts = [ids_of(column, where) for (column,) in table.blocks(name)]
+        parts = ids_in_blocks((b for (b,) in table.blocks(name)), where)
     else:
         table.find(label, (), "--label_column")
         parts = [
@@ -188,6 +194,21 @@ def _is_labeled(column: Any) -> Any:
     return pc.invert(pc.is_null(column, nan_is_null=is_float))
 
 
+def check_text_column(values: Any) -> None:
+    """Refuses a `--text_column` that the embeddings' files do not have."""
+    if not values.text_column:
+        return
+    files = find_shards(values.embeddings)
+    for path in files:
+        if plain_suffix(path) == ".npy":
+            raise InputError(
+                "has no columns",
+                where=f"--text_column: {path}",
+                expected=f"a column {values.text_column}",
+            )
+        open_columns(path).find(values.text_column, (), "--text_column")
+
+
 def read_texts(
     values: Any, ids: ExampleIds | None, picked: np.ndarray
 ) -> list[str] | None:
@@ -202,7 +223,7 @@ def read_texts(
         `[k]` texts in the order of `picked`; None without `--text_column`.
 
     Raises:
-        InputError: no such column, or a picked row without a text.
+        InputError: a picked row without a text.
     """
     column = values.text_column
     if not column:
@@ -211,13 +232,7 @@ def read_texts(
     places = places_of(files, ids)
     texts: dict[int, Any] = {}
     wanted, at = np.sort(picked), 0
-    for number, path in enumerate(files.paths):
-        table = files.tables[number]
-        if table is None:
-            raise InputError(
-                "has no columns", where=str(path), expected=f"a column {column}"
-            )
-        table.find(column, (), "--text_column")
+    for number in range(len(files.paths)):
         for block in files.column(number, column):
             rows = np.arange(at, at + len(block))
             rows = rows if places is None else places[rows]

@@ -131,6 +131,9 @@ class SelectIdsTest(parameterized.TestCase):
 
     def test_rows_without_a_label_are_not_labeled(self):
         first = self.run_main()
+        (self.folder / "none.txt").write_text("\n")
+        none = self.run_main(labeled=str(self.folder / "none.txt"))
+        self.assertEqual(none, first)
         path = self.folder / "half.csv"
         lines = ["id,label"]
         for number, row in enumerate(first):
@@ -169,6 +172,10 @@ class SelectIdsTest(parameterized.TestCase):
             self.run_main(labeled=str(self.folder / "l.csv"))
         with self.assertRaisesRegex(InputError, "Did you mean 'margin'"):
             self.run_main(margin_column="margins")
+        kept = str(self.folder / "clusters")
+        with self.assertRaisesRegex(InputError, "Did you mean 'text'"):
+            self.run_main(text_column="texts", clustering=kept)
+        self.assertFalse(pathlib.Path(kept).exists())
         self.assertFalse((self.folder / "out.csv").exists())
 
     def test_a_bad_row_is_named_by_its_id(self):

@@ -142,6 +142,31 @@ class PoolFilesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, message):
             self.read(path)
 
+    def test_nested_fields_and_repeated_columns(self):
+        path = self.folder / "a.jsonl"
+        path.write_text('{"meta": {"id": "x"}, "e": [1, 2]}\n')
+        pool = self.read(path, id_column="meta.id")
+        self.assertEqual(pool.ids.tolist(), ["x"])
+        struct = pa.table({"meta": [{"id": "x"}], "e": [[1.0, 2.0]]})
+        file = self.folder / "a.parquet"
+        parquet.write_table(struct, file)
+        with self.assertRaisesRegex(InputError, "got 'meta.id'"):
+            self.read(file, id_column="meta.id")
+        columns = [pa.array(["x"]), pa.array(["y"]), pa.array([[1.0]])]
+        table = pa.Table.from_arrays(columns, names=["id", "id", "e"])
+        parquet.write_table(table, file)
+        with self.assertRaisesRegex(InputError, "names a column twice"):
+            self.read(file)
+
+    def test_a_gap_is_named_by_its_row_in_the_file(self):
+        ids = [f"id-{i}" for i in range(9000)]
+        ids[8999] = None
+        rows = [[1.0, float(i)] for i in range(9000)]
+        path = self.folder / "a.parquet"
+        parquet.write_table(pa.table({"id": ids, "e": rows}), path)
+        with self.assertRaisesRegex(InputError, "id: row 8999 has no id"):
+            self.read(path)
+
     def test_bad_archives(self):
         path = self.folder / "a.npz"
         np.savez(path, id=self.ids, e=self.rows[:-1])

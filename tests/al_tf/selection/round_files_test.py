@@ -95,6 +95,21 @@ class RoundFilesTest(parameterized.TestCase):
                 probabilities_column=column[:-1],
             )
 
+    def test_logits_are_never_taken_for_probabilities(self):
+        path = self.folder / "both.npz"
+        np.savez(path, logits=_PROBABILITIES)
+        with self.assertRaisesRegex(InputError, "got 'probabilities'"):
+            self.read(probabilities=str(path))
+        with np.errstate(divide="ignore"):
+            logits = np.maximum(np.log(_PROBABILITIES), -30)
+        np.savez(path, logits=logits, probabilities=_PROBABILITIES)
+        np.testing.assert_array_equal(
+            self.read(probabilities=str(path)), _MARGINS
+        )
+        np.testing.assert_allclose(
+            self.read(logits=str(path)), _MARGINS, atol=1e-6
+        )
+
     def test_a_bad_row_is_named_by_its_id(self):
         rows = _PROBABILITIES[[2, 0, 1]]
         rows[0] = 0.9
