@@ -93,6 +93,14 @@ def read_config(folder: str | os.PathLike) -> ForeignConfig:
         )
     says_tied = content.get("tie_word_embeddings", True) is not False
     scaled = content.get("scale_decoder_outputs", says_tied) is not False
+    if scaled and not says_tied:
+        raise InputError(
+            "cannot be represented: T5 scales the output of tied embeddings "
+            "only",
+            where=f"{path}, scale_decoder_outputs",
+            got=True,
+            expected="what tie_word_embeddings says",
+        )
     model = _sizes(content, scaled, str(path))
     return ForeignConfig(model, encoder_only, says_tied)
 
