@@ -40,7 +40,7 @@ from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.tasks import Example, Task, get_task
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.monitoring import Throughput
-from spactor_tf.training.run_loop import TrainingRun, check_same_config
+from spactor_tf.training.run_loop import TrainingRun, continuation_of
 
 RESULTS = "results.json"
 
@@ -50,7 +50,9 @@ def finetune(
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
-    """Runs or resumes a fine-tuning run; only reads a finished one.
+    """Runs, resumes or continues a fine-tuning run; reads a finished one.
+
+    A finished run goes on if `config.train_steps` is another than before.
 
     Args:
         config: of the run.
@@ -71,9 +73,9 @@ def finetune(
             where=str(folder),
             remedy="Name another --output_dir",
         )
-    if not (folder / RESULTS).is_file():
+    is_over = (folder / RESULTS).is_file()
+    if not is_over or continuation_of(config, folder).is_changed:
         FinetuneRun(config, folder, data_dir).execute()
-    check_same_config(config, folder)
     return read_json(folder / RESULTS)
 
 
@@ -160,6 +162,11 @@ class FinetuneRun(TrainingRun):
         return model
 
     # --- The loop -------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Takes away the results of a run that goes on: they are not its."""
+        (self.folder / RESULTS).unlink(missing_ok=True)
+        super().begin()
 
     @property
     def eval_every(self) -> int:

@@ -14,11 +14,15 @@ import os
 import pathlib
 from typing import Any
 
-from runkit import InputError, Progress, read_json, write_json
+from runkit import InputError, Progress, write_json
 from runkit.errors import InterruptedRun
 from runkit.files import lock_directory
 from runkit.signals import TerminationFlag
-from spactor_tf.config.fields import diff, from_dict, to_dict
+from spactor_tf.config.continuation import (
+    Continuation,
+    continuation,
+    read_config,
+)
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
@@ -43,8 +47,8 @@ class TrainingRun(abc.ABC):
         output_dir: of the run.
 
     Raises:
-        InputError: `output_dir` has a run with another configuration, or the
-            batch cannot be divided among the devices.
+        InputError: `output_dir` has a run that this configuration does not
+            continue, or the batch cannot be divided among the devices.
     """
 
     vocabulary: Vocabulary
@@ -55,7 +59,7 @@ class TrainingRun(abc.ABC):
     def __init__(self, config: Any, output_dir: str | os.PathLike):
         self.config = config
         self.folder = pathlib.Path(output_dir)
-        check_same_config(config, self.folder)
+        self.continuation = continuation_of(config, self.folder)
         self.strategy = distribution.make_strategy(config.runtime.strategy)
         self._check_replicas()
         self.chief = distribution.is_chief(self.strategy)
@@ -91,7 +95,10 @@ class TrainingRun(abc.ABC):
 
     def begin(self) -> None:
         """Writes what tells what the run is; called on the chief only."""
-        write_json(self.folder / "config.json", to_dict(self.config))
+        for note in self.continuation.notes:
+            print(note, flush=True)
+        values = self.continuation.values(self.config)
+        write_json(self.folder / "config.json", values)
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +145,7 @@ class TrainingRun(abc.ABC):
             if self.chief:
                 stack.enter_context(lock_directory(self.folder))
                 # Another process may have run here since the constructor.
-                check_same_config(self.config, self.folder)
+                self.continuation = continuation_of(self.config, self.folder)
                 self.begin()
             log = MetricsLog(self.folder if self.chief else None)
             self._resume(log)
@@ -265,20 +272,22 @@ class TrainingRun(abc.ABC):
             )
 
 
-def check_same_config(config: Any, folder: pathlib.Path) -> None:
-    """Refuses to resume a run with another configuration.
+def continuation_of(config: Any, folder: pathlib.Path) -> Continuation:
+    """Returns how a configuration continues the run in a directory.
+
+    Args:
+        config: to go on with.
+        folder: of the run; one without a run can begin anything.
 
     Raises:
-        InputError: the run in `folder` differs in fields outside `runtime`.
+        InputError: the run there differs in fields outside `runtime`, or its
+            end cannot be moved; see `spactor_tf.config.continuation`.
     """
     path = folder / "config.json"
     if not path.is_file():
-        return
-    there = from_dict(read_json(path), type(config))
-    changes = diff(there, config)
-    if changes:
-        raise InputError(
-            "has a run with another configuration: " + ", ".join(changes),
-            where=str(folder),
-            remedy="Give the same flags to resume it, or another --output_dir",
-        )
+        return Continuation()
+    there, history = read_config(path, type(config))
+    trained = CheckpointStore(folder).steps()[-1:]
+    return continuation(
+        there, history, config, max(trained, default=0), str(folder)
+    )

@@ -159,6 +159,19 @@ class RunTest(finetune_case.Base):
         with mock.patch.object(finetune, "FinetuneRun", crash):
             self.assertEqual(self.run_once("whole"), self.results)
 
+    def test_a_finished_run_goes_on_to_a_later_end(self):
+        self.run_once("longer", self.config(train_steps=8))
+        self.assertEqual(self.run_once("longer"), self.results)
+        mine, whole = map(
+            testing.final_arrays, (self.base / "longer", self.whole)
+        )
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+        # What was reached is not taken back, and the results stay.
+        with self.assertRaisesRegex(InputError, "at least 12"):
+            self.run_once("longer", self.config(train_steps=8))
+        self.assertTrue((self.base / "longer/results.json").is_file())
+
     @parameterized.parameters(
         ({"seed": 1}, "seed: 0 -> 1"), ({"dropout": 0.2}, "dropout: 0.1 -> 0.2")
     )
