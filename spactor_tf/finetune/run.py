@@ -137,6 +137,7 @@ class FinetuneRun(TrainingRun):
             config.evaluation.batch_size,
         )
         self.stopping = EarlyStopping(config.evaluation.patience)
+        self._counted = (0, 0)  # Steps, and the tokens that they had.
 
     def _build_model(self, start: Pretrained) -> T5Trainer:
         config = self.config
@@ -188,6 +189,15 @@ class FinetuneRun(TrainingRun):
         if self.mixture is None:
             raise ValueError("a run without steps has no batches")
         return self.mixture
+
+    def tokens_seen(self) -> int:
+        """Returns the tokens of inputs and targets, without padding."""
+        step, tokens = self._counted
+        if self.mixture is not None and step < self.step:
+            size = self.config.batch_size
+            tokens += self.mixture.num_tokens(step * size, self.step * size)
+        self._counted = self.step, tokens
+        return tokens
 
     def throughput(self) -> Throughput:
         """Counts examples: their lengths differ from batch to batch."""

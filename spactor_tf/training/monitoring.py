@@ -65,6 +65,13 @@ def progress_note(record: dict[str, Any]) -> str:
     for name in (*_WATCHED, "heldout_sc_loss", "validation_score"):
         if name in record:
             parts.append(f"{name}={record[name]:.3f}")
+    for name, form in (
+        ("learning_rate", ".3g"),
+        ("gradient_norm", ".3g"),
+        ("tokens_seen", ",d"),
+    ):
+        if name in record:
+            parts.append(f"{name}={record[name]:{form}}")
     for unit in ("tokens", "examples"):
         if f"{unit}_per_second" in record:
             parts.append(f"{record[f'{unit}_per_second']:,.0f} {unit}/s")

@@ -175,6 +175,10 @@ class Run(TrainingRun):
             self.train_examples, masking=stage.has_generator
         )
 
+    def tokens_seen(self) -> int:
+        """Returns encoder and decoder tokens; a batch has no padding."""
+        return self.step * self._step_tokens
+
     def throughput(self) -> Throughput:
         """Returns a meter of encoder and decoder tokens."""
         return Throughput(

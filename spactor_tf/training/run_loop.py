@@ -31,7 +31,7 @@ from spactor_tf.training import distribution
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.monitoring import Throughput, progress_note
-from spactor_tf.training.optimizers import build_optimizer
+from spactor_tf.training.optimizers import build_optimizer, build_schedule
 from spactor_tf.training.scaled_optimizers import evaluation_weights
 
 
@@ -88,6 +88,10 @@ class TrainingRun(abc.ABC):
     @abc.abstractmethod
     def finish(self) -> None:
         """Writes the results after the last step; called on the chief only."""
+
+    @abc.abstractmethod
+    def tokens_seen(self) -> int:
+        """Returns the tokens of all steps so far, without padding."""
 
     @abc.abstractmethod
     def throughput(self) -> Throughput:
@@ -157,6 +161,8 @@ class TrainingRun(abc.ABC):
         return self.folder
 
     def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
+        steps = max(self.config.train_steps, 1)
+        schedule = build_schedule(self.config.optimizer, steps)
         progress = Progress(self.config.train_steps, start=self.step)
         meter = self.throughput()
         batches: Any = None
@@ -184,7 +190,12 @@ class TrainingRun(abc.ABC):
                     str(self.folder),
                     self.checkpoints.divergence_remedy(),
                 )
-                figures = meter.read()
+                figures = {
+                    # Of the step that has just been done.
+                    "learning_rate": float(schedule(self.step - 1)),
+                    "tokens_seen": self.tokens_seen(),
+                    **meter.read(),
+                }
                 if self.is_eval_due():
                     with evaluation_weights(self.model.optimizer):
                         figures |= self.evaluate(stage)

@@ -21,6 +21,7 @@ from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune import run as finetune
 from spactor_tf.finetune.seeds import finetune_seeds, summarize
 from spactor_tf.inference import pretrained
+from spactor_tf.model.curriculum import Stage
 from spactor_tf.training.metrics_log import MetricsLog, read_metrics
 from tests.support import finetune_case, testing, toy_task
 
@@ -112,9 +113,23 @@ class RunTest(finetune_case.Base):
         for record in records:
             self.assertEqual(record["stage"], "finetune")
             self.assertNotIn("sc_loss", record)
+            self.assertAlmostEqual(record["learning_rate"], 0.02, places=7)
+            self.assertGreater(record["gradient_norm"], 0.0)
             self.assertEqual(
                 "validation_toy_accuracy" in record, record["step"] % 4 == 0
             )
+
+    def test_tokens_seen_are_those_of_the_batches(self):
+        run = finetune.FinetuneRun(self.config(), self.whole, self.base)
+        batches = run.pipeline(Stage.SPAN_CORRUPTION).dataset(0, 12)
+        seen = np.cumsum(
+            [
+                sum(int((v != 0).sum()) for v in b.values())
+                for b in batches.as_numpy_iterator()
+            ]
+        )
+        for record in read_metrics(self.whole / "metrics.jsonl"):
+            self.assertEqual(record["tokens_seen"], seen[record["step"] - 1])
 
     def test_preset_and_results_are_those_of_the_best_step(self):
         records = read_metrics(self.whole / "metrics.jsonl")

@@ -18,6 +18,7 @@ from sentencepiece import sentencepiece_model_pb2
 from runkit import InputError
 from runkit.errors import InterruptedRun
 from spactor_tf.config.fields import from_dict, override
+from spactor_tf.data.corruption import corruption_lengths
 from spactor_tf.data.vocabulary import train_vocabulary
 from spactor_tf.inference import pretrained
 from spactor_tf.training import pretrain_run as training
@@ -101,6 +102,18 @@ class RunTest(parameterized.TestCase):
         self.assertIn("heldout_mlm_accuracy", records[1])
         self.assertIn("heldout_sc_loss", records[3])
         self.assertNotIn("mlm_loss", records[2])
+
+    def test_every_line_tells_rate_norm_and_tokens(self):
+        lengths = corruption_lengths(self.config.corruption)
+        tokens = 4 * (lengths.input_length + lengths.target_length)
+        optimizer = self.config.optimizer
+        self.assertEqual(optimizer.schedule, "inverse_sqrt")
+        rate = optimizer.learning_rate / optimizer.decay_start_step**0.5
+        for record in testing.without_timings(self.whole):
+            self.assertGreater(record["gradient_norm"], 0.0)
+            # Both steps of the warm-up are over at the first line.
+            self.assertAlmostEqual(record["learning_rate"], rate, places=7)
+            self.assertEqual(record["tokens_seen"], record["step"] * tokens)
 
     def test_run_directory_is_complete(self):
         names = {path.name for path in self.whole.iterdir()}
