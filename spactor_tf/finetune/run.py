@@ -25,6 +25,7 @@ from typing import Any
 
 from runkit import InputError, read_json, report, write_json
 from spactor_tf.config.finetune import FinetuneConfig
+from spactor_tf.finetune.chosen_tasks import chosen_tasks
 from spactor_tf.finetune.mixture import Mixture
 from spactor_tf.finetune.predictor import Predictor
 from spactor_tf.finetune.task_data import TaskData
@@ -37,7 +38,7 @@ from spactor_tf.model import t5
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.replica_step import StepOptions
 from spactor_tf.model.t5_trainer import T5Trainer
-from spactor_tf.tasks import Example, Task, get_task
+from spactor_tf.tasks import Example, Task
 from spactor_tf.training.metrics_log import MetricsLog
 from spactor_tf.training.monitoring import Throughput
 from spactor_tf.training.run_loop import TrainingRun, continuation_of
@@ -122,7 +123,7 @@ class FinetuneRun(TrainingRun):
         data_dir: str | os.PathLike | None = None,
     ):
         config.validate()
-        self.tasks = [get_task(name) for name in config.task_names]
+        self.tasks = chosen_tasks(config)
         super().__init__(config, output_dir)
         start = load_pretrained(config.init_from)
         self.vocabulary, self._pretraining = start.vocabulary, start.config
@@ -266,6 +267,7 @@ class FinetuneRun(TrainingRun):
             "seed": self.config.seed,
             "mixture": self.mixture.describe() if self.mixture else [],
             "tasks": {task.name: self._results(task) for task in self.tasks},
+            "label_words": {t.name: list(t.label_words) for t in self.tasks},
         }
         with report.optional(self.folder / "report.html"):
             write_report(self.folder, self.config, results)
