@@ -23,6 +23,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from runkit import InputError, read_json, report, write_json
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune.chosen_tasks import chosen_tasks
@@ -40,7 +42,7 @@ from spactor_tf.model.replica_step import StepOptions
 from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.tasks import Example, Task
 from spactor_tf.training.metrics_log import MetricsLog
-from spactor_tf.training.monitoring import Throughput
+from spactor_tf.training.monitoring import Throughput, check_callbacks
 from spactor_tf.training.run_loop import TrainingRun, continuation_of
 
 RESULTS = "results.json"
@@ -50,6 +52,8 @@ def finetune(
     config: FinetuneConfig,
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Runs, resumes or continues a fine-tuning run; reads a finished one.
 
@@ -59,14 +63,18 @@ def finetune(
         config: of the run.
         output_dir: of the run; created.
         data_dir: directory of prepared datasets; None is TFDS's default.
+        callbacks: called with every line of metrics; see
+            `spactor_tf.training.run_loop.TrainingRun.execute`.
 
     Returns:
         The content of results.json.
 
     Raises:
         InputError: bad input; nothing was written to `output_dir`.
-        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the run;
+            the state is saved.
     """
+    check_callbacks(callbacks)
     folder = pathlib.Path(output_dir)
     if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
         raise InputError(
@@ -76,7 +84,7 @@ def finetune(
         )
     is_over = (folder / RESULTS).is_file()
     if not is_over or continuation_of(config, folder).is_changed:
-        FinetuneRun(config, folder, data_dir).execute()
+        FinetuneRun(config, folder, data_dir).execute(callbacks)
     return read_json(folder / RESULTS)
 
 

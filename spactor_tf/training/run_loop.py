@@ -12,7 +12,10 @@ import abc
 import contextlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
+
+import keras
 
 from runkit import InputError, Progress, write_json
 from runkit.errors import InterruptedRun
@@ -30,7 +33,12 @@ from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.training import distribution
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
-from spactor_tf.training.monitoring import Throughput, progress_note
+from spactor_tf.training.monitoring import (
+    Throughput,
+    callback_figures,
+    progress_note,
+    watched_by,
+)
 from spactor_tf.training.optimizers import build_optimizer, build_schedule
 from spactor_tf.training.scaled_optimizers import evaluation_weights
 
@@ -137,13 +145,27 @@ class TrainingRun(abc.ABC):
             optimizer=optimizer, jit_compile=self.config.runtime.jit_compile
         )
 
-    def execute(self) -> pathlib.Path:
+    def execute(
+        self, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> pathlib.Path:
         """Trains to the last step, then writes the results.
+
+        Callbacks are called on the chief only, and not every step, so that the
+        devices need not be waited for: `on_train_begin`, `on_train_batch_end`
+        with the step and the figures of each line of metrics, before it
+        `on_test_end` with those of an evaluation, and `on_train_end`, also when
+        the run is stopped or fails. `model.stop_training = True` saves and
+        stops the run. What a callback raises ends the run; a resumed run
+        repeats the steps since its last checkpoint.
+
+        Args:
+            callbacks: of the run; one without steps left calls none.
 
         Raises:
             InputError: another process works in the directory; or losses or
                 weights are not finite: the last good checkpoint stays.
-            InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+            InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the
+                run; the state is saved.
         """
         with contextlib.ExitStack() as stack:
             if self.chief:
@@ -153,14 +175,27 @@ class TrainingRun(abc.ABC):
                 self.begin()
             log = MetricsLog(self.folder if self.chief else None)
             self._resume(log)
-            with TerminationFlag() as terminated:
-                self._train(log, terminated)
+            with (
+                TerminationFlag() as terminated,
+                watched_by(
+                    [] if self.is_over or not self.chief else callbacks,
+                    self.model,
+                    self.step,
+                    self.config.train_steps,
+                ) as watchers,
+            ):
+                self._train(log, terminated, watchers)
             if self.chief:
                 with evaluation_weights(self.model.optimizer):
                     self.finish()
         return self.folder
 
-    def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
+    def _train(
+        self,
+        log: MetricsLog,
+        terminated: TerminationFlag,
+        watchers: keras.callbacks.CallbackList,
+    ) -> None:
         steps = max(self.config.train_steps, 1)
         schedule = build_schedule(self.config.optimizer, steps)
         progress = Progress(self.config.train_steps, start=self.step)
@@ -197,13 +232,18 @@ class TrainingRun(abc.ABC):
                     **meter.read(),
                 }
                 if self.is_eval_due():
+                    watchers.on_test_begin()
                     with evaluation_weights(self.model.optimizer):
-                        figures |= self.evaluate(stage)
+                        measured = self.evaluate(stage)
+                        watchers.on_test_end(measured)
+                    figures |= measured
                 record = self.record(log, stage, figures)
                 progress.update(self.step, progress_note(record), force=True)
-            self._save_if_due(log, terminated.is_set)
+                watchers.on_train_batch_end(self.step, callback_figures(record))
+            is_stopped = terminated.is_set or self.model.stop_training
+            self._save_if_due(log, is_stopped)
             meter.restart_after_pause(self._is_log_due())
-            if terminated.is_set and not self.is_over:
+            if is_stopped and not self.is_over:
                 raise InterruptedRun(
                     f"saved at step {self.step}; the same command resumes"
                 )

@@ -2,12 +2,19 @@
 
 import pathlib
 
+import keras
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+from runkit import InputError
 from spactor_tf.config.pretrain import OptimizerConfig
 from spactor_tf.training.metrics_log import MetricsLog, read_metrics
-from spactor_tf.training.monitoring import progress_note
+from spactor_tf.training.monitoring import (
+    callback_figures,
+    check_callbacks,
+    progress_note,
+    watched_by,
+)
 from spactor_tf.training.optimizers import build_schedule
 
 
@@ -56,6 +63,67 @@ class LogTest(absltest.TestCase):
             for value in event.summary.value
         }
         self.assertEqual(found, expected)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps what it is called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(("begin", dict(self.params)))
+
+    def on_test_end(self, logs=None):
+        self.calls.append(("test", logs))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append((batch, logs))
+
+    def on_train_end(self, logs=None):
+        self.calls.append(("end",))
+
+
+class CallbacksTest(absltest.TestCase):
+    def test_begin_lines_and_end(self):
+        recorder, model = Recorder(), keras.Sequential()
+        with watched_by([recorder], model, 4, 8) as watchers:
+            self.assertIs(recorder.model, model)
+            watchers.on_test_begin()
+            watchers.on_test_end({"heldout_sc_loss": 1.0})
+            watchers.on_train_batch_end(5, {"loss": 2.0})
+        params = {"first_step": 4, "steps": 8, "epochs": 1}
+        self.assertEqual(
+            recorder.calls,
+            [
+                ("begin", params),
+                ("test", {"heldout_sc_loss": 1.0}),
+                (5, {"loss": 2.0}),
+                ("end",),
+            ],
+        )
+
+    def test_the_end_is_told_of_a_run_that_fails(self):
+        recorder = Recorder()
+        with (
+            self.assertRaises(ZeroDivisionError),
+            watched_by([recorder], keras.Sequential(), 0, 8),
+        ):
+            raise ZeroDivisionError
+        self.assertEqual(recorder.calls[-1], ("end",))
+
+    def test_callbacks_get_the_numbers_of_a_line(self):
+        record = {"step": 5, "stage": "hybrid", "loss": 1.5, "tokens_seen": 9}
+        self.assertEqual(
+            callback_figures(record), {"loss": 1.5, "tokens_seen": 9}
+        )
+
+    def test_what_is_no_callback_is_refused(self):
+        check_callbacks([Recorder()])
+        for wrong in (Recorder, print, None):
+            with self.assertRaisesRegex(InputError, "callbacks: is not a cal"):
+                check_callbacks([Recorder(), wrong])
 
 
 class ScheduleTest(parameterized.TestCase):

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from unittest import mock
 
+import keras
 import numpy as np
 from absl.testing import absltest, parameterized
 from sentencepiece import sentencepiece_model_pb2
@@ -22,7 +23,7 @@ from spactor_tf.data.corruption import corruption_lengths
 from spactor_tf.data.vocabulary import train_vocabulary
 from spactor_tf.inference import pretrained
 from spactor_tf.training import pretrain_run as training
-from spactor_tf.training.metrics_log import MetricsLog
+from spactor_tf.training.metrics_log import MetricsLog, read_metrics
 from tests.support import testing
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -66,9 +67,12 @@ class RunTest(parameterized.TestCase):
         cls.whole = cls.run_once("whole")
 
     @classmethod
-    def run_once(cls, name, config=None):
+    def run_once(cls, name, config=None, callbacks=()):
         return training.pretrain(
-            config or cls.config, cls.base / name, cls.base / "cache"
+            config or cls.config,
+            cls.base / name,
+            cls.base / "cache",
+            callbacks=callbacks,
         )
 
     def test_interrupted_runs_compute_the_same_bits(self):
@@ -88,6 +92,36 @@ class RunTest(parameterized.TestCase):
         self.assertEqual(set(mine), set(whole))
         for name, value in whole.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
+
+    def test_a_callback_sees_all_lines_and_can_stop_the_run(self):
+        """Stopped at the line of step 4, and then at none."""
+
+        class Watcher(keras.callbacks.Callback):
+            def __init__(self, last):
+                super().__init__()
+                self.last, self.seen = last, []
+
+            def on_train_batch_end(self, batch, logs=None):
+                self.seen.append({"step": batch, **logs})
+                self.model.stop_training = batch == self.last
+
+        first, second = Watcher(4), Watcher(8)
+        with self.assertRaisesRegex(InterruptedRun, "saved at step 4"):
+            self.run_once("watched", callbacks=[first])
+        folder = self.run_once("watched", callbacks=[second])
+        lines = read_metrics(folder / "metrics.jsonl")
+        seen = [*first.seen, *second.seen]
+        self.assertEqual(
+            seen, [{k: v for k, v in r.items() if k != "stage"} for r in lines]
+        )
+        self.assertEqual([r["step"] for r in seen], [3, 4, 6, 8])
+        self.assertEqual(second.params["first_step"], 4)
+        mine, whole = map(testing.final_arrays, (folder, self.whole))
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+        with self.assertRaisesRegex(InputError, "callbacks: is not a callback"):
+            self.run_once("never", callbacks=[Watcher])
+        self.assertFalse((self.base / "never").exists())
 
     def test_metrics_tell_stage_losses_and_heldout_figures(self):
         records = testing.without_timings(self.whole)
