@@ -82,6 +82,7 @@ setup(
             "spactor-convert = spactor_tf.convert_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
             "spactor-finetune = spactor_tf.finetune_main:run",
+            "spactor-preset = spactor_tf.preset_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]
     },

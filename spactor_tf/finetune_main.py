@@ -5,6 +5,8 @@ Examples:
       --output_dir=runs/sst2 --seeds=0,1,2
     python -m spactor_tf.finetune_main --task=sst2,mrpc --init_from=runs/imdb \
       --output_dir=runs/mixture --examples_cap=10000
+    python -m spactor_tf.finetune_main --task=tsv:mail.tsv \
+      --label_words=ham,spam --init_from=runs/imdb --output_dir=runs/mail
 
 The same command resumes an interrupted run. `--from_scratch` is the control:
 random weights of the same sizes, the same vocabulary. `--train_steps=0` only
@@ -45,8 +47,39 @@ _FLAGS = (
     ),
     Flag(
         "task",
-        "Name of a task, or several separated by commas. Required.",
+        "Name of a task, or several separated by commas; tsv:PATH and "
+        "jsonl:PATH:INPUT:TARGET are tasks of your own files. Required.",
         field="task",
+    ),
+    Flag(
+        "import",
+        "Module of your own that registers tasks, by its dotted name.",
+        field="task_module",
+    ),
+    Flag(
+        "metrics",
+        "Of a task of your own files, separated by commas, the primary first.",
+        field="own.metrics",
+    ),
+    Flag(
+        "label_words",
+        "Possible targets of your own files, separated by commas.",
+        field="own.label_words",
+    ),
+    Flag(
+        "holdout",
+        "Share of your own file that is held out for validation.",
+        field="own.holdout",
+    ),
+    Flag(
+        "validation_file",
+        "Path of the validation examples of your own task.",
+        field="own.validation_file",
+    ),
+    Flag(
+        "test_file",
+        "Path of the test examples of your own task; targets may be missing.",
+        field="own.test_file",
     ),
     Flag(
         "init_from",
@@ -180,10 +213,9 @@ def main(argv: Sequence[str]) -> None:
     check_table(FLAG_TABLE, FLAGS)
     config, seeds = config_from_flags(FLAGS), seeds_from_flags(FLAGS)
     folder = output_folder(FLAGS)
-    from spactor_tf.tasks import get_task
+    from spactor_tf.finetune.chosen_tasks import chosen_tasks
 
-    for name in config.task_names:
-        get_task(name)
+    chosen_tasks(config)
     if FLAGS.data_dir and not pathlib.Path(FLAGS.data_dir).is_dir():
         raise InputError(
             "no such directory", where="--data_dir", got=FLAGS.data_dir

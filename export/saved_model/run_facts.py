@@ -54,11 +54,16 @@ def run_facts(run_dir: str) -> RunFacts:
 
 def _fine_tuned(folder: pathlib.Path, results: dict[str, Any]) -> RunFacts:
     """Facts of the best weights, which `preset/` holds."""
-    from spactor_tf.tasks import get_task
+    from spactor_tf.tasks import TASKS
 
-    labels = None
+    words: Any = None
     if len(results["tasks"]) == 1:
-        labels = get_task(next(iter(results["tasks"]))).label_words or None
+        (name,) = results["tasks"]
+        # A task of the user's own is known to its run only.
+        words = results.get("label_words", {}).get(name)
+        if words is None and name in TASKS:
+            words = TASKS[name].label_words
+    labels = tuple(words) if words else None
     data = _optional(folder / "config.json").get("data", {})
     return RunFacts(
         {"step": results.get("best_step"), **results["tasks"]},

@@ -9,6 +9,7 @@ Required: `task` and `init_from`. Commonly changed: `train_steps`, `batch_size`,
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from runkit.checks import require, require_fraction, require_positive
 from runkit.errors import check_choice
@@ -59,6 +60,52 @@ class TaskDataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class OwnTaskConfig:
+    """What tasks of the user's own files are (`--task=tsv:PATH`).
+
+    Attributes:
+        metrics: names, separated by commas, the primary one first; "" takes
+            accuracy with label words, else exact_match.
+        label_words: the possible targets, separated by commas; "" for free
+            text.
+        holdout: share of a file's examples that are held out for validation,
+            unless they have a file of their own.
+        validation_file: path of such a file, in the form of the training file.
+        test_file: the same for the test split; its targets may be missing.
+    """
+
+    metrics: str = ""
+    label_words: str = ""
+    holdout: float = 0.1
+    validation_file: str = ""
+    test_file: str = ""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics."""
+        return _listed(self.metrics)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The label words, in the given order."""
+        return _listed(self.label_words)
+
+    def validate(self) -> None:
+        """Raises InputError for a share that leaves nothing."""
+        require(
+            0 < self.holdout < 1,
+            "is not a share of the examples",
+            "own.holdout",
+            self.holdout,
+            expected="0 < value < 1",
+        )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(p.strip() for p in text.split(",")) if text else ()
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """When and how the model is measured.
 
@@ -106,10 +153,15 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    """One fine-tuning run.
+    r"""One fine-tuning run.
 
     Attributes:
         task: name of a task, or of several, separated by commas: a mixture.
+            `tsv:PATH` and `jsonl:PATH:INPUT:TARGET` are tasks of own files; a
+            comma in a path is written `\,`.
+        task_module: module to import first, which registers tasks; "" for
+            none.
+        own: of the tasks of own files.
         init_from: run directory or KerasHub T5 preset directory.
         from_scratch: starts from random weights of the same sizes, with the
             same vocabulary, as a control.
@@ -126,8 +178,10 @@ class FinetuneConfig:
     """
 
     task: str = ""
+    task_module: str = ""
     init_from: str = ""
     from_scratch: bool = False
+    own: OwnTaskConfig = OwnTaskConfig()
     data: TaskDataConfig = TaskDataConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -144,11 +198,18 @@ class FinetuneConfig:
     @property
     def task_names(self) -> tuple[str, ...]:
         """Names of the tasks, in the given order."""
-        return tuple(name.strip() for name in self.task.split(","))
+        names = re.split(r"(?<!\\),", self.task)
+        return tuple(name.strip().replace("\\,", ",") for name in names)
 
     def validate(self) -> None:
         """Raises InputError if the run cannot work."""
-        for part in (self.data, self.evaluation, self.optimizer, self.runtime):
+        for part in (
+            self.own,
+            self.data,
+            self.evaluation,
+            self.optimizer,
+            self.runtime,
+        ):
             part.validate()
         require(
             self.optimizer.name != "schedule_free",

@@ -25,6 +25,7 @@ from spactor_tf.data.step_pipeline import Batch, StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.tasks import Example
 
+_COUNTED_AT_ONCE = 1 << 16
 _STREAMS = 1 << 16  # Seeds of one run: the mixture's own, then its tasks'.
 
 
@@ -183,6 +184,21 @@ class Mixture(StepPipeline):
             bucket_length(int(longest[0]), self.input_length),
             bucket_length(int(longest[1]), self.target_length),
         )
+
+    def num_tokens(self, start: int, stop: int) -> int:
+        """Counts the tokens of the run's examples start .. stop - 1.
+
+        Inputs and targets as they are read: cut, with EOS, without padding.
+        """
+        total = 0
+        for first in range(start, stop, _COUNTED_AT_ONCE):
+            last = min(first + _COUNTED_AT_ONCE, stop)
+            task, row = self.places(np.arange(first, last))
+            for number, part in enumerate(self.tasks):
+                mine = row[task == number]
+                for rows in (part.inputs, part.targets):
+                    total += int(rows.lengths(mine).sum())
+        return total
 
     def describe(self) -> list[dict[str, Any]]:
         """Returns one row per task: examples, share, rows that were cut."""

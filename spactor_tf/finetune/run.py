@@ -23,8 +23,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from runkit import InputError, read_json, report, write_json
 from spactor_tf.config.finetune import FinetuneConfig
+from spactor_tf.finetune.chosen_tasks import chosen_tasks
 from spactor_tf.finetune.mixture import Mixture
 from spactor_tf.finetune.predictor import Predictor
 from spactor_tf.finetune.task_data import TaskData
@@ -37,10 +40,10 @@ from spactor_tf.model import t5
 from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.replica_step import StepOptions
 from spactor_tf.model.t5_trainer import T5Trainer
-from spactor_tf.tasks import Example, Task, get_task
+from spactor_tf.tasks import Example, Task
 from spactor_tf.training.metrics_log import MetricsLog
-from spactor_tf.training.monitoring import Throughput
-from spactor_tf.training.run_loop import TrainingRun, check_same_config
+from spactor_tf.training.monitoring import Throughput, check_callbacks
+from spactor_tf.training.run_loop import TrainingRun, continuation_of
 
 RESULTS = "results.json"
 
@@ -49,21 +52,29 @@ def finetune(
     config: FinetuneConfig,
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
-    """Runs or resumes a fine-tuning run; only reads a finished one.
+    """Runs, resumes or continues a fine-tuning run; reads a finished one.
+
+    A finished run goes on if `config.train_steps` is another than before.
 
     Args:
         config: of the run.
         output_dir: of the run; created.
         data_dir: directory of prepared datasets; None is TFDS's default.
+        callbacks: called with every line of metrics; see
+            `spactor_tf.training.run_loop.TrainingRun.execute`.
 
     Returns:
         The content of results.json.
 
     Raises:
         InputError: bad input; nothing was written to `output_dir`.
-        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the run;
+            the state is saved.
     """
+    check_callbacks(callbacks)
     folder = pathlib.Path(output_dir)
     if (folder / RESULTS).is_file() and not (folder / "config.json").is_file():
         raise InputError(
@@ -71,9 +82,9 @@ def finetune(
             where=str(folder),
             remedy="Name another --output_dir",
         )
-    if not (folder / RESULTS).is_file():
-        FinetuneRun(config, folder, data_dir).execute()
-    check_same_config(config, folder)
+    is_over = (folder / RESULTS).is_file()
+    if not is_over or continuation_of(config, folder).is_changed:
+        FinetuneRun(config, folder, data_dir).execute(callbacks)
     return read_json(folder / RESULTS)
 
 
@@ -120,7 +131,7 @@ class FinetuneRun(TrainingRun):
         data_dir: str | os.PathLike | None = None,
     ):
         config.validate()
-        self.tasks = [get_task(name) for name in config.task_names]
+        self.tasks = chosen_tasks(config)
         super().__init__(config, output_dir)
         start = load_pretrained(config.init_from)
         self.vocabulary, self._pretraining = start.vocabulary, start.config
@@ -135,6 +146,7 @@ class FinetuneRun(TrainingRun):
             config.evaluation.batch_size,
         )
         self.stopping = EarlyStopping(config.evaluation.patience)
+        self._counted = (0, 0)  # Steps, and the tokens that they had.
 
     def _build_model(self, start: Pretrained) -> T5Trainer:
         config = self.config
@@ -161,6 +173,11 @@ class FinetuneRun(TrainingRun):
 
     # --- The loop -------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Takes away the results of a run that goes on: they are not its."""
+        (self.folder / RESULTS).unlink(missing_ok=True)
+        super().begin()
+
     @property
     def eval_every(self) -> int:
         """Steps between evaluations."""
@@ -181,6 +198,15 @@ class FinetuneRun(TrainingRun):
         if self.mixture is None:
             raise ValueError("a run without steps has no batches")
         return self.mixture
+
+    def tokens_seen(self) -> int:
+        """Returns the tokens of inputs and targets, without padding."""
+        step, tokens = self._counted
+        if self.mixture is not None and step < self.step:
+            size = self.config.batch_size
+            tokens += self.mixture.num_tokens(step * size, self.step * size)
+        self._counted = self.step, tokens
+        return tokens
 
     def throughput(self) -> Throughput:
         """Counts examples: their lengths differ from batch to batch."""
@@ -249,6 +275,7 @@ class FinetuneRun(TrainingRun):
             "seed": self.config.seed,
             "mixture": self.mixture.describe() if self.mixture else [],
             "tasks": {task.name: self._results(task) for task in self.tasks},
+            "label_words": {t.name: list(t.label_words) for t in self.tasks},
         }
         with report.optional(self.folder / "report.html"):
             write_report(self.folder, self.config, results)

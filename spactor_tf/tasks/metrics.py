@@ -230,6 +230,16 @@ _OF_ANSWERS: Mapping[str, Callable[[Sequence[Texts], Texts], float]] = {
     "exact_match": answers_lib.exact_match,
 }
 _OF_SUMMARIES = ("rouge1", "rouge2", "rougeLsum")
+NEED_WORDS, NEED_GROUPS = tuple(_OF_LABELS), tuple(_OF_GROUPS)
+NEED_SCORES = tuple(_OF_SCORES)
+NAMES = (
+    "accuracy",
+    *NEED_WORDS,
+    *NEED_GROUPS,
+    *NEED_SCORES,
+    *_OF_ANSWERS,
+    *_OF_SUMMARIES,
+)
 
 
 def _value(

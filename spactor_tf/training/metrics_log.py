@@ -1,9 +1,11 @@
 """metrics.jsonl and TensorBoard: the figures of a run.
 
-One JSON object per logged step: `step`, `stage`, means of the losses since the
-previous line, held-out figures if the step was evaluated, FLOPs so far,
-throughput. A resumed run drops the lines after its checkpoint, so the file is
-that of an uninterrupted run except for the timings.
+One JSON object per logged step: `step`, `stage`, means of the losses and of the
+gradient's norm (before clipping) since the previous line, the learning rate of
+the line's last step, tokens and FLOPs since the start of the run, held-out
+figures if the step was evaluated, throughput. A resumed run drops the lines
+after its checkpoint, so the file is that of an uninterrupted run except for the
+timings.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ class MetricsLog:
             self._board = tf.summary.create_file_writer(str(self._board_dir))
         with self._board.as_default(step=step):
             for name, value in record.items():
-                if isinstance(value, float):
+                if name != "step" and isinstance(value, int | float):
                     tf.summary.scalar(name, value)
         self._board.flush()
 

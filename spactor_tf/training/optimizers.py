@@ -74,6 +74,22 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+def build_schedule(config: OptimizerConfig, train_steps: int) -> Schedule:
+    """Returns the learning rate as a function of the step.
+
+    Args:
+        config: of the optimizer.
+        train_steps: where decays end.
+    """
+    return Schedule(
+        config.schedule,
+        config.learning_rate,
+        config.decay_start_step,
+        config.warmup_steps,
+        train_steps,
+    )
+
+
 def build_optimizer(
     config: OptimizerConfig, train_steps: int
 ) -> keras.optimizers.Optimizer:
@@ -87,13 +103,7 @@ def build_optimizer(
         InputError: the configuration cannot work.
     """
     config.validate()
-    schedule = Schedule(
-        config.schedule,
-        config.learning_rate,
-        config.decay_start_step,
-        config.warmup_steps,
-        train_steps,
-    )
+    schedule = build_schedule(config, train_steps)
     decay = config.weight_decay
     if config.name == "adamw":
         return AdamW(schedule, weight_decay=decay, beta_2=0.98, epsilon=1e-6)

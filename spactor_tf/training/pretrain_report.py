@@ -81,6 +81,15 @@ def write_report(
         "Replaced token detection: precision and recall at probability 0.5",
         ["heldout_rtd_precision", "heldout_rtd_recall"],
     )
+    report.heading("Optimization")
+    _curve(report, records, config, "Learning rate", ["learning_rate"])
+    _curve(
+        report,
+        records,
+        config,
+        "Norm of the gradient before clipping",
+        ["gradient_norm"],
+    )
     report.heading("Cost")
     _curve(report, records, config, "Tokens per second", ["tokens_per_second"])
     _curve(report, records, config, "FLOPs so far", ["flops"])

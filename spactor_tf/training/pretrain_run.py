@@ -21,7 +21,9 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import keras
 
 from runkit import InputError, report
 from runkit.files import lock_directory
@@ -47,7 +49,7 @@ from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.model.replica_step import metrics_from_sums
 from spactor_tf.training import distribution
-from spactor_tf.training.monitoring import Throughput
+from spactor_tf.training.monitoring import Throughput, check_callbacks
 from spactor_tf.training.run_loop import TrainingRun
 
 
@@ -57,6 +59,7 @@ def pretrain(
     cache_dir: str | os.PathLike | None = None,
     *,
     accept_changed_corpus: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pathlib.Path:
     """Runs or resumes a pre-training run.
 
@@ -65,16 +68,20 @@ def pretrain(
         output_dir: of the run; created.
         cache_dir: where prepared corpora are kept; None is the user's cache.
         accept_changed_corpus: resume although the text is not the same.
+        callbacks: called with every line of metrics; see
+            `spactor_tf.training.run_loop.TrainingRun.execute`.
 
     Returns:
         `output_dir`.
 
     Raises:
         InputError: bad input; nothing was written to `output_dir`.
-        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the run;
+            the state is saved.
     """
+    check_callbacks(callbacks)
     run = Run(config, output_dir, cache_dir, accept_changed_corpus)
-    return run.execute()
+    return run.execute(callbacks)
 
 
 class Run(TrainingRun):
@@ -174,6 +181,10 @@ class Run(TrainingRun):
         return dataclasses.replace(
             self.train_examples, masking=stage.has_generator
         )
+
+    def tokens_seen(self) -> int:
+        """Returns encoder and decoder tokens; a batch has no padding."""
+        return self.step * self._step_tokens
 
     def throughput(self) -> Throughput:
         """Returns a meter of encoder and decoder tokens."""

@@ -12,13 +12,20 @@ import abc
 import contextlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-from runkit import InputError, Progress, read_json, write_json
+import keras
+
+from runkit import InputError, Progress, write_json
 from runkit.errors import InterruptedRun
 from runkit.files import lock_directory
 from runkit.signals import TerminationFlag
-from spactor_tf.config.fields import diff, from_dict, to_dict
+from spactor_tf.config.continuation import (
+    Continuation,
+    continuation,
+    read_config,
+)
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
@@ -26,8 +33,13 @@ from spactor_tf.model.t5_trainer import T5Trainer
 from spactor_tf.training import distribution
 from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.metrics_log import MetricsLog
-from spactor_tf.training.monitoring import Throughput, progress_note
-from spactor_tf.training.optimizers import build_optimizer
+from spactor_tf.training.monitoring import (
+    Throughput,
+    callback_figures,
+    progress_note,
+    watched_by,
+)
+from spactor_tf.training.optimizers import build_optimizer, build_schedule
 from spactor_tf.training.scaled_optimizers import evaluation_weights
 
 
@@ -43,8 +55,8 @@ class TrainingRun(abc.ABC):
         output_dir: of the run.
 
     Raises:
-        InputError: `output_dir` has a run with another configuration, or the
-            batch cannot be divided among the devices.
+        InputError: `output_dir` has a run that this configuration does not
+            continue, or the batch cannot be divided among the devices.
     """
 
     vocabulary: Vocabulary
@@ -55,7 +67,7 @@ class TrainingRun(abc.ABC):
     def __init__(self, config: Any, output_dir: str | os.PathLike):
         self.config = config
         self.folder = pathlib.Path(output_dir)
-        check_same_config(config, self.folder)
+        self.continuation = continuation_of(config, self.folder)
         self.strategy = distribution.make_strategy(config.runtime.strategy)
         self._check_replicas()
         self.chief = distribution.is_chief(self.strategy)
@@ -86,12 +98,19 @@ class TrainingRun(abc.ABC):
         """Writes the results after the last step; called on the chief only."""
 
     @abc.abstractmethod
+    def tokens_seen(self) -> int:
+        """Returns the tokens of all steps so far, without padding."""
+
+    @abc.abstractmethod
     def throughput(self) -> Throughput:
         """Returns the meter of the run's rates."""
 
     def begin(self) -> None:
         """Writes what tells what the run is; called on the chief only."""
-        write_json(self.folder / "config.json", to_dict(self.config))
+        for note in self.continuation.notes:
+            print(note, flush=True)
+        values = self.continuation.values(self.config)
+        write_json(self.folder / "config.json", values)
 
     @property
     def is_over(self) -> bool:
@@ -126,30 +145,59 @@ class TrainingRun(abc.ABC):
             optimizer=optimizer, jit_compile=self.config.runtime.jit_compile
         )
 
-    def execute(self) -> pathlib.Path:
+    def execute(
+        self, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> pathlib.Path:
         """Trains to the last step, then writes the results.
+
+        Callbacks are called on the chief only, and not every step, so that the
+        devices need not be waited for: `on_train_begin`, `on_train_batch_end`
+        with the step and the figures of each line of metrics, before it
+        `on_test_end` with those of an evaluation, and `on_train_end`, also when
+        the run is stopped or fails. `model.stop_training = True` saves and
+        stops the run. What a callback raises ends the run; a resumed run
+        repeats the steps since its last checkpoint.
+
+        Args:
+            callbacks: of the run; one without steps left calls none.
 
         Raises:
             InputError: another process works in the directory; or losses or
                 weights are not finite: the last good checkpoint stays.
-            InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+            InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the
+                run; the state is saved.
         """
         with contextlib.ExitStack() as stack:
             if self.chief:
                 stack.enter_context(lock_directory(self.folder))
                 # Another process may have run here since the constructor.
-                check_same_config(self.config, self.folder)
+                self.continuation = continuation_of(self.config, self.folder)
                 self.begin()
             log = MetricsLog(self.folder if self.chief else None)
             self._resume(log)
-            with TerminationFlag() as terminated:
-                self._train(log, terminated)
+            with (
+                TerminationFlag() as terminated,
+                watched_by(
+                    [] if self.is_over or not self.chief else callbacks,
+                    self.model,
+                    self.step,
+                    self.config.train_steps,
+                ) as watchers,
+            ):
+                self._train(log, terminated, watchers)
             if self.chief:
                 with evaluation_weights(self.model.optimizer):
                     self.finish()
         return self.folder
 
-    def _train(self, log: MetricsLog, terminated: TerminationFlag) -> None:
+    def _train(
+        self,
+        log: MetricsLog,
+        terminated: TerminationFlag,
+        watchers: keras.callbacks.CallbackList,
+    ) -> None:
+        steps = max(self.config.train_steps, 1)
+        schedule = build_schedule(self.config.optimizer, steps)
         progress = Progress(self.config.train_steps, start=self.step)
         meter = self.throughput()
         batches: Any = None
@@ -177,15 +225,25 @@ class TrainingRun(abc.ABC):
                     str(self.folder),
                     self.checkpoints.divergence_remedy(),
                 )
-                figures = meter.read()
+                figures = {
+                    # Of the step that has just been done.
+                    "learning_rate": float(schedule(self.step - 1)),
+                    "tokens_seen": self.tokens_seen(),
+                    **meter.read(),
+                }
                 if self.is_eval_due():
+                    watchers.on_test_begin()
                     with evaluation_weights(self.model.optimizer):
-                        figures |= self.evaluate(stage)
+                        measured = self.evaluate(stage)
+                        watchers.on_test_end(measured)
+                    figures |= measured
                 record = self.record(log, stage, figures)
                 progress.update(self.step, progress_note(record), force=True)
-            self._save_if_due(log, terminated.is_set)
+                watchers.on_train_batch_end(self.step, callback_figures(record))
+            is_stopped = terminated.is_set or self.model.stop_training
+            self._save_if_due(log, is_stopped)
             meter.restart_after_pause(self._is_log_due())
-            if terminated.is_set and not self.is_over:
+            if is_stopped and not self.is_over:
                 raise InterruptedRun(
                     f"saved at step {self.step}; the same command resumes"
                 )
@@ -265,20 +323,22 @@ class TrainingRun(abc.ABC):
             )
 
 
-def check_same_config(config: Any, folder: pathlib.Path) -> None:
-    """Refuses to resume a run with another configuration.
+def continuation_of(config: Any, folder: pathlib.Path) -> Continuation:
+    """Returns how a configuration continues the run in a directory.
+
+    Args:
+        config: to go on with.
+        folder: of the run; one without a run can begin anything.
 
     Raises:
-        InputError: the run in `folder` differs in fields outside `runtime`.
+        InputError: the run there differs in fields outside `runtime`, or its
+            end cannot be moved; see `spactor_tf.config.continuation`.
     """
     path = folder / "config.json"
     if not path.is_file():
-        return
-    there = from_dict(read_json(path), type(config))
-    changes = diff(there, config)
-    if changes:
-        raise InputError(
-            "has a run with another configuration: " + ", ".join(changes),
-            where=str(folder),
-            remedy="Give the same flags to resume it, or another --output_dir",
-        )
+        return Continuation()
+    there, history = read_config(path, type(config))
+    trained = CheckpointStore(folder).steps()[-1:]
+    return continuation(
+        there, history, config, max(trained, default=0), str(folder)
+    )

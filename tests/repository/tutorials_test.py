@@ -1,4 +1,4 @@
-"""The tutorials' code runs, at a small size.
+"""The code of the tutorials and of some how-to pages runs, at a small size.
 
 A comment before a block says how the test runs it; readers do not see it:
 
@@ -24,6 +24,7 @@ from tests.support.isolated import FolderTestCase
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+HOW_TO = [ROOT / "docs" / "how_to" / "own_task.md"]
 START_SECONDS = 120
 # What the development server listens on unless it is told otherwise.
 PORTS = {"8500": "--port", "8501": "--rest_api_port"}
@@ -94,7 +95,7 @@ class BlocksTest(absltest.TestCase):
 
     def test_every_page_has_code(self):
         self.assertLen(TUTORIALS, 3)
-        for path in TUTORIALS:
+        for path in (*TUTORIALS, *HOW_TO):
             self.assertGreater(len(blocks(path.read_text("utf-8"))), 3, path)
 
 
@@ -160,7 +161,7 @@ class TutorialsTest(FolderTestCase, parameterized.TestCase):
             self.assertLess(time.monotonic(), deadline, "no server")
             time.sleep(0.2)
 
-    @parameterized.named_parameters((p.stem, p) for p in TUTORIALS)
+    @parameterized.named_parameters((p.stem, p) for p in TUTORIALS + HOW_TO)
     def test_code_runs(self, path):
         for block in blocks(path.read_text(encoding="utf-8")):
             if "skip" in block.instructions:

@@ -59,6 +59,16 @@ class BadFlagsTest(parameterized.TestCase):
         ("seeds", ["--seeds=0,x"], "--seeds: are not seeds; got '0,x'"),
         ("same_seeds", ["--seeds=1,1"], "--seeds: are not seeds; got '1,1'"),
         ("runs", ["--parallel_runs=0"], "--parallel_runs: is not positive"),
+        ("module", ["--import=no_such"], "--import: there is no such module"),
+        ("metrics", ["--metrics=f1"], "--metrics: is for tasks of your own"),
+        ("own_kind", ["--task=text:a.txt"], "--task.*'text'"),
+        ("own_field", ["--task=tsv:a.tsv:x"], "--task: names one field"),
+        (
+            "own_metric",
+            ["--task=tsv:a.tsv", "--metrics=rogue1"],
+            "--metrics.*'rogue1'.*mean 'rouge1'",
+        ),
+        ("holdout", ["--holdout=1.5"], "own.holdout: is not a share"),
         ("method", ["--method=ranks"], "'ranks'.*mean 'rank'"),
         ("flag_without_dashes", ["train_steps=3"], "unexpected argument"),
     )
@@ -116,7 +126,9 @@ class ConfigFromFlagsTest(parameterized.TestCase):
         self.assertFalse(config.evaluation.test)
 
     def test_every_flag_names_a_field(self):
-        texts = {"task", "init_from"}  # Any text will do at first.
+        # Any text will do at first.
+        texts = {"task", "init_from", "import", "metrics", "label_words"}
+        texts |= {"validation_file", "test_file"}
         names = {f.name for f in finetune_main.FLAG_TABLE if f.field}
         for name in names - texts:
             with self.assertRaises(InputError):

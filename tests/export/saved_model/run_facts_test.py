@@ -38,6 +38,14 @@ class RunFactsTest(absltest.TestCase):
             ),
         )
 
+    def test_label_words_of_a_task_that_only_the_run_knows(self):
+        results = {"tasks": {"mail": {}}, "label_words": {"mail": ["x", "y"]}}
+        write_json(self.folder / "results.json", results)
+        self.assertEqual(run_facts(str(self.folder)).labels, ("x", "y"))
+        results = {"tasks": {"mail": {}}, "label_words": {"mail": []}}
+        write_json(self.folder / "results.json", results)
+        self.assertIsNone(run_facts(str(self.folder)).labels)
+
     def test_a_mixture_has_no_label_words_of_its_own(self):
         tasks = {"rte": {}, "sst2": {}}
         write_json(self.folder / "results.json", {"tasks": tasks})

@@ -21,6 +21,7 @@ from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune import run as finetune
 from spactor_tf.finetune.seeds import finetune_seeds, summarize
 from spactor_tf.inference import pretrained
+from spactor_tf.model.curriculum import Stage
 from spactor_tf.training.metrics_log import MetricsLog, read_metrics
 from tests.support import finetune_case, testing, toy_task
 
@@ -112,9 +113,23 @@ class RunTest(finetune_case.Base):
         for record in records:
             self.assertEqual(record["stage"], "finetune")
             self.assertNotIn("sc_loss", record)
+            self.assertAlmostEqual(record["learning_rate"], 0.02, places=7)
+            self.assertGreater(record["gradient_norm"], 0.0)
             self.assertEqual(
                 "validation_toy_accuracy" in record, record["step"] % 4 == 0
             )
+
+    def test_tokens_seen_are_those_of_the_batches(self):
+        run = finetune.FinetuneRun(self.config(), self.whole, self.base)
+        batches = run.pipeline(Stage.SPAN_CORRUPTION).dataset(0, 12)
+        seen = np.cumsum(
+            [
+                sum(int((v != 0).sum()) for v in b.values())
+                for b in batches.as_numpy_iterator()
+            ]
+        )
+        for record in read_metrics(self.whole / "metrics.jsonl"):
+            self.assertEqual(record["tokens_seen"], seen[record["step"] - 1])
 
     def test_preset_and_results_are_those_of_the_best_step(self):
         records = read_metrics(self.whole / "metrics.jsonl")
@@ -158,6 +173,19 @@ class RunTest(finetune_case.Base):
     def test_a_finished_run_is_only_read(self):
         with mock.patch.object(finetune, "FinetuneRun", crash):
             self.assertEqual(self.run_once("whole"), self.results)
+
+    def test_a_finished_run_goes_on_to_a_later_end(self):
+        self.run_once("longer", self.config(train_steps=8))
+        self.assertEqual(self.run_once("longer"), self.results)
+        mine, whole = map(
+            testing.final_arrays, (self.base / "longer", self.whole)
+        )
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+        # What was reached is not taken back, and the results stay.
+        with self.assertRaisesRegex(InputError, "at least 12"):
+            self.run_once("longer", self.config(train_steps=8))
+        self.assertTrue((self.base / "longer/results.json").is_file())
 
     @parameterized.parameters(
         ({"seed": 1}, "seed: 0 -> 1"), ({"dropout": 0.2}, "dropout: 0.1 -> 0.2")

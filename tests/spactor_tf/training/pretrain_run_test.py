@@ -11,6 +11,7 @@ import sys
 import tempfile
 from unittest import mock
 
+import keras
 import numpy as np
 from absl.testing import absltest, parameterized
 from sentencepiece import sentencepiece_model_pb2
@@ -18,10 +19,11 @@ from sentencepiece import sentencepiece_model_pb2
 from runkit import InputError
 from runkit.errors import InterruptedRun
 from spactor_tf.config.fields import from_dict, override
+from spactor_tf.data.corruption import corruption_lengths
 from spactor_tf.data.vocabulary import train_vocabulary
 from spactor_tf.inference import pretrained
 from spactor_tf.training import pretrain_run as training
-from spactor_tf.training.metrics_log import MetricsLog
+from spactor_tf.training.metrics_log import MetricsLog, read_metrics
 from tests.support import testing
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -65,9 +67,12 @@ class RunTest(parameterized.TestCase):
         cls.whole = cls.run_once("whole")
 
     @classmethod
-    def run_once(cls, name, config=None):
+    def run_once(cls, name, config=None, callbacks=()):
         return training.pretrain(
-            config or cls.config, cls.base / name, cls.base / "cache"
+            config or cls.config,
+            cls.base / name,
+            cls.base / "cache",
+            callbacks=callbacks,
         )
 
     def test_interrupted_runs_compute_the_same_bits(self):
@@ -88,6 +93,36 @@ class RunTest(parameterized.TestCase):
         for name, value in whole.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
 
+    def test_a_callback_sees_all_lines_and_can_stop_the_run(self):
+        """Stopped at the line of step 4, and then at none."""
+
+        class Watcher(keras.callbacks.Callback):
+            def __init__(self, last):
+                super().__init__()
+                self.last, self.seen = last, []
+
+            def on_train_batch_end(self, batch, logs=None):
+                self.seen.append({"step": batch, **logs})
+                self.model.stop_training = batch == self.last
+
+        first, second = Watcher(4), Watcher(8)
+        with self.assertRaisesRegex(InterruptedRun, "saved at step 4"):
+            self.run_once("watched", callbacks=[first])
+        folder = self.run_once("watched", callbacks=[second])
+        lines = read_metrics(folder / "metrics.jsonl")
+        seen = [*first.seen, *second.seen]
+        self.assertEqual(
+            seen, [{k: v for k, v in r.items() if k != "stage"} for r in lines]
+        )
+        self.assertEqual([r["step"] for r in seen], [3, 4, 6, 8])
+        self.assertEqual(second.params["first_step"], 4)
+        mine, whole = map(testing.final_arrays, (folder, self.whole))
+        for name, value in whole.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+        with self.assertRaisesRegex(InputError, "callbacks: is not a callback"):
+            self.run_once("never", callbacks=[Watcher])
+        self.assertFalse((self.base / "never").exists())
+
     def test_metrics_tell_stage_losses_and_heldout_figures(self):
         records = testing.without_timings(self.whole)
         self.assertEqual([r["step"] for r in records], [3, 4, 6, 8])
@@ -101,6 +136,18 @@ class RunTest(parameterized.TestCase):
         self.assertIn("heldout_mlm_accuracy", records[1])
         self.assertIn("heldout_sc_loss", records[3])
         self.assertNotIn("mlm_loss", records[2])
+
+    def test_every_line_tells_rate_norm_and_tokens(self):
+        lengths = corruption_lengths(self.config.corruption)
+        tokens = 4 * (lengths.input_length + lengths.target_length)
+        optimizer = self.config.optimizer
+        self.assertEqual(optimizer.schedule, "inverse_sqrt")
+        rate = optimizer.learning_rate / optimizer.decay_start_step**0.5
+        for record in testing.without_timings(self.whole):
+            self.assertGreater(record["gradient_norm"], 0.0)
+            # Both steps of the warm-up are over at the first line.
+            self.assertAlmostEqual(record["learning_rate"], rate, places=7)
+            self.assertEqual(record["tokens_seen"], record["step"] * tokens)
 
     def test_run_directory_is_complete(self):
         names = {path.name for path in self.whole.iterdir()}

@@ -1,0 +1,108 @@
+"""A run that goes on to a later end, against one that went there in one go."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+from absl.testing import absltest
+
+from runkit import InputError, read_json
+from spactor_tf.config.continuation import HISTORY
+from spactor_tf.config.fields import override
+from spactor_tf.training import pretrain_run as training
+from tests.support import testing
+
+
+class LongerRunTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.base = pathlib.Path(folder.name)
+        cls.config = testing.tiny_config(
+            **{
+                "data.dataset": testing.write_corpus(cls.base),
+                "objective.transition_step": 25,
+                "optimizer.schedule": "constant",
+                "optimizer.learning_rate": 0.01,
+                "optimizer.momentum": 0.9,
+                "model.dropout": 0.1,
+                "runtime.checkpoint_every": 50,
+                "runtime.eval_every": 30,
+                "runtime.log_every": 10,
+                "train_steps": 60,
+            }
+        )
+
+    def run_once(self, name, **fields):
+        return training.pretrain(
+            override(self.config, fields),
+            self.base / name,
+            self.base / "cache",
+        )
+
+    def assert_same_weights(self, folder, whole):
+        mine, expected = map(testing.final_arrays, (folder, whole))
+        self.assertEqual(set(mine), set(expected))
+        for name, value in expected.items():
+            np.testing.assert_array_equal(mine[name], value, err_msg=name)
+
+    def test_sixty_steps_and_sixty_more_are_a_hundred_and_twenty(self):
+        whole = self.run_once("whole", train_steps=120)
+        self.run_once("longer")
+        folder = self.run_once("longer", train_steps=120)
+        self.assert_same_weights(folder, whole)
+        # Evaluations and lines fall on the same steps, so these agree too.
+        self.assertEqual(
+            testing.without_timings(folder), testing.without_timings(whole)
+        )
+        values = read_json(folder / "config.json")
+        self.assertEqual(values["train_steps"], 120)
+        self.assertEqual(
+            values[HISTORY],
+            [
+                {"from_step": 0, "train_steps": 60},
+                {"from_step": 60, "train_steps": 120},
+            ],
+        )
+        self.assertNotIn(HISTORY, read_json(whole / "config.json"))
+        # The checkpoint and the preset tell the same.
+        for part in (
+            "checkpoints/step-00000120/config.json",
+            "preset/spactor_config.json",
+        ):
+            self.assertEqual(read_json(folder / part)["train_steps"], 120)
+        # Once more, without a change: nothing is trained.
+        self.run_once("longer", train_steps=120)
+        self.assertEqual(read_json(folder / "config.json"), values)
+        before = testing.contents(folder)
+        with self.assertRaisesRegex(InputError, "at least 120"):
+            self.run_once("longer", train_steps=110)
+        self.assertEqual(testing.contents(folder), before)
+
+    def test_a_fraction_follows_the_end_until_it_is_passed(self):
+        """Stage 1 to step 4 of 8, or to step 6 of 12."""
+        fields = {"objective.transition_step": 0.5, "train_steps": 12}
+        whole = self.run_once("half", **fields)
+        # Four steps, all of stage 1.
+        self.run_once(
+            "tau",
+            **{**fields, "train_steps": 4},
+            **{"objective.name": "hybrid"},
+        )
+        path = self.base / "tau" / "config.json"
+        text = path.read_text(encoding="utf-8").replace('"hybrid"', '"spactor"')
+        # As a run of eight steps that was stopped after four.
+        path.write_text(
+            text.replace('"train_steps": 4', '"train_steps": 8'),
+            encoding="utf-8",
+        )
+        folder = self.run_once("tau", **fields)
+        self.assert_same_weights(folder, whole)
+        with self.assertRaisesRegex(InputError, "--transition_step=6"):
+            self.run_once("tau", **{**fields, "train_steps": 24})
+
+
+if __name__ == "__main__":
+    absltest.main()
