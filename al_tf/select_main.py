@@ -171,7 +171,11 @@ def main(argv: Sequence[str]) -> None:
     margins = round_files.read_scores(
         FLAGS, embeddings.ids, embeddings.shape[0]
     )
-    unlabeled = _unlabeled(embeddings)
+    labeled = round_files.read_labeled(FLAGS, embeddings.ids)
+    n = embeddings.shape[0]
+    unlabeled = unlabeled_ids(
+        labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
+    )
     margin_batch_size = _margin_batch_size(len(unlabeled))
     began = time.monotonic()
     with _kept_clusters(), naming(embeddings.ids):
@@ -220,14 +224,6 @@ def _kept_clusters() -> Iterator[None]:
         remove_leftovers(kept)
         remove_leftovers(kept.parent, kept.name)
         yield
-
-
-def _unlabeled(embeddings: Embeddings) -> np.ndarray:
-    """Reads which rows may be picked."""
-    num_examples = embeddings.shape[0]
-    labeled = round_files.read_labeled(FLAGS, embeddings.ids)
-    unlabeled = labeled_to_unlabeled(labeled, num_examples)
-    return unlabeled_ids(unlabeled, num_examples, FLAGS.batch_size)
 
 
 def _named_batch(

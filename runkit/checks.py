@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
 
 from runkit.errors import InputError
+
+# A surrogate: half of a character, which UTF-8 cannot write.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def require(
@@ -130,17 +134,9 @@ def check_texts(texts: object, where: str = "texts") -> None:
                 where=f"{where}[{number}]",
                 got=text,
             )
-        if isinstance(text, str) and not _can_be_written(text):
+        if isinstance(text, str) and _HALF.search(text):
             raise InputError(
                 "holds half of a character (a lone surrogate)",
                 where=f"{where}[{number}]",
                 got=text,
             )
-
-
-def _can_be_written(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -57,12 +57,12 @@ class InputError(ValueError):
             parts.append(f"got {_middle_cut(text)}")
         if expected:
             parts.append(f"expected {expected}")
-        sentences = ["; ".join(parts), remedy] if remedy else ["; ".join(parts)]
-        super().__init__(" ".join(map(_ended, sentences)))
-
-
-def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+        sentences = [text for text in ("; ".join(parts), remedy) if text]
+        # A question or "1, 2, ..." ends already.
+        ends = ["" if s.endswith((".", "?", "!")) else "." for s in sentences]
+        super().__init__(
+            " ".join(map("".join, zip(sentences, ends, strict=True)))
+        )
 
 
 def _middle_cut(text: str, longest: int = 200) -> str:

@@ -100,7 +100,13 @@ def write_clustering(
     with atomic_directory(path, replace=True) as folder:
         if ids is not None:
             fields = {**fields, _IDS: ids.checksum}
-            _write_ids(folder, ids, arrays["cluster_ids"])
+            # Who is in which cluster, for other programs.
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            columns = {"id": ids.values, "cluster_id": arrays["cluster_ids"]}
+            with atomic_write(folder / _MEMBERS, "wb") as handle:
+                parquet.write_table(pa.table(columns), handle)
         _write(folder, "clustering.json", fields, arrays)
         if (path / _NEIGHBORS).is_dir():
             # Hard links cost nothing; elsewhere the files are copied.
@@ -138,18 +144,6 @@ def check_ids(path: str | os.PathLike, ids: ExampleIds | None) -> None:
             got="no ids" if ids is None else None,
             remedy="Delete the directory or name another",
         )
-
-
-def _write_ids(
-    folder: pathlib.Path, ids: ExampleIds, cluster_ids: np.ndarray
-) -> None:
-    """Writes who is in which cluster, for other programs."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table = pa.table({"id": ids.values, "cluster_id": cluster_ids})
-    with atomic_write(folder / _MEMBERS, "wb") as handle:
-        parquet.write_table(table, handle)
 
 
 class NeighborStore:

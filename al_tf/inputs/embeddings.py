@@ -135,7 +135,12 @@ def _is_row(item: Any) -> bool:
 def _open_part(item: Any, name: str, column: str | None = None) -> np.ndarray:
     if isinstance(item, pathlib.Path):
         is_table = plain_suffix(item) in _TABLES
-        item = _read_part(item, column) if is_table else open_npy(item, name)
+        if is_table:
+            file = open_columns(item)
+            chosen = vector_column(file, column)
+            item = read_vectors([(file, chosen, file.count(chosen))])
+        else:
+            item = open_npy(item, name)
     array = plain_array(item, name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(
@@ -276,9 +281,3 @@ def vector_column(file: ColumnFile, asked: str | None = None) -> str:
             expected="a column `embedding`, or exactly one column of lists",
         )
     return name
-
-
-def _read_part(path: pathlib.Path, asked: str | None) -> np.ndarray:
-    file = open_columns(path)
-    name = vector_column(file, asked)
-    return read_vectors([(file, name, file.count(name))])

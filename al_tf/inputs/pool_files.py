@@ -97,7 +97,10 @@ def open_files(
             expected=f"a column {id_column} of ids, as {_FLAG} says",
             remedy="Write Parquet, .npz, csv or JSON Lines",
         )
-    named = [_id_name(table, id_column) for table in tables]
+    named = [
+        None if table is None else table.find(id_column, USUAL_IDS, _FLAG)
+        for table in tables
+    ]
     if any(name is not None for name in named) and None in named:
         lacking = paths[named.index(None)]
         raise InputError(
@@ -233,10 +236,6 @@ def _column(
     name = table.find(asked, usual, flag)
     # Without a usual name, the error names the columns that are there.
     return name or str(table.find(usual[0], (), flag))
-
-
-def _id_name(table: ColumnFile | None, asked: str | None) -> str | None:
-    return None if table is None else table.find(asked, USUAL_IDS, _FLAG)
 
 
 def _file_ids(table: ColumnFile, name: str) -> Any:

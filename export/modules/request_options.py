@@ -45,12 +45,17 @@ def checked_options(
         seed: [batch] int64, 0 to 2**31 - 1.
         num_beams: [batch] int32, 1 to `num_beams`.
     """
+    # Only one path is sampled.
+    bad = (temperature > 0) & (num_beams > 1)
+    message = "temperature: must be 0 where num_beams is above 1; got"
     checks = [
         _check_range("max_length", max_length, 1, options.max_output_length),
         _check_range("temperature", temperature, 0.0, MAX_TEMPERATURE),
         _check_range("seed", seed, 0, MAX_SEED),
         _check_range("num_beams", num_beams, 1, options.num_beams),
-        _check_kind(temperature, num_beams),
+        tf.debugging.Assert(
+            ~tf.reduce_any(bad), [message, tf.boolean_mask(temperature, bad)]
+        ),
     ]
     with tf.control_dependencies(checks):
         return RowOptions(
@@ -69,14 +74,6 @@ def _check_range(
     message = f"{name}: is out of range; expected {low} to {high}; got"
     bad = tf.boolean_mask(value, ~good)
     return tf.debugging.Assert(tf.reduce_all(good), [message, bad])
-
-
-def _check_kind(temperature: tf.Tensor, num_beams: tf.Tensor) -> tf.Operation:
-    """Only one path is sampled."""
-    bad = (temperature > 0) & (num_beams > 1)
-    message = "temperature: must be 0 where num_beams is above 1; got"
-    got = tf.boolean_mask(temperature, bad)
-    return tf.debugging.Assert(~tf.reduce_any(bad), [message, got])
 
 
 def _filled(value: tf.Tensor, rows: tf.Tensor, filler: float) -> tf.Tensor:

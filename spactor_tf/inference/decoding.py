@@ -99,7 +99,8 @@ class CachedDecoder:
             self._layers, self._cross_caches(states), strict=True
         ):
             x = _call(layer, x, bias, memory, mask)
-        logits = self._logits(x)
+        x = self._backbone.decoder_layer_norm(x)
+        logits = t5.lm_logits(self._backbone, x)
         token_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=wanted, logits=logits
         )
@@ -120,10 +121,6 @@ class CachedDecoder:
             offset[:, tf.newaxis] >= offset
         )
         return tf.where(visible, bias, _MASKED)
-
-    def _logits(self, x: tf.Tensor) -> tf.Tensor:
-        x = self._backbone.decoder_layer_norm(x)
-        return t5.lm_logits(self._backbone, x)
 
 
 def _call(
