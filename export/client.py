@@ -6,7 +6,6 @@ client.predict("classify", {"text": ["some text"]})["margin"]
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import random
@@ -16,6 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from export.request_inputs import (
+    checked_inputs,
+    from_json,
+    tensor_proto,
+    to_json,
+)
 from runkit import InputError
 from runkit.errors import check_choice
 
@@ -128,11 +133,15 @@ class Client:
             inputs: {input name: list or array of rows}, all of one length.
 
         Returns:
-            {output name: array}; texts are bytes in object arrays.
+            {output name: array}, of the same types over both transports; texts
+            are bytes in object arrays.
 
         Raises:
+            InputError: a lone text, or inputs that are not rows of texts or of
+                numbers, of one length.
             RemoteError: the server refuses, or all attempts failed.
         """
+        inputs = checked_inputs(inputs)
         rows = len(next(iter(inputs.values())))
         end = time.monotonic() + self._deadline
         answers = [
@@ -211,7 +220,7 @@ class _GrpcTransport:
         self._specify(request.model_spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(_tensor_proto(value))
+            request.inputs[name].CopyFrom(tensor_proto(value))
         response = self._ask(self._stub.Predict, request, timeout)
         return {k: tf.make_ndarray(v) for k, v in response.outputs.items()}
 
@@ -235,6 +244,7 @@ class _RestTransport:
         path = f"/v1/models/{model_name}"
         self._path = path if version is None else f"{path}/versions/{version}"
         self._connection: http.client.HTTPConnection | None = None
+        self._outputs: dict[str, dict[str, Any]] = {}
 
     def _ask(
         self, method: str, path: str, body: str | None, timeout: float
@@ -268,26 +278,24 @@ class _RestTransport:
     def call(
         self, signature: str, inputs: Mapping[str, Any], timeout: float
     ) -> dict[str, np.ndarray]:
-        columns = {name: _to_json(value) for name, value in inputs.items()}
+        columns = {name: to_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
         answer = self._ask("POST", f"{self._path}:predict", body, timeout)
         outputs = answer["outputs"]
+        known = self._known_outputs(signature, timeout)
         if not isinstance(outputs, dict):
-            # A lone output comes without its name, which the metadata tell.
+            # A lone output comes without its name.
+            (name,) = known
+            outputs = {name: outputs}
+        return {k: from_json(v, known[k]) for k, v in outputs.items()}
+
+    def _known_outputs(self, signature: str, timeout: float) -> dict[str, Any]:
+        """Names, types and shapes, which the answers do not tell."""
+        if signature not in self._outputs:
             answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
             known = answer["metadata"]["signature_def"]["signature_def"]
-            (name,) = known[signature]["outputs"]
-            outputs = {name: outputs}
-        arrays = {}
-        for name, value in outputs.items():
-            array = np.array(value)
-            if array.dtype.kind == "U":
-                texts = [item.encode() for item in array.ravel().tolist()]
-                array = np.array(texts, object).reshape(array.shape)
-            elif array.dtype.kind == "f":
-                array = array.astype(np.float32)
-            arrays[name] = array
-        return arrays
+            self._outputs[signature] = known[signature]["outputs"]
+        return self._outputs[signature]
 
     def served_version(self, timeout: float) -> int:
         answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
@@ -297,27 +305,3 @@ class _RestTransport:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _tensor_proto(value: Any) -> Any:
-    """Returns the TensorProto of a list or array of rows."""
-    import tensorflow as tf
-
-    if isinstance(value, np.ndarray):
-        is_text = value.dtype.kind in "OSU"
-    else:
-        # The type of an empty list cannot be inferred; texts are usual.
-        is_text = not value or isinstance(value[0], str | bytes)
-        if is_text:
-            value = np.array([tf.compat.as_bytes(v) for v in value], object)
-    return tf.make_tensor_proto(value, tf.string if is_text else None)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_to_json(item) for item in value]
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode("ascii")}
-    return value

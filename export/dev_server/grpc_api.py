@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -23,6 +22,7 @@ from export.dev_server.service import (
     ServiceError,
     tensor_value,
     timed,
+    typed_proto,
 )
 from export.saved_model.versions import CLASSIFY_METHOD, DEFAULT_SIGNATURE
 
@@ -86,11 +86,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         _fill_spec(response.model_spec, spec.name, version, signature)
         for name, value in outputs.items():
-            # The type of an empty object array cannot be inferred; all of the
-            # session's object arrays hold texts.
-            dtype = tf.string if value.dtype == object else None
-            proto = tf.make_tensor_proto(value, dtype)
-            response.outputs[name].CopyFrom(proto)
+            response.outputs[name].CopyFrom(typed_proto(value))
         return response
 
     @_answering

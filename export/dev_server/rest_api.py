@@ -21,6 +21,18 @@ _PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,19}))?"
     r"(?P<verb>:predict|/metadata)?"
 )
+# What TF Serving knows and this server does not.
+_MISSING = (
+    (
+        re.compile(r"/v1/models/[^/:]+(/.*)?:(classify|regress)"),
+        ":classify and :regress over REST; use :predict with "
+        '"signature_name", or Classify over gRPC',
+    ),
+    (
+        re.compile(r"/v1/models/[^/:]+/labels/[^/:]+.*"),
+        "version labels; use /versions/NUMBER",
+    ),
+)
 _HTTP = {
     "INVALID_ARGUMENT": 400,
     "NOT_FOUND": 404,
@@ -100,6 +112,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _call(self) -> dict[str, Any]:
         match = _PATH.fullmatch(self.path)
+        for pattern, what in _MISSING:
+            if not match and pattern.fullmatch(self.path):
+                raise ServiceError(
+                    "INVALID_ARGUMENT",
+                    f"the development server does not support {what}",
+                )
         if not match:
             raise ServiceError(
                 "INVALID_ARGUMENT",
@@ -122,11 +140,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self._body()
         signature = body.get("signature_name", "")
         by_row = "instances" in body
-        if by_row == ("inputs" in body) or not isinstance(signature, str):
+        if by_row == ("inputs" in body):
             raise ServiceError(
                 "INVALID_ARGUMENT",
-                "the body needs either `instances` or `inputs`; a "
-                "`signature_name` must be a string",
+                "the body has both `instances` and `inputs`; send one of them"
+                if by_row
+                else "the body has neither `instances` nor `inputs`",
+            )
+        if not isinstance(signature, str):
+            raise ServiceError(
+                "INVALID_ARGUMENT", "`signature_name` must be a string"
             )
         value = _decode(body["instances" if by_row else "inputs"])
         inputs = _columns(value) if by_row else value

@@ -249,6 +249,29 @@ class RestTest(served.ServerCase):
         self.assertNotEmpty(answer["error"])
         self.assert_serves()
 
+    @parameterized.parameters(
+        ("/v1/models/toy:classify", {"examples": []}, "support :classify"),
+        ("/v1/models/toy/versions/1:regress", {}, "support :classify"),
+        ("/v1/models/toy/labels/stable:predict", {}, "version labels"),
+        ("/v1/models/toy/labels/stable", None, "version labels"),
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "inputs": ["a"]},
+            "both `instances` and `inputs`",
+        ),
+        ("/v1/models/toy:predict", {}, "neither `instances` nor `inputs`"),
+        (
+            "/v1/models/toy:predict",
+            {"instances": ["a"], "signature_name": 3},
+            "`signature_name` must be a string",
+        ),
+        ("/v1/models/toy:nonsense", {}, "Malformed request"),
+    )
+    def test_each_cause_has_its_message(self, path, body, message):
+        code, answer = self.rest(path, body)
+        self.assertEqual(code, 400)
+        self.assertIn(message, answer["error"])
+
     def test_lone_surrogate_is_text(self):
         path, body = "/v1/models/toy:predict", b'{"instances": ["\\ud800"]}'
         # It is read as "?", the replacement of what UTF-8 cannot hold.

@@ -1,0 +1,175 @@
+"""What a client sends: checked inputs, as tensors and as JSON; JSON back."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from runkit import InputError
+
+Rows = list | np.ndarray
+_Number = (int, float, np.number, np.bool_)
+# Names of TensorFlow's types in a signature's metadata.
+_DTYPES = {
+    "DT_BOOL": np.bool_,
+    "DT_DOUBLE": np.float64,
+    "DT_FLOAT": np.float32,
+    "DT_HALF": np.float16,
+    "DT_INT8": np.int8,
+    "DT_INT16": np.int16,
+    "DT_INT32": np.int32,
+    "DT_INT64": np.int64,
+    "DT_UINT8": np.uint8,
+    "DT_UINT16": np.uint16,
+    "DT_UINT32": np.uint32,
+    "DT_UINT64": np.uint64,
+}
+
+
+def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Rows]:
+    """Returns the inputs of a request, each a list or an array of rows.
+
+    Args:
+        inputs: {input name: rows}. A row is a text, a number or nested lists
+            of one of the two.
+
+    Raises:
+        InputError: no inputs; a lone text, which is not one row for each of
+            its letters; anything else that is not rows of texts or of numbers;
+            or inputs of different lengths.
+    """
+    if not isinstance(inputs, Mapping) or not inputs:
+        raise InputError(
+            "holds no inputs",
+            where="inputs",
+            got=inputs,
+            expected='{input name: list of rows}, as {"text": ["fine"]}',
+        )
+    rows = {name: _rows(f"input {name}", inputs[name]) for name in inputs}
+    lengths = {name: len(value) for name, value in rows.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            "differ in their number of rows", where="inputs", got=lengths
+        )
+    return rows
+
+
+def _rows(where: str, value: Any) -> Rows:
+    if isinstance(value, str | bytes | bytearray):
+        raise InputError(
+            "is one text, not a list of texts",
+            where=where,
+            got=value,
+            remedy="Put it into a list",
+        )
+    if isinstance(value, list | tuple):
+        rows: Rows = list(value)
+        _check_leaves(where, rows)
+        return rows
+    array = np.asarray(value) if hasattr(value, "__array__") else None
+    if array is None or array.ndim == 0 or array.dtype.kind not in "OSUfiub":
+        raise InputError("is not a list of rows", where=where, got=value)
+    if array.dtype.kind in "OSU":
+        rows = array.tolist()
+        _check_leaves(where, rows)
+        return rows
+    return array
+
+
+def _check_leaves(where: str, rows: Rows) -> None:
+    """Refuses anything but texts alone, or numbers alone."""
+    found = None
+    for leaf in _leaves(rows):
+        kind = (
+            "texts"
+            if isinstance(leaf, str | bytes)
+            else "numbers"
+            if isinstance(leaf, _Number)
+            else None
+        )
+        if kind is None or found not in (None, kind):
+            raise InputError(
+                "holds neither texts alone nor numbers alone",
+                where=where,
+                got=leaf if leaf is not None else "None",
+            )
+        found = kind
+    if found == "numbers":
+        try:
+            np.asarray(rows, np.float64)
+        except ValueError:
+            raise InputError(
+                "has rows of different lengths", where=where
+            ) from None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def is_text(value: Rows) -> bool:
+    """Whether rows are texts; an empty list is, as texts are usual."""
+    if isinstance(value, np.ndarray):
+        return False
+    return isinstance(next(_leaves(value), ""), str | bytes)
+
+
+def tensor_proto(value: Rows) -> Any:
+    """Returns the TensorProto of rows from `checked_inputs`."""
+    import tensorflow as tf
+
+    if not is_text(value):
+        return tf.make_tensor_proto(value)
+    array = np.asarray(value, object)
+    flat = [tf.compat.as_bytes(v) for v in array.ravel()]
+    proto = tf.make_tensor_proto(np.array(flat, object), tf.string)
+    proto.tensor_shape.Clear()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def to_json(value: Any) -> Any:
+    """Returns rows as JSON has them; bytes become {"b64": ...}."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode("ascii")}
+    return value
+
+
+def from_json(value: Any, info: Mapping[str, Any]) -> np.ndarray:
+    """Returns an output as gRPC brings it: of the signature's type and shape.
+
+    Args:
+        value: nested lists.
+        info: of the output in the metadata's signature, `dtype` and
+            `tensor_shape`.
+    """
+    kind = info["dtype"]
+    if kind == "DT_STRING":
+        # As objects: numpy's own texts lose zeros at their end.
+        array = np.array(value, object)
+        texts = [item.encode() for item in array.ravel()]
+        array = np.array([*texts, None], object)[:-1].reshape(array.shape)
+    else:
+        array = np.array(value, _DTYPES.get(kind))
+    if array.size == 0:
+        # Lists do not say how wide no rows are.
+        dims = info.get("tensor_shape", {}).get("dim", [])
+        sizes = [max(int(dim.get("size", -1)), 0) for dim in dims]
+        if sizes and math.prod(sizes) == 0:
+            array = array.reshape(sizes)
+    return array
