@@ -37,7 +37,11 @@ from spactor_tf.inference.pretrained import load_pretrained, preset_dir
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
-    Flag("init_from", "Run or KerasHub T5 preset.", required=True),
+    Flag(
+        "init_from",
+        "Run, or T5 of KerasHub or Hugging Face.",
+        required=True,
+    ),
     Flag("train", "Labeled texts; see --help.", required=True),
     Flag("test", "Labeled texts of the same form.", default=""),
     Flag("output_dir", "Directory to write.", required=True),

@@ -50,7 +50,8 @@ FLAG_TABLE = (
     ),
     Flag(
         "init_from",
-        "Pre-training run or KerasHub T5 preset to start from. Required.",
+        "Pre-training run, or T5 of KerasHub or Hugging Face, to start from. "
+        "Required.",
         field="init_from",
     ),
     Flag(

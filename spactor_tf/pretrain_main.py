@@ -97,7 +97,7 @@ FLAG_TABLE = (
     Flag("dtype", "Type of the computation.", field="dtype", choices=DTYPES),
     Flag(
         "init_from",
-        "KerasHub T5 preset or run directory to start from.",
+        "Run directory, or T5 of KerasHub or Hugging Face, to start from.",
         field="init_from",
     ),
     Flag(

@@ -110,7 +110,8 @@ class FinetuneConfig:
 
     Attributes:
         task: name of a task, or of several, separated by commas: a mixture.
-        init_from: run directory or KerasHub T5 preset directory.
+        init_from: directory of a run, or of a T5 of KerasHub or Hugging
+            Face.
         from_scratch: starts from random weights of the same sizes, with the
             same vocabulary, as a control.
         data: which examples.
