@@ -73,7 +73,7 @@ FLAG_TABLE = (
     ),
     Flag(
         "init_from",
-        "Encoder of texts: a pre-training run or a KerasHub T5 preset.",
+        "Encoder of texts: a pre-training run, or a T5 of KerasHub or Hugging Face.",
         default="",
     ),
     Flag(

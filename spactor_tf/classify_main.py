@@ -42,7 +42,11 @@ from spactor_tf.inference.pretrained import load_pretrained, preset_dir
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
-    Flag("init_from", "Run or KerasHub T5 preset.", required=True),
+    Flag(
+        "init_from",
+        "Run, or T5 of KerasHub or Hugging Face.",
+        required=True,
+    ),
     Flag(
         "train",
         f"Labeled texts: {forms(TEXT_KINDS, label=True)}.",

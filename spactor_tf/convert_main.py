@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 FLAG_TABLE = (
     Flag(
         "from",
-        "Finished run, KerasHub T5 preset, or folder of Hugging Face.",
+        "Finished run, or T5 of KerasHub or Hugging Face.",
         required=True,
     ),
     Flag(

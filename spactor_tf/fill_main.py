@@ -17,7 +17,11 @@ from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
-    Flag("run_dir", "Finished run, or KerasHub T5 preset.", required=True),
+    Flag(
+        "run_dir",
+        "Finished run, or T5 of KerasHub or Hugging Face.",
+        required=True,
+    ),
     Flag(
         "text",
         "Text with <extra_id_0>, <extra_id_1>, ... where words are missing; "

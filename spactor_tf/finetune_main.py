@@ -83,7 +83,8 @@ _FLAGS = (
     ),
     Flag(
         "init_from",
-        "Pre-training run or KerasHub T5 preset to start from. Required.",
+        "Pre-training run, or T5 of KerasHub or Hugging Face, to start from. "
+        "Required.",
         field="init_from",
     ),
     Flag(

@@ -79,7 +79,7 @@ _FLAGS = (
     ),
     Flag(
         "init_from",
-        "KerasHub T5 preset or run directory to start from.",
+        "Run directory, or T5 of KerasHub or Hugging Face, to start from.",
         field="init_from",
     ),
     Flag(

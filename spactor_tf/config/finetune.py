@@ -158,11 +158,12 @@ class FinetuneConfig:
     Attributes:
         task: name of a task, or of several, separated by commas: a mixture.
             `tsv:PATH` and `jsonl:PATH:INPUT:TARGET` are tasks of own files; a
-            comma in a path is written `\,`.
+            comma in a path is written `\\,`.
         task_module: module to import first, which registers tasks; "" for
             none.
         own: of the tasks of own files.
-        init_from: run directory or KerasHub T5 preset directory.
+        init_from: directory of a run, or of a T5 of KerasHub or Hugging
+            Face.
         from_scratch: starts from random weights of the same sizes, with the
             same vocabulary, as a control.
         data: which examples.
