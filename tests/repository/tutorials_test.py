@@ -65,7 +65,8 @@ def prepared(block: Block, ports: dict[str, str]) -> str:
         code = code.replace(old, new)
     for old, new in ports.items():
         code = code.replace(f"localhost:{old}", f"localhost:{new}")
-    return f"{code} {block.instructions.get('small', '')}"
+    # A space behind the end mark of a here-document would hide it.
+    return f"{code} {block.instructions.get('small', '')}".rstrip()
 
 
 def free_port() -> str:

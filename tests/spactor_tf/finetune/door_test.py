@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
+from spactor_tf import tasks
 from spactor_tf.finetune import run as finetune
 from tests.support import finetune_case, toy_task
 from tests.testdata import task_records
@@ -140,7 +141,7 @@ class DoorTest(finetune_case.Base):
             '{"text": "a", "target": "bad"}\n' * 3
         )
         with (
-            mock.patch.object(finetune, "get_task", lambda name: one_class),
+            mock.patch.dict(tasks.TASKS, toy=one_class),
             self.assertRaisesRegex(InputError, "undefined"),
         ):
             finetune.finetune(self.config(), self.base / "bad", data)
