@@ -288,7 +288,8 @@ def main() -> None:
                         timings=timings,
                         notes=[
                             "Text to text, greedy, one thread, the same random "
-                            f"weights, {MODELS[name]}; units are tokens."
+                            f"weights, {MODELS[name]}; units are tokens.",
+                            "CTranslate2's memory holds its conversion, too.",
                         ],
                     )
 
