@@ -73,7 +73,7 @@ FLAG_TABLE = (
     ),
     Flag(
         "init_from",
-        "Encoder of texts: a pre-training run, or a T5 of KerasHub or Hugging Face.",
+        "Encoder of texts: a run, or a T5 of KerasHub or Hugging Face.",
         default="",
     ),
     Flag(

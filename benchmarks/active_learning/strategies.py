@@ -5,15 +5,14 @@
 Random families in 64 dimensions. Their neighbor lists are not searched but
 known: fellow members of the family, then random examples; a search costs once
 what `scale.py` measures, for all rounds and strategies. CoreSet and BADGE, in
-ten parts as the paper runs them, are timed for a small batch, and their cost
-for the whole one is proportional: one pass over a part for each pick.
+ten parts as the paper runs them, are timed for two small batches, and their
+cost for the whole one is extrapolated: one pass over a part for each pick.
+`--only` measures some strategies anew and keeps the other rows.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import dataclasses
 import time
 
 import numpy as np
@@ -22,9 +21,11 @@ from absl import app, flags
 import al_tf
 from benchmarks import harness
 from benchmarks.active_learning import data as al_data
+from runkit import read_json
 
 _EXAMPLES = flags.DEFINE_integer("examples", 1_000_000, "Size of the pool.")
 _BATCH = flags.DEFINE_integer("batch", 100_000, "Size of the batch.")
+_ONLY = flags.DEFINE_list("only", [], "Strategies to measure anew.")
 
 _NAMES = (
     "random",
@@ -40,7 +41,7 @@ _NAMES = (
     "seals",
 )
 _PER_PICK = ("partitioned_coreset", "partitioned_badge")
-_PICKS = 500
+_PICKS = (100, 600)
 _LABELED = 0.01
 _NEIGHBORS, _DIMENSIONS, _CLASSES = 16, 64, 10
 
@@ -83,47 +84,57 @@ def families(n: int, seed: int = 0) -> al_tf.Pool:
     )
 
 
-def measure(name: str, n: int, batch_size: int) -> None:
-    """Prints one row as JSON."""
+def measure(
+    name: str, pool: al_tf.Pool, batch_size: int
+) -> dict[str, str | float]:
+    """Returns one row of the table.
+
+    Args:
+        name: of the strategy.
+        pool: to pick from.
+        batch_size: examples to pick.
+    """
     strategy = al_tf.STRATEGIES[name]
     # Compiles what is compiled.
     strategy(families(2000), batch_size=50)
-    pool = families(n)
+    al_data.reset_peak()
     before = al_data.peak_mib()
-    picks = min(_PICKS, batch_size) if name in _PER_PICK else batch_size
-    began = time.process_time()
-    batch = strategy(pool, batch_size=picks)
-    seconds = time.process_time() - began
-    assert len(np.unique(batch)) == picks
-    row = {
+
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        assert len(np.unique(strategy(pool, batch_size=size))) == size
+        return time.process_time() - began
+
+    if name in _PER_PICK:
+        few, many = _PICKS
+        slope = (seconds(many) - seconds(few)) / (many - few)
+        cost, timed = slope * batch_size, f"{few} and {many}"
+    else:
+        cost, timed = seconds(batch_size), f"{batch_size:,}"
+    return {
         "strategy": name,
-        "pool": f"{n:,}",
-        "picks timed": f"{picks:,}",
-        "CPU s": seconds,
-        f"CPU s for {batch_size:,}": seconds * batch_size / picks,
+        "pool": f"{pool.num_examples:,}",
+        "picks timed": timed,
+        f"CPU s for {batch_size:,}": cost,
         "above input MiB": al_data.peak_mib() - before,
     }
-    print(json.dumps(row))
 
 
 def main(argv) -> None:
     del argv
-    rows = []
-    for name in (*_NAMES, *_PER_PICK):
-        # One process each, whose peak memory is that of the strategy.
-        code = (
-            "from benchmarks.active_learning import strategies; "
-            f"strategies.measure({name!r}, {_EXAMPLES.value}, {_BATCH.value})"
-        )
-        answer = subprocess.run(
-            [sys.executable, "-c", code],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=harness.ROOT,
-        ).stdout
-        print(answer, end="", flush=True)
-        rows.append(json.loads(answer))
+    pool = families(_EXAMPLES.value)
+    unlabeled = dataclasses.replace(pool, unlabeled=None)
+    path = harness.RESULTS / "al_strategies.json"
+    kept = read_json(path) if _ONLY.value else {"rows": []}
+    found = {
+        row["strategy"]: {name: row[name] for name in kept["columns"]}
+        for row in kept["rows"]
+    }
+    for name in _ONLY.value or (*_NAMES, *_PER_PICK):
+        source = unlabeled if name in _PER_PICK else pool
+        found[name] = measure(name, source, _BATCH.value)
+        print(found[name], flush=True)
+    rows = list(found.values())
     harness.record(
         "al_strategies",
         rows,
@@ -131,8 +142,9 @@ def main(argv) -> None:
             "Families of ten on average in 64 dimensions, ten classes, one "
             "example in a hundred labeled; neighbor lists and clusters are "
             "given, as in every round after the first. One run each.",
-            f"The last two rows are timed for {_PICKS} picks and their cost "
-            "for the batch is extrapolated in proportion.",
+            "The partitioned ones: nothing labeled, the slope between "
+            f"{_PICKS[0]} and {_PICKS[1]} picks, in proportion; what they cost "
+            "before the first pick is not in it.",
         ],
     )
 

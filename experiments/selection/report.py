@@ -27,6 +27,7 @@ FLAGS = flags.FLAGS
 DOCS = cell_logs.ROOT / "docs"
 NAME = "selection_results"
 BASELINE = "margin"
+_PARENTS = {"paper": "cluster_margin", "turns": "margin_turns"}
 _FEW_SEEDS = 10
 _INTRO = """# Which strategy, on which pool
 
@@ -139,6 +140,30 @@ def overall_rows(
     ]
 
 
+def variant_rows(
+    benchmark: Benchmark, found: Mapping[str, Curves]
+) -> tuple[list[str], list[list[str]]]:
+    """(settings, a row for each variant): less the rule it starts from."""
+    names = [name for name in found if benchmark.settings[name].chooses]
+    rows = []
+    for arm in benchmark.arms.values():
+        # The prefix of a variant's name says what it changes one thing of.
+        parent = _PARENTS.get(arm.name.partition("_")[0])
+        if not arm.variant or parent is None:
+            continue
+        cells = []
+        for name in names:
+            curves = found[name]
+            if {arm.name, parent} <= set(curves.arms):
+                own, other = map(curves.arms.index, (arm.name, parent))
+                cells.append(_difference(curves.area[own], curves.area[other]))
+            else:
+                cells.append("")
+        if any(cells):
+            rows.append([arm.name, parent, *cells])
+    return names, rows
+
+
 def _difference(area: np.ndarray, baseline: np.ndarray) -> str:
     step, error = figures.difference(area, baseline)
     if error is None:
@@ -217,6 +242,13 @@ def markdown(
         if rows:
             table = _table([*header, "settings"], rows)
             parts += [f"## {title}", table]
+    names, rows = variant_rows(benchmark, found)
+    if rows:
+        parts += [
+            "## One change each",
+            "Area less that of the rule that the variant changes one thing of.",
+            _table(["variant", "changes", *names], rows),
+        ]
     header = ["strategy", "area", "less margin", "rank", "final", "labels"]
     for name, curves in found.items():
         setting = benchmark.settings[name]

@@ -158,7 +158,7 @@ class FinetuneConfig:
     Attributes:
         task: name of a task, or of several, separated by commas: a mixture.
             `tsv:PATH` and `jsonl:PATH:INPUT:TARGET` are tasks of own files; a
-            comma in a path is written `\\,`.
+            comma in a path is written `\,`.
         task_module: module to import first, which registers tasks; "" for
             none.
         own: of the tasks of own files.

@@ -208,10 +208,16 @@ class PageTest(absltest.TestCase):
             {
                 "margin": Arm("margin", published=True),
                 "badge": Arm("badge", published=True),
-                "v": Arm("v", variant=True, turns={}),
+                "margin_turns": Arm("margin_turns"),
+                "turns_v": Arm("turns_v", variant=True, turns={}),
             },
         )
-        ends = {"margin": (0.8, 0.9), "badge": (0.7, 0.8), "v": (0.9, 0.9)}
+        ends = {
+            "margin": (0.8, 0.9),
+            "badge": (0.7, 0.8),
+            "margin_turns": (0.6, 0.7),
+            "turns_v": (0.9, 0.9),
+        }
         for name, (middle, end) in ends.items():
             for seed in (0, 1):
                 logs.append(
@@ -230,6 +236,8 @@ class PageTest(absltest.TestCase):
         self.assertIn("| margin | 85.25 | 0 | 1.0 (1.0 to 1.0) | 90.00", text)
         share = (12 + 6 * (0.8 - 0.5) / (0.805 - 0.5)) / 24
         self.assertIn(f"| 90.00 | {share:.2f} | 0.5 |", text)
+        # (0.9 + 0.9) / 2 less (0.6 + 0.7) / 2, in both seeds.
+        self.assertIn("| turns_v | margin_turns | +25.00 ± 0.00 |", text)
         plot = docs / report.NAME / "blobs.png"
         before = plot.read_bytes()
         again = report.write_report(benchmark, folder, docs).read_text()
