@@ -12,6 +12,7 @@ text would fall in.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -88,7 +89,15 @@ def main(argv: Sequence[str]) -> None:
     import numpy as np
 
     from export.saved_model.neighbor_index import export_neighbor_index
+    from export.scoring.scorer import scored_by
 
+    weights = scored_by(FLAGS.embeddings)
+    if FLAGS.run_dir and not weights:
+        print(
+            "cannot tell whether --run_dir made the embeddings: there is no "
+            "scoring.json of `export.score_main --model_dir` beside them",
+            file=sys.stderr,
+        )
     path = export_neighbor_index(
         embeddings.take(np.arange(rows)),
         clustering.cluster_ids,
@@ -99,6 +108,7 @@ def main(argv: Sequence[str]) -> None:
         use_scann=FLAGS.use_scann,
         model_name=FLAGS.model_name,
         ids=None if embeddings.ids is None else embeddings.ids.tolist(),
+        weights_sha256=weights,
     )
     print(f"version:   {path}")
     print(f"neighbors: {FLAGS.num_neighbors} of {rows:,} examples")

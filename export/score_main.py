@@ -13,6 +13,7 @@ The same command resumes an interrupted scoring.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,19 @@ def open_model(values: Any) -> tuple[Predict, str]:
     return client.predict, f"{address} {name}/{version}"
 
 
+def weights_of(model_dir: str | None) -> str:
+    """Returns the SHA-256 of a version's weights; "" where it is unknown.
+
+    Args:
+        model_dir: None for a model on a server, which does not tell.
+    """
+    if not model_dir:
+        return ""
+    from export.saved_model.verify import read_card
+
+    return read_card(pathlib.Path(model_dir)).get("weights_sha256", "")
+
+
 def main(argv: Sequence[str]) -> None:
     """Reads flags, scores, prints where the scores are."""
     del argv
@@ -101,6 +115,7 @@ def main(argv: Sequence[str]) -> None:
             texts,
             FLAGS.output_dir,
             model=model,
+            weights_sha256=weights_of(FLAGS.model_dir),
             shard_size=FLAGS.shard_size,
             batch_size=FLAGS.batch_size,
         )

@@ -12,6 +12,7 @@ signature reads ("Could not find variable").
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -99,6 +100,16 @@ class TextModule(tf.Module):
     def num_parameters(self) -> int:
         """How many numbers the signatures read."""
         return sum(int(tf.size(variable)) for variable in self.weights)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Tells models apart: SHA-256 of all weights that it reads."""
+        digest = hashlib.sha256()
+        for variable in self.weights:
+            # Integers are states of dropout, which differ at each load.
+            if variable.dtype.is_floating:
+                digest.update(variable.numpy().tobytes())
+        return digest.hexdigest()
 
     def signatures(self) -> dict[str, Any]:
         """Returns {signature name: concrete function}."""

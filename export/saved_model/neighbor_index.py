@@ -176,6 +176,7 @@ def export_neighbor_index(
     use_scann: bool = False,
     model_name: str = "neighbors",
     ids: Sequence[str] | Sequence[int] | None = None,
+    weights_sha256: str = "",
 ) -> pathlib.Path:
     """Exports the neighbors of a pool as `output_dir/version`, verified.
 
@@ -192,13 +193,15 @@ def export_neighbor_index(
         use_scann: approximate search for a TF Serving with ScaNN's ops.
         model_name: name under which it is served.
         ids: [rows] what files call the examples; answers then hold them too.
+        weights_sha256: of the model that made the embeddings, as its card
+            and `export.score_pool` have it; "" if that is not known.
 
     Returns:
         The directory of the version.
 
     Raises:
-        InputError: arrays that do not fit together, or what
-            `export_saved_model` refuses.
+        InputError: arrays that do not fit together, embeddings of another
+            model, or what `export_saved_model` refuses.
     """
     embeddings, cluster_ids = _checked(embeddings, cluster_ids, num_neighbors)
     require(
@@ -212,7 +215,8 @@ def export_neighbor_index(
     with claimed_version(output_dir, version, model_name) as number:
         text_module = None
         if model is not None:
-            text_module = _text_module(model, options, embeddings)
+            text_module = _text_module(model, options)
+            _check_origin(text_module, embeddings, weights_sha256)
         searcher = (
             _scann_searcher(embeddings, num_neighbors) if use_scann else None
         )
@@ -242,12 +246,17 @@ def export_neighbor_index(
 def _text_module(
     model: Pretrained | TextClassifier | str | os.PathLike,
     options: ServingOptions | None,
-    embeddings: np.ndarray,
 ) -> TextModule:
     """Returns the module that embeds the queries."""
     if isinstance(model, str | os.PathLike):
         model = load_model(model)
-    module = serving_module(model, options)
+    return serving_module(model, options)
+
+
+def _check_origin(
+    module: TextModule, embeddings: np.ndarray, weights_sha256: str
+) -> None:
+    """Refuses embeddings of another model than the one of the queries."""
     require(
         module.hidden_dim == embeddings.shape[1],
         "are not from this model",
@@ -255,7 +264,16 @@ def _text_module(
         embeddings.shape,
         expected=f"[rows, {module.hidden_dim}]",
     )
-    return module
+    if weights_sha256:
+        require(
+            module.weights_sha256 == weights_sha256,
+            "were made by a model with other weights",
+            "embeddings",
+            weights_sha256[:16],
+            expected=module.weights_sha256[:16],
+            remedy="Score the pool with this model, or name the model that "
+            "scored it",
+        )
 
 
 def _checked(

@@ -214,6 +214,7 @@ def _model_card(
         "metrics": dict(metrics),
         "parameters": module.num_parameters,
         "vocabulary_sha256": body.vocabulary.fingerprint,
+        "weights_sha256": module.weights_sha256,
         "custom_ops": [],
     }
 

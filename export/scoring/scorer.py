@@ -4,7 +4,7 @@ The model may be local (`SessionModel`) or on a server (`Client`): both answer
 the signature `classify`. A shard that is on disk is not scored again, so an
 interrupted run resumes where it stopped.
 
-    OUTPUT/scoring.json       which model scored it, shard size
+    OUTPUT/scoring.json       which model scored it, its weights, shard size
     OUTPUT/shards/00000.npz   embeddings, margins, SHA-256 of the texts
     OUTPUT/embeddings.npy, margins.npy, example_ids.npy    when all are done
     OUTPUT/scores.parquet                                  for a pool with ids
@@ -34,6 +34,7 @@ from runkit.checks import require
 
 SIGNATURE = "classify"
 _TABLE_ROWS = 8192  # Of a row group.
+_FACTS, _WEIGHTS = "scoring.json", "weights_sha256"
 # (signature, inputs) -> outputs: `SessionModel.run` or `Client.predict`.
 Predict = Callable[[str, Mapping[str, Any]], dict[str, np.ndarray]]
 
@@ -62,6 +63,7 @@ def score_pool(
     shard_size: int = 4096,
     batch_size: int = 64,
     total: int | None = None,
+    weights_sha256: str = "",
 ) -> PoolScores:
     """Scores every text, or resumes an interrupted scoring.
 
@@ -74,6 +76,8 @@ def score_pool(
         shard_size: texts per file.
         batch_size: texts per call of `predict`.
         total: number of texts for the progress display, if known.
+        weights_sha256: from the model's card, if known; written down so that
+            nobody mixes the embeddings with those of another model.
 
     Returns:
         The scores, mapped from the written files.
@@ -85,7 +89,10 @@ def score_pool(
     require(shard_size > 0, "must be positive", "shard_size", shard_size)
     require(batch_size > 0, "must be positive", "batch_size", batch_size)
     folder = pathlib.Path(output_dir)
-    _claim(folder, {"model": model, "shard_size": shard_size})
+    facts = {"model": model, "shard_size": shard_size}
+    if weights_sha256:
+        facts[_WEIGHTS] = weights_sha256
+    _claim(folder, facts)
     progress = Progress(total, "texts", "scoring")
     encoded = (t.encode() if isinstance(t, str) else t for t in texts)
     paths: list[pathlib.Path] = []
@@ -144,7 +151,7 @@ def write_table(
 
 
 def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
-    path = folder / "scoring.json"
+    path = folder / _FACTS
     # `.lock` and the like are nobody's results.
     if not path.is_file() and list(folder.glob("[!.]*")):
         raise InputError(
@@ -153,15 +160,31 @@ def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             got=min(p.name for p in folder.glob("[!.]*")),
             remedy="Name an empty or a new directory",
         )
-    if path.is_file() and read_json(path) != facts:
+    known = read_json(path) if path.is_file() else {}
+    # A fact that older scores do not have is no difference.
+    if any(known.get(key, value) != value for key, value in facts.items()):
         raise InputError(
             "holds scores of another model or shard size",
             where=str(folder),
-            got=read_json(path),
+            got=known,
             expected=str(facts),
             remedy="Choose another output directory",
         )
-    write_json(path, facts)
+    write_json(path, {**known, **facts})
+
+
+def scored_by(embeddings: str | os.PathLike) -> str:
+    """Returns the SHA-256 of the weights that made embeddings; "": unknown.
+
+    Args:
+        embeddings: a file that `score_pool` wrote, or any other.
+
+    Raises:
+        InputError: the facts beside it are damaged.
+    """
+    path = pathlib.Path(embeddings).parent / _FACTS
+    facts = read_json(path) if path.is_file() else {}
+    return facts.get(_WEIGHTS, "") if isinstance(facts, dict) else ""
 
 
 def _digest(texts: list[bytes]) -> str:

@@ -13,9 +13,12 @@ from pyarrow import parquet
 
 import al_tf
 from al_tf.inputs.pool_files import read_pool
-from export import neighbors_main
+from export import neighbors_main, score_main
+from export.saved_model import write
 from export.saved_model.session import SessionModel
+from export.scoring import scorer
 from runkit import InputError
+from spactor_tf.inference.pretrained import save_pretrained
 from tests.support import testing
 
 
@@ -86,6 +89,42 @@ class NeighborsMainTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "another pool"):
             self.main()
         self.assertFalse((self.folder / "served").exists())
+
+    def test_embeddings_of_another_model(self):
+        """The dimensions agree; only the weights tell the models apart."""
+        model = testing.random_t5()
+        ours, other = self.folder / "ours", self.folder / "other"
+        save_pretrained(ours, model.backbone, model.vocabulary)
+        variable = model.backbone.trainable_variables[0]
+        before = variable.numpy()
+        variable.assign(before + 1e-3)
+        save_pretrained(other, model.backbone, model.vocabulary)
+        variable.assign(before)  # Other tests use the model too.
+        version = write.export_saved_model(str(ours), self.folder / "t5")
+        texts = [f"text {i}" for i in range(30)]
+        scores = self.folder / "scores"
+        scorer.score_pool(
+            SessionModel(version).run,
+            texts,
+            scores,
+            model="m",
+            weights_sha256=score_main.weights_of(version),
+        )
+        embeddings = np.load(scores / "embeddings.npy")
+        clusters = al_tf.cluster_embeddings(embeddings, target_cluster_size=4)
+        clusters.save(self.folder / "text_clusters")
+        change = {
+            "embeddings": str(scores / "embeddings.npy"),
+            "clustering": str(self.folder / "text_clusters"),
+        }
+        with self.assertRaisesRegex(InputError, "other weights.*scored it"):
+            self.main(run_dir=str(other), **change)
+        self.assertEmpty(list((self.folder / "served").glob("[0-9]*")))
+        self.main(run_dir=str(ours), **change)
+        found = SessionModel(self.folder / "served" / "1").run(
+            "neighbors", {"text": texts[:2]}
+        )
+        np.testing.assert_array_equal(found["example_ids"][:, 0], [0, 1])
 
 
 if __name__ == "__main__":
