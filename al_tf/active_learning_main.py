@@ -217,7 +217,7 @@ def learner_kind(values: flags.FlagValues, pool: Examples) -> str:
             raise InputError(
                 "is missing: texts need an encoder",
                 where="--init_from",
-                expected="a pre-training run, or a T5 of KerasHub or Hugging Face",
+                expected="a run, or a T5 of KerasHub or Hugging Face",
             )
         from spactor_tf.inference.pretrained import preset_dir
 
