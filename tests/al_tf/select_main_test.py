@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -15,7 +16,7 @@ from al_tf import select_main
 from al_tf.selection import batch_files
 from runkit import InputError
 from runkit.files import lock_directory
-from tests.support import testing
+from tests.support import isolated, testing
 
 
 class SelectMainTest(parameterized.TestCase):
@@ -121,11 +122,16 @@ class SelectMainTest(parameterized.TestCase):
 
     def test_ctrl_c_ends_in_one_line(self):
         process = subprocess.Popen(
-            self.command(), stderr=subprocess.PIPE, text=True
+            self.command(),
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=isolated.hear_ctrl_c,
         )
         self.addCleanup(process.kill)
-        # The first line says that the work has begun.
-        process.stderr.readline()
+        # The work has begun when the clusters are locked.
+        while not list(self.folder.glob(".lock-*")):
+            self.assertIsNone(process.poll(), "ended before the signal")
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
         self.assertNotIn("Traceback", said)

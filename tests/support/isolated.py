@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,11 @@ def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess:
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def hear_ctrl_c() -> None:
+    """For `preexec_fn`: a child of a background job would ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class FolderTestCase(parameterized.TestCase):

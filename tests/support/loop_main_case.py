@@ -12,7 +12,7 @@ from absl.testing import parameterized
 
 from al_tf import active_learning_main
 from spactor_tf.inference.pretrained import save_pretrained
-from tests.support import loop_data, testing
+from tests.support import isolated, loop_data, testing
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 
@@ -87,4 +87,5 @@ class ProcessTestCase(MainTestCase):
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            preexec_fn=isolated.hear_ctrl_c,
         )
