@@ -282,20 +282,17 @@ class _RestTransport:
         body = json.dumps({"signature_name": signature, "inputs": columns})
         answer = self._ask("POST", f"{self._path}:predict", body, timeout)
         outputs = answer["outputs"]
-        known = self._known_outputs(signature, timeout)
+        if signature not in self._outputs:
+            # Names, types and shapes, which the answers do not tell.
+            card = self._ask("GET", f"{self._path}/metadata", None, timeout)
+            found = card["metadata"]["signature_def"]["signature_def"]
+            self._outputs[signature] = found[signature]["outputs"]
+        known = self._outputs[signature]
         if not isinstance(outputs, dict):
             # A lone output comes without its name.
             (name,) = known
             outputs = {name: outputs}
         return {k: from_json(v, known[k]) for k, v in outputs.items()}
-
-    def _known_outputs(self, signature: str, timeout: float) -> dict[str, Any]:
-        """Names, types and shapes, which the answers do not tell."""
-        if signature not in self._outputs:
-            answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
-            known = answer["metadata"]["signature_def"]["signature_def"]
-            self._outputs[signature] = known[signature]["outputs"]
-        return self._outputs[signature]
 
     def served_version(self, timeout: float) -> int:
         answer = self._ask("GET", f"{self._path}/metadata", None, timeout)

@@ -97,14 +97,16 @@ class BadFlagsTest(parameterized.TestCase):
         path = self.create_tempfile(content="mine").full_path
         done, written = self.run_binary(f"--output_dir={path}")
         self.assertEqual(done.returncode, 2, done.stderr)
-        # A long value is cut in messages.
-        self.assertRegex(done.stderr, f"--output_dir.*{path[:100]}")
+        # A long value loses its middle in messages.
+        self.assertRegex(done.stderr, f"--output_dir.*{path[:90]}")
         self.assertEmpty(written)
 
     def test_good_flags_come_as_far_as_tensorflow(self):
         done, _ = self.run_binary("--output_dir=run", "--train_steps=5")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("tensorflow", done.stderr.splitlines()[-1])
+        self.assertRegex(
+            done.stderr.splitlines()[-1], "import of (tensorflow|keras) halted"
+        )
         self.assertIn('"train_steps": 5', done.stdout)
 
 

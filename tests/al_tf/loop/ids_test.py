@@ -102,7 +102,7 @@ class AnswersTest(parameterized.TestCase):
     def test_numbers_as_spreadsheets_write_them(self):
         text = "uuid;label\n3.0;good\n 5;bad\n"
         self.assertEqual(self.read(text, 5, 3), [0, 1])
-        with self.assertRaisesRegex(InputError, "no such field; got 'uuid'"):
+        with self.assertRaisesRegex(InputError, "has no field 'uuid'"):
             self.read("example_id,label\n3,good\n", 3)
 
     def test_a_column_of_another_name_is_needed(self):

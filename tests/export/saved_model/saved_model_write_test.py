@@ -74,7 +74,7 @@ class WriteTest(parameterized.TestCase):
             saved_model.check_target(self.base, 2, "t5")
 
     def test_not_a_run(self):
-        with self.assertRaisesRegex(InputError, "neither a run"):
+        with self.assertRaisesRegex(InputError, "no such directory"):
             saved_model.export_saved_model(self.base / "run", self.base)
         (self.base / "run" / "checkpoints").mkdir(parents=True)
         with self.assertRaisesRegex(InputError, "not finished"):

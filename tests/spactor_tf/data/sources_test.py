@@ -249,8 +249,8 @@ class InvalidUtf8Test(source_folder.FolderTest):
 class BadFilesTest(source_folder.FolderTest):
     def test_nothing_matches(self):
         message = self.refused("*.txt", "--dataset: no file matches")
-        # A long value is cut in messages.
-        self.assertIn(f"text:{self.folder}/*.txt"[:100], message)
+        # A long value loses its middle in messages.
+        self.assertIn(f"text:{self.folder}/*.txt"[:90], message)
 
     def test_only_folders_match(self):
         self.write("sub/a.txt", "x")

@@ -22,7 +22,7 @@ class DoorTest(finetune_case.Base):
         ("twice", {"task": "toy,toy"}, "--task: names no task, or one twice"),
         ("no_task", {"task": ""}, "--task: is missing"),
         ("no_start", {"init_from": ""}, "--init_from: is missing"),
-        ("start", {"init_from": "/nope"}, "/nope: is neither a run"),
+        ("start", {"init_from": "/nope"}, "/nope: no such directory"),
         (
             "batch",
             {"batch_size": 9, "accumulation_steps": 2},

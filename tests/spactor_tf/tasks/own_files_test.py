@@ -74,7 +74,7 @@ class ReadTest(Base):
         self.assertEqual(scores["rougeLsum"], 0.0)
 
     @parameterized.named_parameters(
-        ("no_header", "hello\tham\n", "no such field.*input"),
+        ("no_header", "hello\tham\n", "has no field 'input'"),
         ("label", "input\ttarget\nx\tspma\n", "record 1.*'spma'.*mean 'spam'"),
         ("no_target", "input\ttarget\nx\tham\ny\t\n", "record 2.*no target"),
         ("no_text", "input\ttarget\n \tham\n", "holds no text"),
