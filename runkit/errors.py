@@ -57,11 +57,13 @@ class InputError(ValueError):
             parts.append(f"got {_middle_cut(text)}")
         if expected:
             parts.append(f"expected {expected}")
-        sentences = [text for text in ("; ".join(parts), remedy) if text]
         # A question or "1, 2, ..." ends already.
-        ends = ["" if s.endswith((".", "?", "!")) else "." for s in sentences]
         super().__init__(
-            " ".join(map("".join, zip(sentences, ends, strict=True)))
+            " ".join(
+                text if text.endswith((".", "?", "!")) else f"{text}."
+                for text in ("; ".join(parts), remedy)
+                if text
+            )
         )
 
 

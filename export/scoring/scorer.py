@@ -161,6 +161,8 @@ def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             remedy="Name an empty or a new directory",
         )
     known = read_json(path) if path.is_file() else {}
+    if not isinstance(known, dict):
+        raise InputError("is damaged", where=str(path), got=known)
     # A fact that older scores do not have is no difference.
     if any(known.get(key, value) != value for key, value in facts.items()):
         raise InputError(

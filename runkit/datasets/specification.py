@@ -38,8 +38,9 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from runkit.datasets.inputs import escaped
+from runkit.datasets.inputs import escaped, plain_suffix
 from runkit.datasets.prepared_data import split_spec
+from runkit.datasets.tables import SUFFIXES
 from runkit.errors import InputError, closest
 
 UNITS = ("whole", "lines", "blank_lines")
@@ -169,12 +170,8 @@ def _of_path(spec: str, kinds: Sequence[str]) -> str:
     """What to write for a path that is given without its kind."""
     if not exists(spec):
         return ""
-    suffix = pathlib.Path(spec).suffix.lower()
-    kind = {".npz": "npz", ".ndjson": "jsonl", ".pq": "parquet"}.get(
-        suffix, suffix[1:]
-    )
-    if kind not in kinds:
-        kind = "text"
+    suffix = plain_suffix(pathlib.Path(spec))
+    kind = "npz" if suffix == ".npz" else SUFFIXES.get(suffix, "text")
     if kind not in kinds:
         return ""
     form = FORMS[kind].replace("GLOB", spec).replace("PATH", spec)

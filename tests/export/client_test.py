@@ -310,6 +310,12 @@ class PoolTextsTest(parameterized.TestCase):
             scorer.score_pool(None, ["a"], folder, model="m")
         self.assertEqual([p.name for p in folder.iterdir()], ["checkpoints"])
 
+    def test_damaged_facts_are_named(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        (folder / "scoring.json").write_text("[1]")
+        with self.assertRaisesRegex(InputError, "scoring.json: is damaged"):
+            scorer.score_pool(None, ["a"], folder, model="m")
+
     def test_exactly_one_source_of_scores(self):
         values = mock.Mock(model_dir=None, server=None)
         with self.assertRaisesRegex(InputError, "exactly one"):
