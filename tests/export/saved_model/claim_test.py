@@ -341,9 +341,8 @@ class CountTest(FolderTestCase):
         found = verify.verify_saved_model(pathlib.Path(self.path))
         self.assertEqual(found.requests, 12)
         (self.path / versions.WARM_UP).write_bytes(b"")
-        with self.assertRaisesRegex(
-            verify.VerificationError, "without a stored request"
-        ):
+        why = "without a stored request"
+        with self.assertRaisesRegex(verify.VerificationError, why):
             verify.verify_saved_model(self.path)
 
 

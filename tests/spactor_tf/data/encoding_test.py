@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+from runkit import InputError
 from spactor_tf.data.encoding import TokenRows, encode_in_graph, encode_texts
 from tests.support import testing
 
@@ -50,6 +51,11 @@ class EncodeTextsTest(parameterized.TestCase):
         self.assertEqual(
             rows.padded(4, chosen).tolist(), [[7, 8, 1, 0], [5, 6, 0, 0]]
         )
+
+    @parameterized.parameters(("text",), (None,), ([["a"]],), (["a", 1],))
+    def test_what_is_no_list_of_texts_is_refused(self, texts):
+        with self.assertRaisesRegex(InputError, "^texts.*: is not a"):
+            encode_texts(testing.vocabulary(), texts, 12)
 
     def test_no_texts(self):
         rows = encode_texts(testing.vocabulary(), [], 12)
