@@ -23,7 +23,7 @@ quickstart: $(STAMP) ## pre-train a tiny T5 with SpacTor on this machine
 	$(PY) -m examples.quickstart
 
 test: $(STAMP) ## the fast tests (minutes)
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP) ## every test, the slow ones too
 	$(PY) -m pytest -q -m "slow or not slow"

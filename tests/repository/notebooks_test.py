@@ -20,8 +20,8 @@ class NotebooksTest(parameterized.TestCase):
             for cell in nbformat.read(path, as_version=4).cells:
                 self.assertEmpty(cell.get("outputs", []), path.name)
 
-    @pytest.mark.slow
     @parameterized.named_parameters((p.stem, p) for p in NOTEBOOKS)
+    @pytest.mark.slow
     def test_every_cell_runs(self, path):
         folder = self.create_tempdir().full_path
         notebook = nbformat.read(path, as_version=4)

@@ -99,6 +99,19 @@ def patched_privates(tree: ast.Module) -> list[str]:
     ]
 
 
+def lost_marks(tree: ast.Module) -> list[str]:
+    """Tests with a pytest mark above `parameterized`, which drops it."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            kinds = [ast.unparse(d) for d in node.decorator_list]
+            marks = [k for k in kinds if k.startswith("pytest.mark.")]
+            below = kinds[kinds.index(marks[0]) :] if marks else []
+            if any(k.startswith("parameterized.") for k in below):
+                found.append(node.name)
+    return found
+
+
 class ReadersTest(absltest.TestCase):
     """The counters above count what they are meant to count."""
 
@@ -123,6 +136,15 @@ class ReadersTest(absltest.TestCase):
         self.assertEqual(private_uses(tree), ["_theirs"])
         self.assertEqual(patched_privates(tree), ["_LIMIT"])
 
+    def test_lost_marks(self):
+        mark, cases = "@pytest.mark.slow\n", "@parameterized.parameters(1, 2)\n"
+        tree = ast.parse(
+            f"{mark}{cases}def test_lost(self, x): pass\n"
+            f"{cases}{mark}def test_kept(self, x): pass\n"
+            f"{mark}def test_plain(self): pass\n"
+        )
+        self.assertEqual(lost_marks(tree), ["test_lost"])
+
 
 class HabitsTest(parameterized.TestCase):
     def test_few_small_helpers(self):
@@ -140,6 +162,10 @@ class HabitsTest(parameterized.TestCase):
             for name in private_uses(tree) + patched_privates(tree)
         ]
         self.assertLessEqual(len(found), MOST_PRIVATE_USES, "\n".join(found))
+
+    def test_marks_are_not_lost(self):
+        for path, tree in trees("tests").items():
+            self.assertEmpty(lost_marks(tree), path)
 
     def test_the_formatter_has_no_exceptions(self):
         for folder in (*PACKAGES, "tests", "benchmarks", "examples"):
