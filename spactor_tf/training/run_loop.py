@@ -278,17 +278,25 @@ class TrainingRun(abc.ABC):
         if state is None:
             log.resume(0, [])
             return
-        if state["vocabulary"] != self.vocabulary.fingerprint:
+        trained_with = str(state.get("vocabulary"))
+        if trained_with != self.vocabulary.fingerprint:
             raise InputError(
                 "was trained with another vocabulary",
                 where=str(self.checkpoints.path(state["step"])),
                 got=self.vocabulary.fingerprint[:16],
-                expected=state["vocabulary"][:16],
+                expected=trained_with[:16],
                 remedy="Give the run's own vocabulary, or start a new run",
             )
         self.step = state["step"]
-        self.take_state(state)
-        log.resume(self.step, state["pending"])
+        try:
+            self.take_state(state)
+            log.resume(self.step, state["pending"])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InputError(
+                f"is no whole state ({error!r})",
+                where=str(self.checkpoints.path(self.step) / "state.json"),
+                remedy="Delete this checkpoint",
+            ) from None
         if self.chief:
             print(f"resuming at step {self.step}", flush=True)
 
