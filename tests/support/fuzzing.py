@@ -2,17 +2,22 @@
 
 import contextlib
 import copy
+import os
 import pathlib
 
 import hypothesis
 from hypothesis import strategies as st
 
+# Fewer for a first look: FUZZ_EXAMPLES=100.
 many = hypothesis.settings(
-    max_examples=2000,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
+    # Without shrinking: a door may take a second, and a failing input is small.
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    report_multiple_bugs=False,
 )
 
 
