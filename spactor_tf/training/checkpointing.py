@@ -147,7 +147,9 @@ class CheckpointStore:
         folder = self.path(step)
         check_checksums(folder, "Delete this checkpoint")
         state = read_json(folder / "state.json")
-        if not isinstance(state, dict) or state.get("step") != step:
+        of_step = isinstance(state, dict) and state.get("step") == step
+        score = state.get("score") if of_step else None
+        if not of_step or not isinstance(score, int | float | None):
             raise InputError(
                 f"is no state of step {step}", where=str(folder / "state.json")
             )

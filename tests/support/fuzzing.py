@@ -8,17 +8,24 @@ import pathlib
 import hypothesis
 from hypothesis import strategies as st
 
-# Fewer for a first look: FUZZ_EXAMPLES=100.
-many = hypothesis.settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    # Without shrinking: a door may take a second, and a failing input is small.
-    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
-    report_multiple_bugs=False,
-)
+_MOST = int(os.environ.get("FUZZ_EXAMPLES", "2000"))  # 100: a first look.
+
+
+def inputs(count):
+    """Settings for so many inputs, which are the same in every run."""
+    return hypothesis.settings(
+        max_examples=min(count, _MOST),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        # Without shrinking: a door may take a second.
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        report_multiple_bugs=False,
+    )
+
+
+many = inputs(2000)
 
 
 def json_values(keys=("text", "label", "a.b", "x")):

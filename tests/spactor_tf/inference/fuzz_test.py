@@ -23,6 +23,8 @@ from spactor_tf.inference import (
 from tests.support import fuzzing, testing
 
 pytestmark = pytest.mark.slow
+# Keras takes half a second to build a model; the five tests are 2,500 inputs.
+FOREIGN = fuzzing.inputs(500)
 
 
 class FuzzTest(absltest.TestCase):
@@ -86,7 +88,7 @@ class FuzzTest(absltest.TestCase):
             for variable in model.backbone.variables:
                 self.assertTrue(np.isfinite(variable.numpy()).all())
 
-    @fuzzing.many
+    @FOREIGN
     @hypothesis.given(st.data())
     def test_any_fields_of_a_keras_hub_preset(self, data):
         names = ["config.json", "config.json", "metadata.json"]
@@ -96,7 +98,7 @@ class FuzzTest(absltest.TestCase):
         changed = data.draw(fuzzing.changed_json(read_json(path)))
         self.open(self.keras_hub, path, json.dumps(changed).encode())
 
-    @fuzzing.many
+    @FOREIGN
     @hypothesis.given(st.data())
     def test_any_bytes_of_a_keras_hub_preset(self, data):
         names = ["model.weights.h5", "assets/tokenizer/vocabulary.spm"]
@@ -104,14 +106,14 @@ class FuzzTest(absltest.TestCase):
         changed = data.draw(fuzzing.damaged_bytes(path.read_bytes()))
         self.open(self.keras_hub, path, changed)
 
-    @fuzzing.many
+    @FOREIGN
     @hypothesis.given(st.data())
     def test_any_fields_of_a_hugging_face_folder(self, data):
         path = self.hugging_face / "config.json"
         changed = data.draw(fuzzing.changed_json(read_json(path)))
         self.open(self.hugging_face, path, json.dumps(changed).encode())
 
-    @fuzzing.many
+    @FOREIGN
     @hypothesis.given(st.data())
     def test_any_bytes_of_a_hugging_face_folder(self, data):
         names = ["model.safetensors", "spiece.model", "config.json"]
@@ -119,7 +121,7 @@ class FuzzTest(absltest.TestCase):
         changed = data.draw(fuzzing.damaged_bytes(path.read_bytes()))
         self.open(self.hugging_face, path, changed)
 
-    @fuzzing.many
+    @FOREIGN
     @hypothesis.given(st.data())
     def test_any_classifier(self, data):
         path = self.classifier / data.draw(
