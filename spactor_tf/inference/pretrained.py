@@ -120,14 +120,14 @@ def load_pretrained(
             or not finite, or a file that is not as it was written.
     """
     folder = preset_dir(path, needs_decoder)
-    check_checksums(
-        folder,
-        "Write it again; after a change of your own, delete checksums.json",
-    )
     foreign = hugging_face.is_hugging_face(folder)
     tokenizer = folder / (hugging_face.TOKENIZER if foreign else _TOKENIZER)
     vocabulary = Vocabulary.load(tokenizer)
     _check_fingerprint(folder, vocabulary)
+    check_checksums(
+        folder,
+        "Write it again; after a change of your own, delete checksums.json",
+    )
     if foreign:
         from spactor_tf.model.hugging_face import read_backbone
 
