@@ -214,12 +214,6 @@ def _write(
     write_checksums(folder)
 
 
-def _checksum(array: np.ndarray) -> int:
-    """CRC-32 of dtype and values."""
-    crc = zlib.crc32(array.dtype.str.encode())
-    return zlib.crc32(np.ascontiguousarray(array).data, crc)
-
-
 def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
     fields = read_json(folder / name)
     if not isinstance(fields, dict):
@@ -255,7 +249,9 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
                 expected=str(shape),
                 remedy=_AGAIN,
             )
-        if checksums and checksums.get(key) != _checksum(array):
+        crc = zlib.crc32(array.dtype.str.encode())
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+        if checksums and checksums.get(key) != crc:
             raise InputError(
                 "damaged: not the checksum that the directory states",
                 where=str(folder / f"{key}.npy"),

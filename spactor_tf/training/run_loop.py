@@ -278,13 +278,12 @@ class TrainingRun(abc.ABC):
         if state is None:
             log.resume(0, [])
             return
-        trained_with = str(state.get("vocabulary"))
-        if trained_with != self.vocabulary.fingerprint:
+        if state.get("vocabulary") != self.vocabulary.fingerprint:
             raise InputError(
                 "was trained with another vocabulary",
                 where=str(self.checkpoints.path(state["step"])),
                 got=self.vocabulary.fingerprint[:16],
-                expected=trained_with[:16],
+                expected=str(state.get("vocabulary"))[:16],
                 remedy="Give the run's own vocabulary, or start a new run",
             )
         self.step = state["step"]
@@ -292,11 +291,9 @@ class TrainingRun(abc.ABC):
             self.take_state(state)
             log.resume(self.step, state["pending"])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise InputError(
-                f"is no whole state ({error!r})",
-                where=str(self.checkpoints.path(self.step) / "state.json"),
-                remedy="Delete this checkpoint",
-            ) from None
+            where = str(self.checkpoints.path(self.step) / "state.json")
+            what = f"is no whole state ({error!r})"
+            raise InputError(what, where=where) from None
         if self.chief:
             print(f"resuming at step {self.step}", flush=True)
 

@@ -17,7 +17,7 @@ from al_tf.clustering.store import NeighborStore
 from al_tf.inputs.ids import ExampleIds
 from runkit import InputError, read_json
 from runkit.files.checksums import CHECKSUMS
-from tests.support import fuzzing
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ from absl.testing import absltest
 import al_tf
 from al_tf import select_main
 from al_tf.clustering.store import ARRAYS, is_clustering
-from tests.support import killed, testing
+from tests.support import testing
+from tests.support.faults import killed
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import pytest
 from absl.testing import absltest
 from hypothesis import strategies as st
 
-from tests.support import fuzzing, served
+from tests.support import served
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 PATH = "/v1/models/toy:predict"

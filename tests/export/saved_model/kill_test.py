@@ -14,7 +14,8 @@ from absl.testing import absltest
 
 from export.saved_model import verify, versions
 from runkit import read_json
-from tests.support import killed, serving_models, testing
+from tests.support import serving_models, testing
+from tests.support.faults import killed
 
 
 def export_toy():

@@ -20,7 +20,7 @@ from pyarrow import parquet
 from runkit import InputError
 from runkit.datasets import LABELED_KINDS, open_texts, parse, read_labeled
 from runkit.datasets.tables import rows
-from tests.support import fuzzing
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 WORDS = st.sampled_from(

@@ -10,7 +10,8 @@ from sentencepiece import SentencePieceProcessor
 
 from runkit import InputError
 from spactor_tf.data.vocabulary import Vocabulary
-from tests.support import fuzzing, testing
+from tests.support import testing
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,8 @@ from spactor_tf.inference import (
     save_hugging_face,
     save_pretrained,
 )
-from tests.support import fuzzing, testing
+from tests.support import testing
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 # Keras takes half a second to build a model; the five tests are 2,500 inputs.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runkit import InputError, read_json
 from runkit.files.checksums import CHECKSUMS
 from spactor_tf.training.checkpointing import CheckpointStore
-from tests.support import fuzzing
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
 

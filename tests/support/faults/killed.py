@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 _SCRIPT = """
 import importlib, json, os, signal, sys
 
