@@ -49,7 +49,8 @@ def length(leaf):
     """Bytes of a text or of {"b64": ...}; None: neither."""
     try:
         if isinstance(leaf, str):
-            return len(leaf.encode())
+            # Half a character of a JSON escape is read as "?".
+            return len(leaf.encode("utf-8", "replace"))
         if isinstance(leaf, dict) and set(leaf) == {"b64"}:
             return len(base64.b64decode(leaf["b64"], validate=True))
     except (TypeError, ValueError):
