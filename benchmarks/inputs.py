@@ -10,8 +10,8 @@ from sentencepiece import sentencepiece_model_pb2
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
 
-_CONTROL = 2  # SentencePiece's type of <pad> and </s>.
-_UNKNOWN = 3
+_CONTROL = 3  # SentencePiece's type of <pad> and </s>.
+_UNKNOWN = 2
 
 
 def numbered_vocabulary(rows: int) -> Vocabulary:

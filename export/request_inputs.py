@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from runkit import InputError
+from runkit.checks import HALF_CHARACTER
 
 Rows = list | np.ndarray
 _Number = (int, float, np.number, np.bool_)
@@ -70,6 +71,12 @@ def _rows(where: str, value: Any) -> Rows:
         rows: Rows = list(value)
         _check_leaves(where, rows)
         return rows
+    if np.ma.isMaskedArray(value):
+        raise InputError(
+            "has masked values",
+            where=where,
+            remedy="Fill them, or leave their rows out",
+        )
     array = np.asarray(value) if hasattr(value, "__array__") else None
     if array is None or array.ndim == 0 or array.dtype.kind not in "OSUfiub":
         raise InputError("is not a list of rows", where=where, got=value)
@@ -91,6 +98,12 @@ def _check_leaves(where: str, rows: Rows) -> None:
             if isinstance(leaf, _Number)
             else None
         )
+        if isinstance(leaf, str) and HALF_CHARACTER.search(leaf):
+            raise InputError(
+                "holds half of a character (a lone surrogate)",
+                where=where,
+                got=leaf,
+            )
         if kind is None or found not in (None, kind):
             raise InputError(
                 "holds neither texts alone nor numbers alone",
@@ -100,11 +113,15 @@ def _check_leaves(where: str, rows: Rows) -> None:
         found = kind
     if found == "numbers":
         try:
-            np.asarray(rows, np.float64)
+            array = np.asarray(rows)
         except ValueError:
             raise InputError(
                 "has rows of different lengths", where=where
             ) from None
+        if array.dtype == object:
+            raise InputError(
+                "holds a number that 64 bits are too few for", where=where
+            )
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from runkit.errors import InputError
 
 # A surrogate: half of a character, which UTF-8 cannot write.
-_HALF = re.compile("[\ud800-\udfff]")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def require(
@@ -134,7 +134,7 @@ def check_texts(texts: object, where: str = "texts") -> None:
                 where=f"{where}[{number}]",
                 got=text,
             )
-        if isinstance(text, str) and _HALF.search(text):
+        if isinstance(text, str) and HALF_CHARACTER.search(text):
             raise InputError(
                 "holds half of a character (a lone surrogate)",
                 where=f"{where}[{number}]",

@@ -50,7 +50,7 @@ class InputError(ValueError):
         expected: str = "",
         remedy: str = "",
     ):
-        self.what = what
+        self.what, self.where = what, where
         parts = [f"{where}: {what}" if where else what]
         if got is not None:
             text = repr(got)
@@ -118,10 +118,34 @@ def _define_flags(flag_table: Iterable[Flag], module: str) -> None:
     script.__doc__ = script.__doc__ or sys.modules[module].__doc__
 
 
-def _ending(error: BaseException) -> tuple[int, str] | None:
+def in_flags(
+    error: InputError, flag_table: Iterable[Flag], given: Iterable[str] = ()
+) -> str:
+    """Returns the message with a field called by the flag that sets it.
+
+    Args:
+        error: whose `where` may begin with a field or an argument.
+        flag_table: of the binary.
+        given: the assignments "section.field=value" of --set.
+    """
+    names = {flag.name: f"--{flag.name}" for flag in flag_table}
+    names |= {f.field: f"--{f.name}" for f in flag_table if f.field}
+    fields = [text.partition("=")[0] for text in given]
+    names |= {field: f"--set={field}" for field in fields}
+    found = re.match(r"[a-z_.]+(?![^:\[ ])", error.where)
+    if not found or found[0] not in names:
+        return str(error)
+    return names[found[0]] + str(error)[found.end() :]
+
+
+def _ending(
+    error: BaseException, flag_table: Iterable[Flag] = ()
+) -> tuple[int, str] | None:
     """Exit code and line that an error ends with; None: a traceback."""
     if isinstance(error, InputError):
-        return EXIT_BAD_INPUT, f"error: {error}"
+        given = getattr(flags.FLAGS, "set", []) or []
+        text = in_flags(error, flag_table, given)
+        return EXIT_BAD_INPUT, f"error: {text}"
     if isinstance(error, InterruptedRun):
         return EXIT_INTERRUPTED, f"interrupted: {error}"
     if isinstance(error, KeyboardInterrupt):
@@ -186,7 +210,7 @@ def run_binary(
                 logging.set_verbosity(logging.WARNING)
             main(argv)
         except (Exception, KeyboardInterrupt) as error:
-            ending = _ending(error)
+            ending = _ending(error, flag_table)
             if ending is None:
                 raise
             code, line = ending

@@ -288,7 +288,44 @@ def load_clustering(path: Path) -> Clustering:
     fields, arrays = store.read_clustering(path)
     values: dict[str, Any] = fields | arrays
     try:
-        return Clustering(**values)
-    except TypeError as error:
+        found = Clustering(**values)
+        _check_whole(found)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"is not a whole clustering ({error})"
         raise InputError(what, where=str(path)) from None
+    return found
+
+
+def _check_whole(found: Clustering) -> None:
+    """Compares the parts of a clustering from disk with each other.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: they do not fit.
+    """
+    n, d = found.pool["shape"]
+    m = len(found.merge_distances)
+    _check_array("merge_distances", found.merge_distances, (m,))
+    _check_array("centers", found.centers, (n - m, d))
+    _check_array("variances", found.variances, (n - m,))
+    _check_array("origin", found.origin, (d,))
+    _check_array("cluster_ids", found.cluster_ids, (n,), n - m)
+    _check_array("merges", found.merges, (m, 2), n)
+    threshold, checksum = found.distance_threshold, found.pool["checksum"]
+    if found.metric not in ("cosine", "sqeuclidean"):
+        raise ValueError(f"metric {found.metric!r}")
+    if type(threshold) not in (int, float) or not 0 <= threshold < np.inf:
+        raise ValueError(f"distance_threshold {threshold!r}")
+    if type(checksum) is not int or not isinstance(found.info, dict):
+        raise ValueError(f"checksum {checksum!r}, info {found.info!r}")
+
+
+def _check_array(
+    name: str, array: np.ndarray, shape: tuple[int, ...], limit: int = 0
+) -> None:
+    """Checks shape, dtype and values; a `limit` is that of row numbers."""
+    if array.shape != shape or array.dtype.kind != ("i" if limit else "f"):
+        raise ValueError(f"{name}: {array.dtype} of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} is not finite")
+    if limit and array.size and not 0 <= array.min() <= array.max() < limit:
+        raise ValueError(f"{name}: numbers outside 0 to {limit - 1}")

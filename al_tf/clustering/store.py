@@ -3,8 +3,9 @@
     DIR/clustering.json, cluster_ids.npy, ...   a `Clustering`
     DIR/neighbors/neighbors.json, ids.npy, ...  the answer of the first search
 
-Each directory appears whole or not at all. The JSON names the format version,
-every array's shape and its checksum, so that a damaged directory is refused.
+Each directory appears whole or not at all. The JSON names the format version
+and every array's shape; `checksums.json` beside it has the checksum of every
+file, so that a damaged directory is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from runkit import (
     read_json,
     write_json,
 )
-from runkit.files import check_folder, write_npy
+from runkit.files import (
+    check_checksums,
+    check_folder,
+    write_checksums,
+    write_npy,
+)
+from runkit.files.checksums import CHECKSUMS
 
 FORMAT_VERSION = 1
 # The arrays of a clustering; everything else about it is in the JSON.
@@ -43,13 +50,15 @@ ARRAYS = (
 _NEIGHBORS = "neighbors"
 _MEMBERS = "clusters.parquet"
 _IDS = "ids_checksum"
+_AGAIN = "Delete the directory and cluster again"
 _OWN = {
+    CHECKSUMS,
     "clustering.json",
     _NEIGHBORS,
     _MEMBERS,
     *(f"{name}.npy" for name in ARRAYS),
 }
-_OWN_OF_NEIGHBORS = {"neighbors.json", "ids.npy", "bound.npy"}
+_OWN_OF_NEIGHBORS = {CHECKSUMS, "neighbors.json", "ids.npy", "bound.npy"}
 
 # Values of a JSON file by name.
 Fields = dict[str, Any]
@@ -175,10 +184,17 @@ class NeighborStore:
         if not (folder / "neighbors.json").exists():
             return None
         fields, arrays = _read(folder, "neighbors.json")
-        if fields["key"] != self._key:
+        if fields.get("key") != self._key:
             return None
-        neighbors = Neighbors(arrays["ids"], arrays["bound"])
-        return FirstAnswer(neighbors, Probe(**fields["probe"]))
+        try:
+            neighbors = Neighbors(arrays["ids"], arrays["bound"])
+            return FirstAnswer(neighbors, Probe(**fields["probe"]))
+        except (LookupError, TypeError) as error:
+            raise InputError(
+                f"damaged: are no whole neighbors ({error})",
+                where=str(folder),
+                remedy=_AGAIN,
+            ) from None
 
 
 def _write(
@@ -193,19 +209,17 @@ def _write(
             **fields,
             "format_version": FORMAT_VERSION,
             "arrays": shapes,
-            "checksums": {key: _checksum(a) for key, a in arrays.items()},
         },
     )
-
-
-def _checksum(array: np.ndarray) -> int:
-    """CRC-32 of dtype and values."""
-    crc = zlib.crc32(array.dtype.str.encode())
-    return zlib.crc32(np.ascontiguousarray(array).data, crc)
+    write_checksums(folder)
 
 
 def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
     fields = read_json(folder / name)
+    if not isinstance(fields, dict):
+        raise InputError(
+            "damaged: holds no fields", where=str(folder / name), remedy=_AGAIN
+        )
     version = fields.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise InputError(
@@ -213,12 +227,18 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
             where=str(folder / name),
             got=version,
             expected=str(FORMAT_VERSION),
-            remedy="Delete the directory and cluster again",
+            remedy=_AGAIN,
         )
-    arrays = {}
-    # Directories of earlier releases state none.
+    check_checksums(folder, _AGAIN)
+    arrays: Arrays = {}
+    # Directories of an earlier release state those of the arrays alone.
     checksums = fields.pop("checksums", {})
-    for key, shape in fields.pop("arrays").items():
+    shapes = fields.pop("arrays", None)
+    if not isinstance(shapes, dict) or not isinstance(checksums, dict):
+        raise InputError(
+            "damaged: names no arrays", where=str(folder / name), remedy=_AGAIN
+        )
+    for key, shape in shapes.items():
         # Read whole: the arrays outlive a directory that is replaced.
         array = np.array(open_npy(folder / f"{key}.npy"))
         if list(array.shape) != shape:
@@ -227,13 +247,15 @@ def _read(folder: pathlib.Path, name: str) -> tuple[Fields, Arrays]:
                 where=str(folder / f"{key}.npy"),
                 got=list(array.shape),
                 expected=str(shape),
-                remedy="Delete the directory and cluster again",
+                remedy=_AGAIN,
             )
-        if checksums and checksums.get(key) != _checksum(array):
+        crc = zlib.crc32(array.dtype.str.encode())
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+        if checksums and checksums.get(key) != crc:
             raise InputError(
                 "damaged: not the checksum that the directory states",
                 where=str(folder / f"{key}.npy"),
-                remedy="Delete the directory and cluster again",
+                remedy=_AGAIN,
             )
         arrays[key] = array
     return fields, arrays

@@ -23,6 +23,7 @@ from al_tf.inputs.shards import find_shards, in_order
 from runkit import InputError
 from runkit.datasets.inputs import plain_suffix
 from runkit.datasets.tables import SUFFIXES
+from runkit.files import DAMAGED_ARRAYS
 
 Part: TypeAlias = np.ndarray | str | os.PathLike
 _BLOCK_ROWS = 65536
@@ -185,17 +186,7 @@ def open_npy(path: str | os.PathLike, where: str = "") -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except InputError:
         raise
-    except (
-        ValueError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        OSError,
-        OverflowError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-    ) as error:
+    except DAMAGED_ARRAYS as error:
         raise InputError(
             f"is not a whole .npy file ({error})",
             where=where or str(path),

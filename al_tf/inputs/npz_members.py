@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import pathlib
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 
 from runkit import InputError
+from runkit.files import DAMAGED_ARRAYS
 
 # Shape, type, and whether columns come first.
 Header = tuple[tuple[int, ...], np.dtype, bool]
@@ -76,16 +75,7 @@ def _archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,  # Encrypted.
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED_ARRAYS as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

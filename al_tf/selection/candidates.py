@@ -47,7 +47,8 @@ def unlabeled_ids(
         ids = np.arange(num_examples, dtype=np.int64)
     else:
         ids = check_ids(unlabeled, num_examples, where="unlabeled")
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+    is_whole = isinstance(batch_size, int | np.integer)
+    if not is_whole or isinstance(batch_size, bool) or batch_size < 1:
         raise InputError(
             "must be a positive whole number",
             where="batch_size",

@@ -23,16 +23,15 @@ def with_stage(config: PretrainConfig, stage: str) -> PretrainConfig:
     return dataclasses.replace(config, objective=objective)
 
 
-def pretraining_step(
-    config: Mapping[str, Any],
-) -> Callable[[], dict[str, float]]:
+def trained_model(config: Mapping[str, Any]) -> tuple[Any, Any, int]:
     """Builds model, optimizer and an endless dataset of one batch.
 
     Args:
         config: a PretrainConfig as a dictionary.
 
     Returns:
-        Runs one optimizer step; `units` are encoder and decoder tokens.
+        (compiled model, iterator of batches, tokens of a step: encoder and
+        decoder together).
     """
     import tensorflow as tf
 
@@ -55,6 +54,21 @@ def pretraining_step(
         int(tf.size(batch[name]))
         for name in ("encoder_tokens", "decoder_targets")
     )
+    return model, batches, tokens
+
+
+def pretraining_step(
+    config: Mapping[str, Any],
+) -> Callable[[], dict[str, float]]:
+    """Builds what `trained_model` builds.
+
+    Args:
+        config: a PretrainConfig as a dictionary.
+
+    Returns:
+        Runs one optimizer step; `units` are encoder and decoder tokens.
+    """
+    model, batches, tokens = trained_model(config)
 
     def run() -> dict[str, float]:
         model.make_train_function()  # Traces anew where the stage changes.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
-from runkit import InputError, read_json
+from runkit import read_json
 from spactor_tf.classifier import files
+from spactor_tf.training.metrics_log import read_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,8 @@ def run_facts(run_dir: str) -> RunFacts:
     if "tasks" in results:
         return _fine_tuned(folder, results)
     path = folder / "metrics.jsonl"
-    lines = (
-        path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    )
-    try:
-        return RunFacts(json.loads(lines[-1]) if lines else {})
-    except ValueError:
-        raise InputError("ends with a broken line", where=str(path)) from None
+    lines = read_metrics(path, is_finished=True) if path.is_file() else []
+    return RunFacts(lines[-1] if lines else {})
 
 
 def _fine_tuned(folder: pathlib.Path, results: dict[str, Any]) -> RunFacts:

@@ -17,7 +17,6 @@ import hashlib
 import itertools
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from runkit import (
     write_json,
 )
 from runkit.checks import require
+from runkit.files import DAMAGED_ARRAYS
 
 SIGNATURE = "classify"
 _TABLE_ROWS = 8192  # Of a row group.
@@ -205,7 +205,7 @@ def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
             digest = str(stored["digest"])
             whole = len(stored["margins"]) == len(texts)
             whole = whole and len(stored["embeddings"]) == len(texts)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED_ARRAYS:
         return False  # Damaged: to be scored again.
     if digest != _digest(texts):
         raise InputError(

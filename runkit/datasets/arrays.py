@@ -9,16 +9,13 @@ classes       names of the classes, by number; may be left out
 
 from __future__ import annotations
 
-import lzma
 import pathlib
-import struct
-import zipfile
-import zlib
 
 import numpy as np
 
 from runkit.datasets.labels import UNKNOWN, encode_labels, renumber
 from runkit.errors import InputError, closest
+from runkit.files import DAMAGED_ARRAYS
 
 # (kind, inputs, labels, class names, multilabel) of `LabeledData`.
 Parts = tuple[str, np.ndarray, np.ndarray, tuple[str, ...], bool]
@@ -177,26 +174,13 @@ def _load_npz(path: str) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        OverflowError,
-        RuntimeError,  # Encrypted, or packed in a way that nobody unpacks.
-        SyntaxError,
-        lzma.LZMAError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (AttributeError, TypeError):
+        # A single array, or nothing of NumPy's.
+        raise InputError("is not an .npz file", where=path) from None
+    except DAMAGED_ARRAYS as error:
         raise InputError(
             f"is not a whole .npz file of plain arrays ({error})", where=path
         ) from None
-    except (TypeError, AttributeError):
-        # A single array, or nothing of NumPy's.
-        raise InputError("is not an .npz file", where=path) from None
 
 
 def _array(arrays: dict[str, np.ndarray], name: str, path: str) -> np.ndarray:

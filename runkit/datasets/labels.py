@@ -21,6 +21,8 @@ _SHOWN = 5
 _LARGEST_ID = 2**63
 # A whole number as a spreadsheet or a person may write it.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(\.0+)?", re.ASCII)
+# What Unicode calls the forms of the width of East Asian letters.
+_WIDTHS = ("<wide>", "<narrow>")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -38,10 +40,18 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
 def class_key(name: str) -> Any:
     """Returns what all ways of writing a class name have in common.
 
-    `1` and `1.0`, outer spaces, and the two ways in which Unicode writes a
-    letter with an accent (NFC and NFD) make no difference.
+    `1` and `1.0`, outer spaces, characters that nobody sees (such as a space of
+    no width), full and half width, and the two ways in which Unicode writes a
+    letter with an accent (NFC and NFD) make no difference. Case does.
     """
-    plain = " ".join(unicodedata.normalize("NFC", name).split())
+    seen = (
+        unicodedata.normalize("NFKC", character)
+        if unicodedata.decomposition(character).startswith(_WIDTHS)
+        else character
+        for character in name
+        if unicodedata.category(character) != "Cf"
+    )
+    plain = " ".join(unicodedata.normalize("NFC", "".join(seen)).split())
     is_number = _NUMBER.fullmatch(plain) and len(plain) < _LONGEST_NUMBER
     return decimal.Decimal(plain) if is_number else plain
 
@@ -54,8 +64,7 @@ def check_twins(names: Iterable[str], where: str) -> None:
         where: flag or file, for messages.
 
     Raises:
-        InputError: `1` and `1.0`, outer spaces, or one character that is
-            written in two ways (Unicode's NFC and NFD).
+        InputError: two names of one `class_key`.
     """
     seen: dict[Any, str] = {}
     for name in names:

@@ -6,6 +6,7 @@ The files are read as they are consumed, so they may be larger than the memory.
 from __future__ import annotations
 
 import codecs
+import collections
 import json
 import os
 import pathlib
@@ -140,7 +141,7 @@ def json_lines(
                 )
             try:
                 errors = "surrogateescape" if lenient else "strict"
-                value = json.loads(line.decode("utf-8", errors))
+                value = _DECODER.decode(line.decode("utf-8", errors))
             except UnicodeDecodeError as error:
                 raise InputError(
                     f"is not UTF-8 ({error})", where=place
@@ -150,6 +151,18 @@ def json_lines(
                     f"is not JSON ({error})", where=place
                 ) from None
             yield place, value
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; Python would take the last of two values in silence."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        count = collections.Counter(name for name, _ in pairs)
+        raise ValueError(f"names {count.most_common(1)[0][0]!r} twice")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 class _Text:
@@ -183,7 +196,6 @@ def _list_items(
     path: str | os.PathLike, text: _Text
 ) -> Iterator[tuple[str, Any]]:
     """Yields the items of a file that is one list of objects."""
-    decoder = json.JSONDecoder()
     number = 0
     text.at = 1  # Behind "[".
     while (char := text.next()) != "]":
@@ -195,7 +207,7 @@ def _list_items(
             text.next()
         while True:
             try:
-                value, text.at = decoder.raw_decode(text.text, text.at)
+                value, text.at = _DECODER.raw_decode(text.text, text.at)
                 break
             except (ValueError, RecursionError) as error:
                 is_long = len(text.text) - text.at > MAX_LINE_BYTES

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import pathlib
+import struct
+import tokenize
+import zipfile
+import zlib
 from typing import IO, Any
 
 from runkit.errors import InputError
 from runkit.files.atomic import atomic_write
+
+# What NumPy and zipfile raise about damaged files of arrays.
+DAMAGED_ARRAYS = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,  # Encrypted, or packed in a way that nobody unpacks.
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,  # By headers of version 1.
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class _Plain:

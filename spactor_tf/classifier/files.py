@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
+from runkit.files import DAMAGED_ARRAYS, check_checksums, write_checksums
 from spactor_tf.classifier.classifier import TextClassifier
 from spactor_tf.inference.pretrained import load_pretrained, save_pretrained
 
@@ -55,6 +55,8 @@ def save_classifier(
                 "multilabel": classifier.multilabel,
             },
         )
+        # The preset has checksums of its own.
+        write_checksums(folder, (HEAD, METRICS, _LABELS))
 
 
 def load_classifier(path: str | os.PathLike) -> TextClassifier:
@@ -64,6 +66,7 @@ def load_classifier(path: str | os.PathLike) -> TextClassifier:
         InputError: no classifier there, or a damaged one.
     """
     folder = pathlib.Path(path)
+    check_checksums(folder, "Train the classifier again")
     facts = read_json(folder / _LABELS)
     try:
         with np.load(folder / HEAD, allow_pickle=False) as stored:
@@ -74,15 +77,7 @@ def load_classifier(path: str | os.PathLike) -> TextClassifier:
         classifier.set_head(*head)
     except InputError:
         raise
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        OSError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-    ) as error:
+    except DAMAGED_ARRAYS as error:
         raise InputError(
             f"is not a whole classifier ({error})", where=str(folder)
         ) from None

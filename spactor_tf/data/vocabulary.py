@@ -24,7 +24,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sentencepiece import SentencePieceTrainer
+from sentencepiece import (
+    SentencePieceProcessor,
+    SentencePieceTrainer,
+    set_min_log_level,
+)
 from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
@@ -309,8 +313,17 @@ def _parse(proto: bytes, source: str) -> Any:
         model.ParseFromString(proto)
     except Exception:  # The protobuf error class differs between versions.
         model.Clear()
-    if not model.pieces:
+    # Bytes that are no UTF-8 stay bytes.
+    names = [piece.piece for piece in model.pieces]
+    if not names or not all(isinstance(name, str) for name in names):
         raise InputError("is not a SentencePiece model", where=source)
+    try:
+        set_min_log_level(2)
+        SentencePieceProcessor(model_proto=proto)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"is no whole SentencePiece model ({error})", where=source
+        ) from None
     pieces = [piece.piece for piece in model.pieces[:3]]
     expected = ["<pad>", "</s>", "<unk>"]
     if pieces != expected:

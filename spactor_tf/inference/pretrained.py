@@ -16,6 +16,7 @@ import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.checks import require_finite
+from runkit.files import check_checksums, write_checksums
 from spactor_tf.config.fields import from_dict, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
@@ -87,7 +88,7 @@ def save_hugging_face(
 def _write_facts(
     folder: pathlib.Path, model: Pretrained, tokenizer: pathlib.Path
 ) -> None:
-    """Writes what only this project reads of a model."""
+    """Writes what only this project reads of a model, checksums last."""
     if model.config is not None:
         write_json(folder / _OUR_CONFIG, to_dict(model.config))
     if model.task_length is not None:
@@ -95,6 +96,7 @@ def _write_facts(
     # Only this tells another vocabulary with as many pieces.
     written = Vocabulary.load(tokenizer)
     write_json(folder / _OUR_FINGERPRINT, {"sha256": written.fingerprint})
+    write_checksums(folder)
 
 
 def load_pretrained(
@@ -114,14 +116,18 @@ def load_pretrained(
     Raises:
         InputError: not such a directory, an unfinished run, another
             architecture or a layer that cannot be represented, a vocabulary
-            that the model was not trained with, or weights that are missing
-            or not finite.
+            that the model was not trained with, weights that are missing
+            or not finite, or a file that is not as it was written.
     """
     folder = preset_dir(path, needs_decoder)
     foreign = hugging_face.is_hugging_face(folder)
     tokenizer = folder / (hugging_face.TOKENIZER if foreign else _TOKENIZER)
     vocabulary = Vocabulary.load(tokenizer)
     _check_fingerprint(folder, vocabulary)
+    check_checksums(
+        folder,
+        "Write it again; after a change of your own, delete checksums.json",
+    )
     if foreign:
         from spactor_tf.model.hugging_face import read_backbone
 
@@ -131,10 +137,19 @@ def load_pretrained(
         backbone = _preset_backbone(folder, vocabulary, dtype)
     ours, task = folder / _OUR_CONFIG, folder / _OUR_TASK
     config = from_dict(read_json(ours)) if ours.is_file() else None
-    task_length = (
-        read_json(task).get("input_length") if task.is_file() else None
-    )
+    task_length = _task_length(task) if task.is_file() else None
     return Pretrained(backbone, vocabulary, config, task_length)
+
+
+def _task_length(path: pathlib.Path) -> int:
+    """Reads the tokens of an input of the tasks."""
+    stated = read_json(path)
+    length = stated.get("input_length") if isinstance(stated, dict) else None
+    if type(length) is not int or length < 1:
+        raise InputError(
+            "is not a length", where=f"{path}: input_length", got=length
+        )
+    return length
 
 
 def _preset_backbone(
@@ -147,13 +162,15 @@ def _preset_backbone(
 
     from spactor_tf.model.t5 import check_activation, mask_warning_ignored
 
+    _check_sizes(folder)
     options = {} if dtype is None else {"dtype": dtype}
     try:
         with contextlib.redirect_stderr(None), mask_warning_ignored():
             backbone = keras_hub.models.T5Backbone.from_preset(
                 str(folder), **options
             )
-    except (OSError, ValueError, LookupError) as error:
+    except Exception as error:
+        # Keras, KerasHub and HDF5 raise nearly anything about foreign files.
         raise InputError(
             f"is not a whole preset ({error})", where=str(folder)
         ) from None
@@ -168,12 +185,60 @@ def _preset_backbone(
     return backbone
 
 
+def _check_sizes(folder: pathlib.Path) -> None:
+    """Refuses sizes that the weights are too few for, before memory is taken.
+
+    Raises:
+        InputError: not a configuration of a T5, or one of a larger model.
+    """
+    path = folder / "config.json"
+    values = read_json(path)
+    fields = values.get("config") if isinstance(values, dict) else None
+    if not isinstance(fields, dict):
+        raise InputError("holds no configuration", where=str(path))
+    sizes = {}
+    for name in (
+        "vocabulary_size",
+        "hidden_dim",
+        "num_layers",
+        "intermediate_dim",
+        "num_heads",
+    ):
+        value = fields.get(name)
+        if type(value) is not int or value < 1:
+            raise InputError(
+                "is not a size", where=f"{path}: {name}", got=value
+            )
+        sizes[name] = value
+    width = fields.get("key_value_dim")
+    if width is not None and (type(width) is not int or width < 1):
+        raise InputError(
+            "is not a size", where=f"{path}: key_value_dim", got=width
+        )
+    inner = sizes["num_heads"] * (width or 1)
+    # Less than every model of these sizes has.
+    least = sizes["hidden_dim"] * (
+        sizes["vocabulary_size"]
+        + sizes["num_layers"] * (2 * sizes["intermediate_dim"] + 4 * inner)
+    )
+    held = sum(file.stat().st_size for file in folder.glob("*.h5"))
+    # Quantized weights take half a byte at least.
+    if least > 2 * held:
+        raise InputError(
+            "the weights are too few for the sizes of config.json",
+            where=str(folder),
+            got=f"{held:,} bytes of .h5 files",
+            expected=f"more than {least:,} weights",
+        )
+
+
 def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
     """Refuses a swapped vocabulary; other presets have no fingerprint."""
     path = folder / _OUR_FINGERPRINT
     if not path.is_file():
         return
-    expected = read_json(path).get("sha256")
+    stated = read_json(path)
+    expected = stated.get("sha256") if isinstance(stated, dict) else None
     if vocabulary.fingerprint != expected:
         raise InputError(
             "is not the vocabulary that the model was trained with",

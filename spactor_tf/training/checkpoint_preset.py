@@ -69,12 +69,13 @@ def checkpoint_preset(
     state = store.restore(variables, step)
     if state is None:  # It was there: somebody has just deleted it.
         raise InputError("has no checkpoint", where=str(store.folder))
-    if state["vocabulary"] != vocabulary.fingerprint:
+    trained_with = str(state.get("vocabulary"))
+    if trained_with != vocabulary.fingerprint:
         raise InputError(
             "is not the vocabulary that the model was trained with",
             where=str(folder / "vocabulary.model"),
             got=vocabulary.fingerprint[:16],
-            expected=str(state["vocabulary"])[:16],
+            expected=trained_with[:16],
         )
     with evaluation_weights(model.optimizer):
         save_pretrained(

@@ -7,6 +7,7 @@
         state.json      step, stage, score, pending metrics, fingerprints
         config.json     the resolved configuration
         vocabulary.model
+        checksums.json  of these three small files
 
 A checkpoint is written under a temporary name, synced and renamed. A zip
 archive has a checksum for each array, so damage is found when it is read; then
@@ -20,26 +21,20 @@ import pathlib
 import re
 import shutil
 import sys
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
 from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.checks import require_finite
-from runkit.files import remove_leftovers
+from runkit.files import (
+    DAMAGED_ARRAYS,
+    check_checksums,
+    remove_leftovers,
+    write_checksums,
+)
 
 _NAME = re.compile(r"step-(\d{8})")
-_DAMAGE = (
-    InputError,
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class CheckpointStore:
@@ -105,6 +100,8 @@ class CheckpointStore:
                 for name, content in files.items():
                     (folder / name).write_bytes(content)
                 write_json(folder / "state.json", {**state, "step": step})
+                # The archive has a checksum for each array.
+                write_checksums(folder, ("state.json", *files))
         except OSError as error:
             raise InputError(
                 f"the checkpoint of step {step} could not be written "
@@ -138,12 +135,25 @@ class CheckpointStore:
         scored = []
         for step in self.steps():
             try:
-                score = read_json(self.path(step) / "state.json").get("score")
+                score = self._state(step).get("score")
             except InputError:
                 continue
             if score is not None:
                 scored.append((score, step))
         return min(scored)[1] if scored else None
+
+    def _state(self, step: int) -> dict[str, Any]:
+        """Reads the state of a checkpoint whose small files are whole."""
+        folder = self.path(step)
+        check_checksums(folder, "Delete this checkpoint")
+        state = read_json(folder / "state.json")
+        of_step = isinstance(state, dict) and state.get("step") == step
+        score = state.get("score") if of_step else None
+        if not of_step or not isinstance(score, int | float | None):
+            raise InputError(
+                f"is no state of step {step}", where=str(folder / "state.json")
+            )
+        return state
 
     def restore(
         self, variables: dict[str, list], step: int | None = None
@@ -164,9 +174,9 @@ class CheckpointStore:
         for number in reversed(steps):
             path = self.path(number)
             try:
-                state = read_json(path / "state.json")
+                state = self._state(number)
                 arrays = _read_arrays(path / "variables.npz", variables)
-            except _DAMAGE as error:
+            except DAMAGED_ARRAYS as error:
                 print(
                     f"warning: {path} is damaged or foreign ({error}); "
                     "trying the checkpoint before it",

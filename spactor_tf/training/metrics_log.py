@@ -119,12 +119,33 @@ class MetricsLog:
         self._board.flush()
 
 
-def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Reads metrics.jsonl without a last line that a kill cut off."""
+def read_metrics(
+    path: str | os.PathLike, is_finished: bool = False
+) -> list[dict[str, Any]]:
+    """Reads metrics.jsonl.
+
+    Args:
+        path: of the file.
+        is_finished: the run is: nothing can have cut off its last line, which
+            is left out otherwise.
+
+    Raises:
+        InputError: a line that is broken.
+    """
     records = []
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+    lines = pathlib.Path(path).read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
-            break
+            record = None
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+        elif is_finished or number < len(lines):
+            raise InputError(
+                "is a broken line",
+                where=f"{path}, line {number}",
+                got=line[:100],
+                remedy="Delete the line",
+            )
     return records

@@ -278,17 +278,22 @@ class TrainingRun(abc.ABC):
         if state is None:
             log.resume(0, [])
             return
-        if state["vocabulary"] != self.vocabulary.fingerprint:
+        if state.get("vocabulary") != self.vocabulary.fingerprint:
             raise InputError(
                 "was trained with another vocabulary",
                 where=str(self.checkpoints.path(state["step"])),
                 got=self.vocabulary.fingerprint[:16],
-                expected=state["vocabulary"][:16],
+                expected=str(state.get("vocabulary"))[:16],
                 remedy="Give the run's own vocabulary, or start a new run",
             )
         self.step = state["step"]
-        self.take_state(state)
-        log.resume(self.step, state["pending"])
+        try:
+            self.take_state(state)
+            log.resume(self.step, state["pending"])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            where = str(self.checkpoints.path(self.step) / "state.json")
+            what = f"is no whole state ({error!r})"
+            raise InputError(what, where=where) from None
         if self.chief:
             print(f"resuming at step {self.step}", flush=True)
 

@@ -5,6 +5,7 @@ import re
 from absl.testing import absltest, parameterized
 
 from runkit import errors
+from runkit.flag_values import Flag
 from tests.support.isolated import run_script
 
 
@@ -48,6 +49,28 @@ class InputErrorTest(parameterized.TestCase):
             message = str(errors.InputError("bad", remedy=remedy))
             self.assertEndsWith(message, f"bad. {message[5:]}")
             self.assertEndsWith(message, end)
+
+    @parameterized.parameters(
+        ("margins", "--margins: bad."),
+        ("margins: m.npy", "--margins: m.npy: bad."),
+        ("labels[3]", "--labels[3]: bad."),
+        ("optimizer.learning_rate", "--learning_rate: bad."),
+        ("model.num_layers", "--set=model.num_layers: bad."),
+        ("model.num_heads", "model.num_heads: bad."),
+        ("margins.npy", "margins.npy: bad."),
+        ("labels/a.csv", "labels/a.csv: bad."),
+        ("--margins", "--margins: bad."),
+        ("", "bad."),
+    )
+    def test_fields_are_called_by_their_flags(self, where, expected):
+        table = (
+            Flag("margins", "Margins."),
+            Flag("labels", "Labels."),
+            Flag("learning_rate", "Rate.", field="optimizer.learning_rate"),
+        )
+        error = errors.InputError("bad", where=where)
+        given = ["model.num_layers=0"]
+        self.assertEqual(errors.in_flags(error, table, given), expected)
 
     def test_closest_suggests_a_near_name_and_lists_all(self):
         hint = errors.closest("smal", ["tiny", "small", "base"])

@@ -21,7 +21,7 @@ from spactor_tf.training.metrics_log import read_metrics
 from tests.support import testing, toy_task
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
-KILLS = 8
+KILLS = 20
 # None in sys.modules makes an import fail: these must not be needed.
 CODE = """
 import sys
@@ -216,8 +216,8 @@ class ProcessTest(absltest.TestCase):
     def test_kills(self):
         """Half of them inside a checkpoint write; the same bits at the end."""
         flags = (
-            "--train_steps=600",
-            "--eval_every=40",
+            "--train_steps=1500",
+            "--eval_every=100",
             "--checkpoint_every=15",
             "--log_every=7",
         )

@@ -11,6 +11,7 @@ import al_tf
 from al_tf.clustering import average_linkage as hac
 from al_tf.clustering.store import ARRAYS
 from runkit import InputError
+from runkit.files.checksums import CHECKSUMS
 
 
 def families(n=200, d=6, seed=0):
@@ -85,34 +86,43 @@ class StoreTest(parameterized.TestCase):
             al_tf.load_clustering(self.path.parent)
         file = self.path / "merges.npy"
         whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        with self.assertRaisesRegex(InputError, "merges.npy.*checksum"):
+            al_tf.load_clustering(self.path)
+        (self.path / CHECKSUMS).unlink()  # Earlier releases wrote none.
         file.write_bytes(whole[: len(whole) // 2])
         with self.assertRaisesRegex(InputError, "not a whole .npy"):
             al_tf.load_clustering(self.path)
         np.save(file, np.zeros((1, 2), np.int64))
-        with self.assertRaisesRegex(InputError, "damaged"):
+        with self.assertRaisesRegex(InputError, "damaged.*shape"):
             al_tf.load_clustering(self.path)
         file.unlink()
         with self.assertRaisesRegex(InputError, "no such file"):
             al_tf.load_clustering(self.path)
 
-    @parameterized.parameters(*ARRAYS)
+    @parameterized.parameters(
+        "clustering.json", CHECKSUMS, *(f"{name}.npy" for name in ARRAYS)
+    )
     def test_a_flipped_byte_is_noticed(self, name):
-        self.made.save(self.path)
-        file = self.path / f"{name}.npy"
+        file = self.path / name
         data = bytearray(file.read_bytes())
         data[-5] ^= 1
         file.write_bytes(data)
-        with self.assertRaisesRegex(InputError, f"{name}.*checksum"):
+        with self.assertRaisesRegex(InputError, f"{name}.*(checksum|JSON)"):
             al_tf.load_clustering(self.path)
 
     def test_clusterings_without_checksums_are_read(self):
-        self.made.save(self.path)
-        file = self.path / "clustering.json"
-        fields = json.loads(file.read_text())
-        del fields["checksums"]
-        file.write_text(json.dumps(fields))
+        (self.path / CHECKSUMS).unlink()
         found = al_tf.load_clustering(self.path)
         np.testing.assert_array_equal(found.cluster_ids, self.made.cluster_ids)
+
+    def test_checksums_of_arrays_in_the_fields_are_still_compared(self):
+        (self.path / CHECKSUMS).unlink()
+        file = self.path / "clustering.json"
+        fields = json.loads(file.read_text())
+        file.write_text(json.dumps({**fields, "checksums": {"merges": 1}}))
+        with self.assertRaisesRegex(InputError, "damaged: not the checksum"):
+            al_tf.load_clustering(self.path)
 
     def test_other_versions_are_refused(self):
         file = self.path / "clustering.json"
@@ -120,6 +130,7 @@ class StoreTest(parameterized.TestCase):
         file.write_text(json.dumps({**fields, "format_version": 99}))
         with self.assertRaisesRegex(InputError, "another format version"):
             al_tf.load_clustering(self.path)
+        (self.path / CHECKSUMS).unlink()
         del fields["metric"]
         file.write_text(json.dumps(fields))
         with self.assertRaisesRegex(InputError, "not a whole clustering"):

@@ -5,15 +5,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pathlib
-import random
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from unittest import mock
 
-import pytest
 from absl.testing import absltest, parameterized
 
 from export.saved_model import verify, versions
@@ -79,38 +72,6 @@ class WriteTest(parameterized.TestCase):
         (self.base / "run" / "checkpoints").mkdir(parents=True)
         with self.assertRaisesRegex(InputError, "not finished"):
             saved_model.export_saved_model(self.base / "run", self.base)
-
-    @pytest.mark.slow
-    def test_killed_at_random_moments(self):
-        code = (
-            "import pathlib, sys\n"
-            "from tests.support import serving_models\n"
-            "print('go', flush=True)\n"
-            "serving_models.write_toy(pathlib.Path(sys.argv[1]), 1)\n"
-        )
-        moments = random.Random(0)
-        killed = 0
-        for _ in range(20):
-            shutil.rmtree(self.base / "1", ignore_errors=True)
-            process = subprocess.Popen(
-                [sys.executable, "-c", code, str(self.base)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            process.stdout.readline()
-            time.sleep(moments.uniform(0, 3))
-            process.send_signal(signal.SIGKILL)
-            killed += process.wait() == -signal.SIGKILL
-            process.stdout.close()
-            for version in versions.list_versions(self.base):
-                verify.verify_saved_model(self.base / str(version))
-        self.assertGreater(killed, 5)
-        shutil.rmtree(self.base / "1", ignore_errors=True)
-        serving_models.write_toy(self.base, 1)
-        left = [path.name for path in self.base.iterdir()]
-        configs = ["batching.config", "models.config", "monitoring.config"]
-        self.assertCountEqual(left, ["1", *configs])
 
 
 if __name__ == "__main__":

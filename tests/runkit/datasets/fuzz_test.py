@@ -20,15 +20,9 @@ from pyarrow import parquet
 from runkit import InputError
 from runkit.datasets import LABELED_KINDS, open_texts, parse, read_labeled
 from runkit.datasets.tables import rows
+from tests.support.faults import fuzzing
 
 pytestmark = pytest.mark.slow
-many = hypothesis.settings(
-    max_examples=2000,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
 WORDS = st.sampled_from(
     [*LABELED_KINDS, ":", "\\:", "*", "**", "~", "~x", "[", "]", "[1]", "/"]
     + ["text", "lines", "blank_lines", "+", ".", "train[:1%]", "\0", "C:\\"]
@@ -38,18 +32,7 @@ CELLS = st.text(
     st.sampled_from('ab1,;\t|"\n\r \0é\u2028\ufeff=-.') | st.characters(),
     max_size=8,
 )
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["text", "label", "a.b", "x"]), inner)
-    ),
-    max_leaves=6,
-)
+JSON = fuzzing.json_values()
 
 
 class FuzzTest(absltest.TestCase):
@@ -68,7 +51,7 @@ class FuzzTest(absltest.TestCase):
             return found
         return None
 
-    @many
+    @fuzzing.many
     @hypothesis.given(st.lists(WORDS | st.text(max_size=4), max_size=8))
     def test_specifications(self, words):
         spec = "".join(words)
@@ -81,7 +64,7 @@ class FuzzTest(absltest.TestCase):
                     open_texts(found)
                 read_labeled(spec)
 
-    @many
+    @fuzzing.many
     @hypothesis.given(
         st.lists(JSON, max_size=4), st.binary(max_size=6), st.integers(0, 200)
     )
@@ -92,7 +75,7 @@ class FuzzTest(absltest.TestCase):
         data = data[:place] + noise + data[place:]
         self.read(data, "a.jsonl", "jsonl:{}:text:label")
 
-    @many
+    @fuzzing.many
     @hypothesis.given(JSON, st.integers(0, 60), st.booleans())
     def test_json_lists(self, value, cut, whole):
         data = json.dumps([{"text": "a", "label": 1}, value], indent=1)
@@ -102,7 +85,7 @@ class FuzzTest(absltest.TestCase):
             "text:{}:text:label",
         )
 
-    @many
+    @fuzzing.many
     @hypothesis.given(
         st.lists(st.lists(CELLS, max_size=4), max_size=5),
         st.sampled_from(",;\t|"),
@@ -114,7 +97,7 @@ class FuzzTest(absltest.TestCase):
         self.read(data, "a.csv", "csv:{}:text:label")
         self.read(data, "a.tsv", "tsv:{}:text:label")
 
-    @many
+    @fuzzing.many
     @hypothesis.given(
         st.lists(st.tuples(CELLS, CELLS), max_size=5),
         st.sampled_from(",;\t|"),
@@ -134,7 +117,7 @@ class FuzzTest(absltest.TestCase):
             kept = [row for row in cells if "".join(row).strip()]
             self.assertEqual(got, kept)
 
-    @many
+    @fuzzing.many
     @hypothesis.given(
         st.sampled_from("fiubUOSM"),
         st.lists(st.integers(0, 3), max_size=3),
@@ -158,7 +141,7 @@ class FuzzTest(absltest.TestCase):
         data = data[:place] + noise + data[place + len(noise) :]
         self.read(data, "a.npz", "npz:{}")
 
-    @many
+    @fuzzing.many
     @hypothesis.given(
         st.lists(st.text(max_size=3) | st.none(), max_size=3),
         st.lists(

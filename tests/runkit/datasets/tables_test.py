@@ -121,6 +121,17 @@ class CsvTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "names a column twice"):
             self.read("label,id,label\n1,2,3\n")
 
+    @parameterized.parameters(
+        ("a.jsonl", '{"label": 1, "id": 2, "label": 3}'),
+        ("a.jsonl", '{"a": {"x": 1, "x": 1}}'),
+        ("a.json", '[{"label": 1, "label": 2}]'),
+    )
+    def test_a_repeated_name_in_an_object_is_refused(self, name, text):
+        path = pathlib.Path(self.create_tempdir().full_path) / name
+        path.write_text(text)
+        with self.assertRaisesRegex(InputError, "names '(label|x)' twice"):
+            list(rows(path))
+
 
 if __name__ == "__main__":
     absltest.main()

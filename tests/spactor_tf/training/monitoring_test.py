@@ -64,6 +64,17 @@ class LogTest(absltest.TestCase):
         }
         self.assertEqual(found, expected)
 
+    def test_only_a_last_line_may_be_cut_off(self):
+        path = pathlib.Path(self.create_tempdir().full_path) / "metrics.jsonl"
+        path.write_bytes(b'{"step": 1}\n{"st')
+        self.assertEqual(read_metrics(path), [{"step": 1}])
+        with self.assertRaisesRegex(InputError, "line 2: is a broken line"):
+            read_metrics(path, is_finished=True)
+        for broken in (b"{", b"[]", b"{}", b'{"step": "1"}', b"\xff"):
+            path.write_bytes(broken + b'\n{"step": 2}\n')
+            with self.assertRaisesRegex(InputError, "line 1: is a broken"):
+                read_metrics(path)
+
 
 class Recorder(keras.callbacks.Callback):
     """Keeps what it is called with."""
