@@ -20,8 +20,8 @@ from absl.testing import absltest, parameterized
 
 from export.client import Client, RemoteError
 from export.dev_server.options import ServerOptions
-from export.dev_server.servable import Servable
 from export.dev_server.server import DevServer
+from export.servables.servable import Servable
 from runkit import InputError
 from tests.support import served, serving_models
 
@@ -34,9 +34,14 @@ class ReloadTest(parameterized.TestCase):
         self.base = pathlib.Path(self.create_tempdir().full_path) / "toy"
         serving_models.write_toy(self.base, 1)
 
+    def state(self, server, version):
+        return server.manager.states("toy").get(version, ("",))[0]
+
     def wait_for(self, server, version, state):
         served.wait_until(
-            lambda: server.store.states().get(version, ("",))[0] == state,
+            lambda: (
+                server.manager.states("toy").get(version, ("",))[0] == state
+            ),
             f"version {version} is {state}",
         )
 
@@ -84,7 +89,7 @@ class ReloadTest(parameterized.TestCase):
             (broken / "saved_model.pb").write_bytes(b"broken")
             broken.rename(self.base / "2")
             self.wait_for(server, 2, "END")
-            self.assertNotEmpty(server.store.states()[2][1])
+            self.assertNotEmpty(server.manager.states("toy")[2][1])
             client = Client(f"127.0.0.1:{server.port}", "toy")
             self.assertEqual(client.served_version(), 1)
             client.close()
