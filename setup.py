@@ -62,6 +62,7 @@ setup(
         ],
         "tasks": ["rouge-score>=0.1.2", "scikit-learn>=1.4"],
         "dev": [
+            "PyYAML",
             "hypothesis",
             "ipykernel",
             "nbclient",

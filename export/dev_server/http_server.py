@@ -8,6 +8,7 @@ keep neither the others waiting nor more than two of them in memory as objects.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class HttpServer:
         self._running = 0  # Requests.
         self._small = futures.ThreadPoolExecutor(workers, "rest")
         self._large = futures.ThreadPoolExecutor(_LARGE_THREADS, "rest-large")
-        self._stop: Callable[[], None] = self._socket.close
+        self._stop: Callable[[], object] = self._socket.close
         self._started, self._stopped = threading.Event(), threading.Event()
 
     def start(self) -> None:
@@ -89,13 +90,14 @@ class HttpServer:
         Args:
             grace_seconds: time that running requests have to end.
         """
-        self._stop()
+        with contextlib.suppress(RuntimeError):  # It has ended already.
+            self._stop()
         if self._started.is_set():
             self._stopped.wait(grace_seconds)
 
     async def _serve(self) -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = lambda: _call_in(loop, stop.set)
+        self._stop = lambda: loop.call_soon_threadsafe(stop.set)
         connections = _Connections(
             self._handle,
             access_log=None,
@@ -218,7 +220,7 @@ class _Connections(web.Server):
     """All connections; one that sends no request for long is closed."""
 
     def __init__(self, handler: Any, **options: Any):
-        super().__init__(handler, request_factory=self._request, **options)
+        super().__init__(handler, request_factory=self.begin_request, **options)
         self._options = options
         self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
 
@@ -249,9 +251,10 @@ class _Connections(web.Server):
         if timer is not None:
             timer.cancel()
 
-    def _request(
+    def begin_request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
+        """Returns a request whose headers have come."""
         self._begun(protocol)
         loop = asyncio.get_running_loop()
         return web.BaseRequest(message, payload, protocol, writer, task, loop)
@@ -260,10 +263,3 @@ class _Connections(web.Server):
 def _response(answer: Answer) -> web.Response:
     headers = {"Server": _SERVER, **answer.headers}
     return web.Response(status=answer.status, body=answer.body, headers=headers)
-
-
-def _call_in(
-    loop: asyncio.AbstractEventLoop, function: Callable[[], Any]
-) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function)

@@ -175,22 +175,16 @@ class RestApi:
         examples = examples_input(request)
         if api == "classify":
             _, classes = inference.classify(self._service, spec, examples)
-            return {
-                "results": [
-                    _pairs(row.classes) for row in classes.classifications
-                ]
-            }
+            found = []
+            for row in classes.classifications:
+                scores = np.array([c.score for c in row.classes], np.float32)
+                labels = [c.label for c in row.classes]
+                pairs = zip(labels, decimals(scores), strict=True)
+                found.append([list(pair) for pair in pairs])
+            return {"results": found}
         _, values = inference.regress(self._service, spec, examples)
         numbers = [entry.value for entry in values.regressions]
         return {"results": decimals(np.array(numbers, np.float32))}
-
-
-def _pairs(classes: Any) -> list[list[Any]]:
-    scores = decimals(np.array([entry.score for entry in classes], np.float32))
-    return [
-        [entry.label, score]
-        for entry, score in zip(classes, scores, strict=True)
-    ]
 
 
 def _spec(match: re.Match[str], name: str) -> ModelSpec:

@@ -34,7 +34,7 @@ class ConfigWatch:
         self._poll_seconds = poll_seconds
         self._refused = ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread = threading.Thread(target=self.follow, daemon=True)
 
     def start(self) -> None:
         """Applies the file, then watches it.
@@ -56,7 +56,8 @@ class ConfigWatch:
                 self._refused = str(error)
                 print(f"{self._path} is not applied: {error}", file=sys.stderr)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Applies the file at each poll; runs in the watch's thread."""
         while not self._stop.wait(self._poll_seconds):
             self.refresh()
 

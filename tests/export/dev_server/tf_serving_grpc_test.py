@@ -21,8 +21,9 @@ from tensorflow_serving.apis import (
 )
 
 from export.saved_model.versions import CLASSIFY_METHOD, REGRESS_METHOD
-from tests.support import half_plus, served
-from tests.support.served_models import CONFIG, ManyModelsCase, config
+from tests.support import served
+from tests.support.serving import half_plus
+from tests.support.serving.served_models import CONFIG, ManyModelsCase, config
 
 REGRESS = "tensorflow/serving/regress"
 

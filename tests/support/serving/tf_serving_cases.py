@@ -10,7 +10,7 @@ import json
 import pathlib
 from typing import Any
 
-_FILE = pathlib.Path(__file__).parents[1] / "testdata/tf_serving_cases.json"
+_FILE = pathlib.Path(__file__).parents[2] / "testdata/tf_serving_cases.json"
 
 
 @dataclasses.dataclass(frozen=True)

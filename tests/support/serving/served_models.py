@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.saved_model import protos
-from tests.support import half_plus
+from tests.support.serving import half_plus
 
 CONFIG = """
 model_config_list {{
