@@ -86,7 +86,8 @@ def predict_body(
     Raises:
         ServiceError: outputs of different lengths cannot be rows.
     """
-    if by_row and len({v.shape[:1] or None for v in outputs.values()}) != 1:
+    lengths = {value.shape[:1] for value in outputs.values()}
+    if by_row and (len(lengths) != 1 or () in lengths):
         raise ServiceError(
             "INVALID_ARGUMENT",
             "outputs have inconsistent batch sizes, or none: "

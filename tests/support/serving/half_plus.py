@@ -13,7 +13,7 @@ class HalfPlus(tf.Module):
 
     def __init__(self, offset: float):
         super().__init__()
-        self.offset = tf.constant(offset)
+        self.offset = tf.constant(float(offset))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     def predict(self, x):
