@@ -4,9 +4,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import contextlib
 import gzip
 import http.client
 import json
+import select
 import socket
 import zlib
 
@@ -152,6 +154,29 @@ class HttpTest(served.ServerCase):
                 self.assertEqual(response.status, 200)
                 self.assertEqual(response.headers[name], "*")
             connection.close()
+
+    def test_unfinished_large_bodies_have_a_budget(self):
+        size = 1 << 20
+        head = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        part = head % (_PATH.encode(), size) + b" " * (size - 1000)
+        with served.serving(self.base, max_message_bytes=size) as server:
+            address = "127.0.0.1", server.rest_api_port
+            opened = []
+            for _ in range(20):
+                connection = socket.create_connection(address, timeout=60)
+                self.addCleanup(connection.close)
+                with contextlib.suppress(OSError):  # Refused meanwhile.
+                    connection.sendall(part)
+                opened.append(connection)
+            # Sixteen of the largest size are read at once.
+            refused, _, _ = select.select(opened, [], [], 60)
+            self.assertNotEmpty(refused)
+            self.assertIn(b" 429 ", refused[0].recv(1 << 16))
+            # A small one always finds room.
+            client = http.client.HTTPConnection(*address, timeout=60)
+            client.request("POST", _PATH, _BODY)
+            self.assertEqual(json.load(client.getresponse()), _ANSWER)
+            client.close()
 
     def test_options_are_checked(self):
         for name in ("workers", "max_message_bytes"):

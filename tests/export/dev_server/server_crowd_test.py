@@ -74,7 +74,7 @@ class CrowdTest(absltest.TestCase):
         """Sends one of many bad requests; returns the answer's status."""
         bodies = (b"{", b"[]", b'{"instances": 3}', b"\xff" * 50, b'{"a": [[')
         body = bodies[number % 5] * (1 + number % 7)
-        size = (len(body), 3, -1, "x", 10**15)[number // 5 % 5]
+        size = (len(body), len(body) // 2, -1, "x", 10**15)[number // 5 % 5]
         head = _PATH + f"Content-Length: {size}\r\n".encode()
         with (
             contextlib.suppress(OSError),
