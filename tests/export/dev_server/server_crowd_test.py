@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 _PATH = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: a\r\n"
 # What all of it may add to the server's memory. The largest part are two
 # bodies of 20,000 rows as Python objects, and what TensorFlow keeps.
-_MOST_MIB = 400
+_MOST_MIB = 200
 
 
 def resident_mib(pid):
