@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from export.dev_server.options import ServerOptions
-from runkit import run_binary
+from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table
 from runkit.signals import on_termination
 
@@ -129,8 +129,15 @@ def main(argv: Sequence[str]) -> None:
     )
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.dev_server.rest_api import NOTICE
-    from export.dev_server.server import DevServer
+    try:
+        from export.dev_server.rest_api import NOTICE
+        from export.dev_server.server import DevServer
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "is not installed",
+            where=str(error.name),
+            remedy="pip install 'spactor-al[serving]'",
+        ) from None
 
     stop = threading.Event()
     with on_termination(lambda *_: stop.set()):

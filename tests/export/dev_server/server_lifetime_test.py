@@ -163,6 +163,23 @@ class StartTest(parameterized.TestCase):
             with self.assertRaisesRegex(InputError, "--" + name):
                 DevServer(self.base, ServerOptions(**options)).start()
 
+    def test_a_package_that_is_missing(self):
+        code = (
+            "import sys; sys.modules['aiohttp'] = None\n"
+            "from export.dev_server_main import run; run()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, f"--model_base_path={self.base}"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("aiohttp: is not installed", done.stderr)
+        self.assertIn("spactor-al[serving]", done.stderr)
+
     def test_main_serves_and_stops(self):
         serving_models.write_toy(self.base, 1)
         command = [sys.executable, "-m", "export.dev_server_main"]
