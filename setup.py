@@ -53,12 +53,16 @@ setup(
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "scann": ["scann>=1.4.2"],
         "serving": [
+            "aiohttp>=3.13",
             "grpcio>=1.60",
+            "grpcio-health-checking>=1.60",
+            "grpcio-reflection>=1.60",
             "prometheus-client>=0.20",
             "tensorflow-serving-api>=2.20,<2.21",
         ],
         "tasks": ["rouge-score>=0.1.2", "scikit-learn>=1.4"],
         "dev": [
+            "PyYAML",
             "hypothesis",
             "ipykernel",
             "nbclient",

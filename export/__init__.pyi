@@ -4,6 +4,7 @@ from . import dev_server as dev_server
 from . import modules as modules
 from . import saved_model as saved_model
 from . import scoring as scoring
+from . import servables as servables
 from .client import Client as Client
 from .modules.options import ServingOptions as ServingOptions
 from .modules.t5_module import ServingModule as ServingModule

@@ -5,7 +5,10 @@ Example:
     curl localhost:8501/v1/models/t5:predict \
       -d '{"signature_name": "embed", "instances": ["some text"]}'
 
-It is not TF Serving: no TLS, one model, one process.
+It is not TF Serving: no TLS, no authentication, one process. Several models,
+policies and labels come from a `models.config`:
+
+    python -m export.dev_server_main --model_config_file=/models/models.config
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from export.dev_server.options import ServerOptions
-from runkit import run_binary
+from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table
 from runkit.signals import on_termination
 
@@ -26,8 +29,25 @@ FLAGS = flags.FLAGS
 _OPTION_FLAGS = (
     Flag(
         "model_name",
-        "Name of the model in requests.",
+        "Name in requests of the model in --model_base_path.",
         default=ServerOptions.model_name,
+    ),
+    Flag(
+        "model_config_file",
+        "A ModelServerConfig in text format, instead of --model_base_path.",
+        default=ServerOptions.model_config_file,
+    ),
+    Flag(
+        "model_config_file_poll_wait_seconds",
+        "Seconds between checks of that file; 0 reads it once.",
+        float,
+        ServerOptions.model_config_file_poll_wait_seconds,
+    ),
+    Flag(
+        "allow_version_labels_for_unavailable_models",
+        "Take labels of versions that are not served yet.",
+        bool,
+        ServerOptions.allow_version_labels_for_unavailable_models,
     ),
     Flag(
         "host",
@@ -40,6 +60,12 @@ _OPTION_FLAGS = (
         "REST port; 0 takes a free one.",
         int,
         ServerOptions.rest_api_port,
+    ),
+    Flag(
+        "rest_api_enable_cors_support",
+        "Let pages of other sites call the REST API.",
+        bool,
+        ServerOptions.rest_api_enable_cors_support,
     ),
     Flag(
         "enable_batching",
@@ -89,7 +115,6 @@ FLAG_TABLE = (
     Flag(
         "model_base_path",
         "Directory with one folder per version, named by its number.",
-        required=True,
     ),
     *_OPTION_FLAGS,
 )
@@ -104,17 +129,26 @@ def main(argv: Sequence[str]) -> None:
     )
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
-    from export.dev_server.rest_api import NOTICE
-    from export.dev_server.server import DevServer
+    try:
+        from export.dev_server.rest_api import NOTICE
+        from export.dev_server.server import DevServer
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "is not installed",
+            where=str(error.name),
+            remedy="pip install 'spactor-al[serving]'",
+        ) from None
 
     stop = threading.Event()
     with on_termination(lambda *_: stop.set()):
-        server = DevServer(FLAGS.model_base_path, options)
+        server = DevServer(FLAGS.model_base_path or None, options)
         server.start()
         ready = {
             "ready": NOTICE,
-            "model": options.model_name,
-            "versions": list(server.store.states()),
+            "models": {
+                name: list(server.manager.states(name))
+                for name in server.manager.names()
+            },
             "port": server.port,
             "rest_api_port": server.rest_api_port,
         }

@@ -7,49 +7,89 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from export.dev_server.service import (
-    DevService,
-    ServiceError,
-    tensor_value,
-    timed,
-    typed_proto,
-)
-from export.saved_model.versions import CLASSIFY_METHOD, DEFAULT_SIGNATURE
+from export.dev_server import inference
+from export.dev_server.errors import ServiceError
+from export.dev_server.service import DevService, ModelSpec
+from export.dev_server.tensors import tensor_value, typed_proto
+from export.saved_model.protos import SERVICES, service_pool
+from export.servables.model_config import read_configs
+from export.servables.model_manager import LabelRefused, NotAvailable
+from export.servables.model_store import Stopping
+from runkit import InputError
+
+_SIGNATURE_DEF = "signature_def"
 
 
-def add_services(server: grpc.Server, service: DevService) -> None:
-    """Adds PredictionService and ModelService to a gRPC server."""
+def add_services(
+    server: grpc.Server, service: DevService
+) -> Callable[[bool], None]:
+    """Adds TF Serving's services, health and reflection to a gRPC server.
+
+    Returns:
+        A function that tells health checks whether the models are served.
+    """
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _Prediction(service), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         _Model(service), server
     )
+    checks = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    pool = service_pool()
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    reflection.enable_server_reflection(
+        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME),
+        server,
+        pool,
+    )
+
+    def set_serving(serving: bool) -> None:
+        state = health_pb2.HealthCheckResponse
+        # TF Serving knows its services by their short names.
+        for name in ("", *SERVICES, *(n.split(".")[-1] for n in SERVICES)):
+            checks.set(name, state.SERVING if serving else state.NOT_SERVING)
+
+    set_serving(False)
+    return set_serving
 
 
 def _answering(method: Callable) -> Callable:
-    """Checks the model's name, counts, turns a ServiceError into its status.
+    """Turns a ServiceError into its status.
 
-    The method is called with the request and the seconds left to answer it.
+    Inference is counted under the method's name, as TF Serving does. The
+    method is called with the request and the seconds left to answer it.
     """
+    name = method.__name__
+    counted = name in ("Predict", "Classify", "Regress")
 
     @functools.wraps(method)
     def answer(
         self: _Prediction | _Model, request: Any, context: grpc.ServicerContext
     ) -> Any:
         try:
-            with timed(self.service.metrics, "grpc"):
-                self.service.check_name(request.model_spec.name)
+            if not counted:
+                return method(self, request, context.time_remaining())
+            model = request.model_spec.name
+            with self.service.counted(model, name, "GRPC"):
+                if not request.HasField("model_spec"):
+                    raise ServiceError("INVALID_ARGUMENT", "Missing ModelSpec")
                 return method(self, request, context.time_remaining())
         except ServiceError as error:
             code = getattr(grpc.StatusCode, error.code)
@@ -58,13 +98,13 @@ def _answering(method: Callable) -> Callable:
     return answer
 
 
-def _version(spec: model_pb2.ModelSpec) -> int | None:
-    if spec.version_label:
-        raise ServiceError(
-            "INVALID_ARGUMENT",
-            "the development server does not support version labels",
-        )
-    return spec.version.value if spec.HasField("version") else None
+def _spec(proto: model_pb2.ModelSpec) -> ModelSpec:
+    return ModelSpec(
+        proto.name,
+        proto.version.value if proto.HasField("version") else None,
+        proto.version_label,
+        proto.signature_name,
+    )
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -75,16 +115,15 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None
     ) -> predict_pb2.PredictResponse:
-        spec = request.model_spec
-        version, signature, outputs = self.service.predict(
-            _version(spec),
-            spec.signature_name,
-            {key: tensor_value(t) for key, t in request.inputs.items()},
+        spec = _spec(request.model_spec)
+        version, outputs = self.service.predict(
+            spec,
+            lambda _: {k: tensor_value(t) for k, t in request.inputs.items()},
             timeout,
             request.output_filter,
         )
         response = predict_pb2.PredictResponse()
-        _fill_spec(response.model_spec, spec.name, version, signature)
+        _fill(response.model_spec, spec, version)
         for name, value in outputs.items():
             response.outputs[name].CopyFrom(typed_proto(value))
         return response
@@ -95,33 +134,42 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         request: classification_pb2.ClassificationRequest,
         timeout: float | None,
     ) -> classification_pb2.ClassificationResponse:
-        spec = request.model_spec
-        name = spec.signature_name or DEFAULT_SIGNATURE
-        _, signatures = self.service.signatures(_version(spec))
-        method = signatures[name].method_name if name in signatures else ""
-        if name in signatures and method != CLASSIFY_METHOD:
-            raise ServiceError(
-                "INVALID_ARGUMENT",
-                f"Expected classification signature method_name to be "
-                f"{CLASSIFY_METHOD}. Was: {method}",
-            )
-        examples = [
-            example.SerializeToString()
-            for example in request.input.example_list.examples
-        ]
-        if not examples:
-            raise ServiceError("INVALID_ARGUMENT", "Input is empty")
-        version, name, outputs = self.service.predict(
-            _version(spec), name, {"inputs": examples}, timeout
+        spec = _spec(request.model_spec)
+        version, result = inference.classify(
+            self.service, spec, request.input, timeout
         )
-        response = classification_pb2.ClassificationResponse()
-        _fill_spec(response.model_spec, spec.name, version, name)
-        for labels, scores in zip(
-            outputs["classes"], outputs["scores"], strict=True
-        ):
-            row = response.result.classifications.add()
-            for label, score in zip(labels, scores, strict=True):
-                row.classes.add(label=label.decode(), score=float(score))
+        response = classification_pb2.ClassificationResponse(result=result)
+        _fill(response.model_spec, spec, version)
+        return response
+
+    @_answering
+    def Regress(
+        self, request: regression_pb2.RegressionRequest, timeout: float | None
+    ) -> regression_pb2.RegressionResponse:
+        spec = _spec(request.model_spec)
+        version, result = inference.regress(
+            self.service, spec, request.input, timeout
+        )
+        response = regression_pb2.RegressionResponse(result=result)
+        _fill(response.model_spec, spec, version)
+        return response
+
+    @_answering
+    def MultiInference(
+        self,
+        request: inference_pb2.MultiInferenceRequest,
+        timeout: float | None,
+    ) -> inference_pb2.MultiInferenceResponse:
+        tasks = [
+            (_spec(task.model_spec), task.method_name) for task in request.tasks
+        ]
+        response = inference_pb2.MultiInferenceResponse()
+        results = inference.multi_inference(
+            self.service, tasks, request.input, timeout
+        )
+        for (spec, _), (version, result) in zip(tasks, results, strict=True):
+            _fill(result.model_spec, spec, version)
+            response.results.append(result)
         return response
 
     @_answering
@@ -131,14 +179,29 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         timeout: float | None,
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         del timeout
-        spec = request.model_spec
-        version, signatures = self.service.signatures(_version(spec))
+        if not request.HasField("model_spec"):
+            raise ServiceError("INVALID_ARGUMENT", "Missing ModelSpec")
+        if not request.metadata_field:
+            raise ServiceError(
+                "INVALID_ARGUMENT",
+                "GetModelMetadataRequest must specify at least one "
+                "metadata_field",
+            )
+        for field in request.metadata_field:
+            if field != _SIGNATURE_DEF:
+                raise ServiceError(
+                    "INVALID_ARGUMENT",
+                    f"Metadata field {field[:100]} is not supported",
+                )
+        spec = _spec(request.model_spec)
+        version, signatures = self.service.signatures(spec)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        _fill_spec(response.model_spec, spec.name, version, "")
+        response.model_spec.name = spec.name
+        response.model_spec.version.value = version
         packed = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in signatures.items():
             packed.signature_def[name].CopyFrom(signature)
-        response.metadata["signature_def"].Pack(packed)
+        response.metadata[_SIGNATURE_DEF].Pack(packed)
         return response
 
 
@@ -152,10 +215,13 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
         request: get_model_status_pb2.GetModelStatusRequest,
         timeout: float | None,
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        del request, timeout
+        del timeout
+        if not request.HasField("model_spec"):
+            raise ServiceError("INVALID_ARGUMENT", "Missing ModelSpec")
         response = get_model_status_pb2.GetModelStatusResponse()
         states = get_model_status_pb2.ModelVersionStatus.State
-        for version, (state, error) in self.service.store.states().items():
+        found = self.service.states(_spec(request.model_spec))
+        for version, (state, error) in found.items():
             entry = response.model_version_status.add(
                 version=version, state=states.Value(state)
             )
@@ -163,9 +229,30 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
             entry.status.error_message = error
         return response
 
+    @_answering
+    def HandleReloadConfigRequest(
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        timeout: float | None,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        del timeout
+        try:
+            self.service.manager.reload(
+                read_configs(request.config, "ModelServerConfig")
+            )
+        except LabelRefused as error:
+            raise ServiceError("FAILED_PRECONDITION", str(error)) from None
+        except NotAvailable as error:
+            raise ServiceError("UNKNOWN", str(error)) from None
+        except InputError as error:
+            raise ServiceError("INVALID_ARGUMENT", str(error)) from None
+        except Stopping as error:
+            raise ServiceError("UNAVAILABLE", str(error)) from None
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
+        return response
 
-def _fill_spec(
-    spec: model_pb2.ModelSpec, name: str, version: int, signature: str
-) -> None:
-    spec.name, spec.signature_name = name, signature
-    spec.version.value = version
+
+def _fill(proto: model_pb2.ModelSpec, spec: ModelSpec, version: int) -> None:
+    proto.name, proto.signature_name = spec.name, spec.signature_name
+    proto.version.value = version

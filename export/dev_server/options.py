@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from export.saved_model.versions import LARGEST_BATCH, MOST_REQUEST_ROWS
 from runkit.checks import require, require_positive
@@ -13,10 +14,17 @@ class ServerOptions:
     """Where and how the development server listens.
 
     Attributes:
-        model_name: name of the one model in requests.
+        model_name: name in requests of the model in the base path.
+        model_config_file: `models.config` of several models, instead of one
+            base path; "" for none.
+        model_config_file_poll_wait_seconds: seconds between two looks at that
+            file; 0 reads it once.
+        allow_version_labels_for_unavailable_models: take labels of versions
+            that are not served yet.
         host: interface to listen on.
         port: for gRPC; 0 takes a free one.
         rest_api_port: for REST and metrics; 0 takes a free one.
+        rest_api_enable_cors_support: let pages of other sites call.
         enable_batching: run concurrent requests as one batch.
         max_batch_size: most rows of one call of the model; a request with more
             is run in parts.
@@ -26,13 +34,17 @@ class ServerOptions:
         max_message_bytes: largest request, in bytes.
         request_timeout_seconds: seconds to wait for the model's answer.
         poll_seconds: seconds between two looks for a newer version.
-        workers: most gRPC requests answered at once.
+        workers: most requests answered at once, of gRPC and of REST each.
     """
 
     model_name: str = "t5"
+    model_config_file: str = ""
+    model_config_file_poll_wait_seconds: float = 0.0
+    allow_version_labels_for_unavailable_models: bool = False
     host: str = "127.0.0.1"
     port: int = 8500
     rest_api_port: int = 8501
+    rest_api_enable_cors_support: bool = False
     enable_batching: bool = True
     max_batch_size: int = LARGEST_BATCH
     max_request_rows: int = MOST_REQUEST_ROWS
@@ -65,9 +77,9 @@ class ServerOptions:
             "request_timeout_seconds",
             "workers",
         )
-        require(
-            self.batch_timeout_micros >= 0,
-            "is negative",
+        for name in (
             "batch_timeout_micros",
-            self.batch_timeout_micros,
-        )
+            "model_config_file_poll_wait_seconds",
+        ):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, "is negative", name, value)

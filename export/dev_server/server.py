@@ -1,73 +1,70 @@
 """A development server with TF Serving's gRPC and REST interfaces.
 
 It loads versions as TF Serving does and speaks its protocols, for laptops and
-tests. It is not TF Serving: one model, no TLS, no authentication. By default
-it listens on the loopback interface only.
+tests. It is not TF Serving: no TLS, no authentication. By default it listens
+on the loopback interface only.
 """
 
 from __future__ import annotations
 
 import functools
-import http.server
 import os
 import pathlib
-import socketserver
-import threading
+from collections.abc import Callable
 from concurrent import futures
-from typing import Any
 
 import grpc
 
-from export.dev_server import grpc_api, rest_api
-from export.dev_server.batching import Batcher
+from export.dev_server import grpc_api
+from export.dev_server.http_server import HttpServer
 from export.dev_server.metrics import Metrics
-from export.dev_server.model_store import ModelStore
 from export.dev_server.options import ServerOptions
-from export.dev_server.servable import Servable
+from export.dev_server.rest_api import RestApi
 from export.dev_server.service import DevService
+from export.servables.batching import Batcher
+from export.servables.config_watch import ConfigWatch
+from export.servables.model_config import ModelConfig
+from export.servables.model_manager import ModelManager
+from export.servables.servable import Servable
 from runkit import InputError
-
-
-class _HttpServer(http.server.ThreadingHTTPServer):
-    # A thread waits for its client between requests; shutdown must not wait
-    # for the thread.
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing about clients that went away."""
 
 
 class DevServer:
     """A server that runs from `start()` to `stop()`.
 
     Args:
-        model_base_path: holds versions with integer names.
+        model_base_path: holds versions with integer names; None where the
+            options name a `models.config`.
         options: where and how the server listens.
 
     Attributes:
         metrics: of this server alone.
-        store: the served versions.
+        manager: the served models.
         port: for gRPC, from `start()` on.
         rest_api_port: for REST, from `start()` on.
     """
 
     def __init__(
-        self, model_base_path: str | os.PathLike, options: ServerOptions
+        self, model_base_path: str | os.PathLike | None, options: ServerOptions
     ):
         options.validate()
-        self._options = options
+        if (model_base_path is None) == (not options.model_config_file):
+            raise InputError(
+                "give one of the two",
+                where="--model_base_path and --model_config_file",
+                got=[model_base_path, options.model_config_file],
+            )
+        self._base_path, self._options = model_base_path, options
         self.metrics = Metrics()
-        self.store = ModelStore(
-            pathlib.Path(model_base_path), self._load, options.poll_seconds
+        self.manager = ModelManager(
+            self._load,
+            options.poll_seconds,
+            options.allow_version_labels_for_unavailable_models,
         )
         self._service = DevService(
-            options.model_name,
-            self.store,
-            self.metrics,
-            options.request_timeout_seconds,
+            self.manager, self.metrics, options.request_timeout_seconds
         )
+        self._watch: ConfigWatch | None = None
 
     def _load(self, path: pathlib.Path) -> Servable:
         options = self._options
@@ -86,28 +83,43 @@ class DevServer:
         )
 
     def start(self) -> None:
-        """Takes the ports, loads the newest version, then answers requests.
+        """Takes the ports, loads the models, then answers requests.
 
         Raises:
-            InputError: a port is in use, or no version can be served.
+            InputError: a port is in use, or a model cannot be served.
         """
-        self._grpc, self.port = self._open_grpc()
+        self._grpc, self.port, self._set_serving = self._open_grpc()
         try:
             self._http = self._open_http()
         except InputError:
             self._grpc.stop(None)
             raise
-        self.rest_api_port = self._http.server_address[1]
+        self.rest_api_port = self._http.port
         try:
-            self.store.start()
+            self._load_models()
         except InputError:
-            self._http.server_close()
+            self._http.stop()
             self._grpc.stop(None)
+            self.manager.stop()
             raise
         self._grpc.start()
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        self._http.start()
+        self._set_serving(True)
 
-    def _open_grpc(self) -> tuple[grpc.Server, int]:
+    def _load_models(self) -> None:
+        options = self._options
+        if self._base_path is None:
+            self._watch = ConfigWatch(
+                pathlib.Path(options.model_config_file),
+                self.manager.reload,
+                options.model_config_file_poll_wait_seconds,
+            )
+            self._watch.start()
+            return
+        config = ModelConfig(options.model_name, pathlib.Path(self._base_path))
+        self.manager.reload({config.name: config})
+
+    def _open_grpc(self) -> tuple[grpc.Server, int, Callable[[bool], None]]:
         options = self._options
         size = options.max_message_bytes
         server = grpc.server(
@@ -118,38 +130,43 @@ class DevServer:
                 ("grpc.max_receive_message_length", size),
             ],
         )
-        grpc_api.add_services(server, self._service)
+        set_serving = grpc_api.add_services(server, self._service)
         try:
             port = server.add_insecure_port(f"{options.host}:{options.port}")
         except RuntimeError:
             port = 0
         if not port:
             raise _port_in_use("port", options.port)
-        return server, port
+        return server, port, set_serving
 
-    def _open_http(self) -> socketserver.TCPServer:
+    def _open_http(self) -> HttpServer:
         options = self._options
-        handler = rest_api.make_handler(
-            self._service, options.max_message_bytes
-        )
-        address = (options.host, options.rest_api_port)
+        api = RestApi(self._service, options.rest_api_enable_cors_support)
         try:
-            return _HttpServer(address, handler)
+            return HttpServer(
+                api,
+                options.host,
+                options.rest_api_port,
+                max_bytes=options.max_message_bytes,
+                workers=options.workers,
+            )
         except OSError:
             raise _port_in_use("rest_api_port", options.rest_api_port) from None
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Refuses new requests, answers the running ones, frees the model.
+        """Refuses new requests, answers the running ones, frees the models.
 
         Args:
-            grace_seconds: time that running gRPC requests have to end.
+            grace_seconds: time that running requests have to end.
         """
-        self.store.refuse()  # Also requests of open connections.
+        if self._watch is not None:
+            self._watch.stop()
+        self._set_serving(False)
+        self.manager.refuse()  # Also requests of open connections.
         stopped = self._grpc.stop(grace_seconds)
-        self._http.shutdown()
-        self._http.server_close()
+        self._http.stop(grace_seconds)
         stopped.wait()
-        self.store.stop()
+        self.manager.stop()
 
 
 def _port_in_use(name: str, port: int) -> InputError:

@@ -6,117 +6,96 @@ Codes are gRPC's canonical names; both transports map them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from export.dev_server.batching import QueueFull
+from export.dev_server.errors import ServiceError
 from export.dev_server.metrics import Metrics
-from export.dev_server.model_store import ModelStore, NotServed, Stopping
 from export.saved_model.versions import DEFAULT_SIGNATURE
-from runkit import InputError
-
-MOST_ELEMENTS = 1 << 22  # Of one input tensor.
-# Fields of TensorProto by type; the smaller integers are in `int_val`.
-_VALUE_FIELDS = {
-    tf.bfloat16: "half_val",
-    tf.bool: "bool_val",
-    tf.complex128: "dcomplex_val",
-    tf.complex64: "scomplex_val",
-    tf.float16: "half_val",
-    tf.float32: "float_val",
-    tf.float64: "double_val",
-    tf.int64: "int64_val",
-    tf.string: "string_val",
-    tf.uint32: "uint32_val",
-    tf.uint64: "uint64_val",
-}
+from export.servables.batching import QueueFull
+from export.servables.model_manager import ModelManager, UnknownLabel
+from export.servables.model_store import NotServed, Stopping
+from export.servables.servable import Servable
+from runkit import InputError, closest
 
 
-class ServiceError(Exception):
-    """An answer other than OK.
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """Which model a request is for.
 
-    Args:
-        code: canonical gRPC name, such as "NOT_FOUND".
-        message: for the client.
+    Attributes:
+        name: of the model.
+        version: None means the newest that is served.
+        label: of a version, instead of its number; "" for none.
+        signature: "" means the default one.
     """
 
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code, self.message = code, message
+    name: str
+    version: int | None = None
+    label: str = ""
+    signature: str = ""
+
+    @property
+    def signature_name(self) -> str:
+        """Name of the signature that answers."""
+        return self.signature or DEFAULT_SIGNATURE
+
+    def __str__(self) -> str:
+        if self.version is None:
+            return f"Latest({self.name})"
+        return f"Specific({self.name}, {self.version})"
 
 
 class DevService:
-    """Answers requests for one model.
-
-    A transport calls `check_name` once per request, before anything else.
+    """Answers requests for the models of one server.
 
     Args:
-        name: of the model.
-        store: its versions.
+        manager: their versions.
         metrics: counts every request.
         timeout_seconds: the longest time that a request waits for the model.
     """
 
     def __init__(
         self,
-        name: str,
-        store: ModelStore,
+        manager: ModelManager,
         metrics: Metrics,
         timeout_seconds: float = 60.0,
     ):
-        self.name, self.store, self.metrics = name, store, metrics
-        self.timeout_seconds = timeout_seconds
+        self.manager, self.metrics = manager, metrics
+        self._timeout_seconds = timeout_seconds
 
-    def check_name(self, name: str) -> None:
-        """Raises ServiceError for another model."""
-        if name != self.name:
-            raise ServiceError(
-                "NOT_FOUND", f"Servable not found for request: Latest({name})"
-            )
-
-    def predict(
-        self,
-        version: int | None,
-        signature: str,
-        inputs: Any,
-        timeout: float | None = None,
-        outputs: Iterable[str] = (),
-    ) -> tuple[int, str, dict[str, np.ndarray]]:
-        """Answers one request.
-
-        Args:
-            version: None means the newest.
-            signature: "" means the default one.
-            inputs: {input name: array or list}; anything else is taken as the
-                value of the signature's only input.
-            timeout: seconds that the client waits; None means no limit.
-            outputs: names of the outputs to return; empty means all.
-
-        Returns:
-            (version, signature, {output name: array}).
+    @contextlib.contextmanager
+    def lease(self, spec: ModelSpec) -> Iterator[Servable]:
+        """Yields the version that a request is for.
 
         Raises:
-            ServiceError: with the code that TF Serving gives.
+            ServiceError: there is none; or, in place of an error of the block,
+                with the code that TF Serving gives for it.
         """
-        signature = signature or DEFAULT_SIGNATURE
-        limit = min(self.timeout_seconds, timeout or self.timeout_seconds)
+        if not spec.name:
+            raise ServiceError(
+                "INVALID_ARGUMENT", "ModelSpec has no name specified."
+            )
         try:
-            with self.store.lease(version) as servable:
-                if not isinstance(inputs, Mapping):
-                    known = servable.model.signatures.get(signature)
-                    names = [] if known is None else list(known.inputs)
-                    # Without a name, the model's own check says what is wrong.
-                    inputs = {names[0]: inputs} if len(names) == 1 else {}
-                answer = servable.predict(signature, inputs, limit)
-                return servable.version, signature, _filter(answer, outputs)
-        except NotServed as error:
-            raise self._not_found(error) from None
+            with self.manager.lease(
+                spec.name, spec.version, spec.label
+            ) as servable:
+                yield servable
+        except UnknownLabel as error:
+            raise ServiceError(
+                "INVALID_ARGUMENT",
+                f"Unrecognized servable version label: {error}",
+            ) from None
+        except NotServed:
+            raise ServiceError(
+                "NOT_FOUND", f"Servable not found for request: {spec}"
+            ) from None
         except Stopping as error:
             raise ServiceError("UNAVAILABLE", str(error)) from None
         except InputError as error:
@@ -129,103 +108,145 @@ class DevService:
             text = (error.message or "")[:500]
             raise ServiceError("INVALID_ARGUMENT", text) from None
 
+    def run(
+        self,
+        servable: Servable,
+        spec: ModelSpec,
+        inputs: Mapping[str, Any],
+        timeout: float | None,
+        api: str,
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs of a signature, and measures the time.
+
+        Args:
+            servable: a leased version.
+            spec: names the signature.
+            inputs: {input name: array or list}.
+            timeout: seconds that the client waits; None means no limit.
+            api: "Predict", "Classify" and so on, for the metrics.
+
+        Raises:
+            InputError, QueueFull, TimeoutError: from `Servable.predict`.
+        """
+        limit = min(self._timeout_seconds, timeout or self._timeout_seconds)
+        began = time.monotonic()
+        answer = servable.predict(spec.signature_name, inputs, limit)
+        self.metrics.runtime(spec.name, api, time.monotonic() - began)
+        return answer
+
+    def predict(
+        self,
+        spec: ModelSpec,
+        read_inputs: Callable[[meta_graph_pb2.SignatureDef], Mapping[str, Any]],
+        timeout: float | None = None,
+        outputs: Iterable[str] = (),
+    ) -> tuple[int, dict[str, np.ndarray]]:
+        """Answers one request.
+
+        Args:
+            spec: which model and signature.
+            read_inputs: SignatureDef -> {input name: array or list}.
+            timeout: seconds that the client waits; None means no limit.
+            outputs: names of the outputs to return; empty means all.
+
+        Returns:
+            (version, {output name: array}).
+
+        Raises:
+            ServiceError: with the code that TF Serving gives.
+        """
+        with self.lease(spec) as servable:
+            known = servable.model.signatures.get(spec.signature_name)
+            if known is None:
+                near = closest(spec.signature_name, servable.model.signatures)
+                raise ServiceError(
+                    "FAILED_PRECONDITION",
+                    f'Serving signature key "{spec.signature_name}" not '
+                    f"found. {near}",
+                )
+            wanted = _checked_filter(known, list(outputs))
+            answer = self.run(
+                servable, spec, read_inputs(known), timeout, "Predict"
+            )
+            return servable.version, {name: answer[name] for name in wanted}
+
     def signatures(
-        self, version: int | None = None
+        self, spec: ModelSpec
     ) -> tuple[int, dict[str, meta_graph_pb2.SignatureDef]]:
         """Returns (version, {name: SignatureDef}).
 
         Raises:
             ServiceError: the version is not served.
         """
+        with self.lease(spec) as servable:
+            return servable.version, servable.model.signatures
+
+    def states(self, spec: ModelSpec) -> dict[int, tuple[str, str]]:
+        """Returns {version: (state, error)}, newest first.
+
+        Labels are not looked at, as TF Serving does not.
+
+        Args:
+            spec: the model, and the version if only that is asked for.
+
+        Raises:
+            ServiceError: there is no such model or version.
+        """
+        found = self.manager.states(spec.name)
+        if spec.version is not None:
+            if spec.version not in found:
+                raise ServiceError(
+                    "NOT_FOUND",
+                    f"Could not find version {spec.version} of model "
+                    f"{spec.name}",
+                )
+            return {spec.version: found[spec.version]}
+        if not found:
+            raise ServiceError(
+                "NOT_FOUND",
+                f"Could not find any versions of model {spec.name}",
+            )
+        return found
+
+    @contextlib.contextmanager
+    def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts the request that its body answers, by outcome and latency.
+
+        Args:
+            model: name in the request. One that is not served is counted
+                without its name: clients could invent any number of them.
+            api: "Predict" and so on.
+            entrypoint: "GRPC" or "REST".
+        """
+        name = model if model in self.manager.names() else ""
+        began, code = time.monotonic(), "OK"
         try:
-            with self.store.lease(version) as servable:
-                return servable.version, servable.model.signatures
-        except NotServed as error:
-            raise self._not_found(error) from None
-        except Stopping as error:
-            raise ServiceError("UNAVAILABLE", str(error)) from None
-
-    def _not_found(self, error: NotServed) -> ServiceError:
-        return ServiceError(
-            "NOT_FOUND",
-            f"Servable not found for request: Specific({self.name}, {error})",
-        )
+            yield
+        except ServiceError as error:
+            code = error.code
+            raise
+        except BaseException:
+            code = "INTERNAL"
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self.metrics.request(name, api, entrypoint, code, seconds)
 
 
-@contextlib.contextmanager
-def timed(metrics: Metrics, api: str) -> Iterator[None]:
-    """Counts the request that its body answers, by outcome and latency."""
-    began, code = time.monotonic(), "OK"
-    try:
-        yield
-    except ServiceError as error:
-        code = error.code
-        raise
-    except OSError:  # The client went away.
-        code = "CANCELED"
-        raise
-    except BaseException:
-        code = "INTERNAL"
-        raise
-    finally:
-        metrics.request(api, code, time.monotonic() - began)
-
-
-def _filter(
-    answer: dict[str, np.ndarray], wanted: Iterable[str]
-) -> dict[str, np.ndarray]:
-    names = list(wanted) or list(answer)
-    unknown = [name for name in names if name not in answer]
+def _checked_filter(
+    known: meta_graph_pb2.SignatureDef, wanted: list[str]
+) -> list[str]:
+    unknown = [name for name in wanted if name not in known.outputs]
     if unknown:
         raise ServiceError(
-            "INVALID_ARGUMENT", f"unknown outputs in output_filter: {unknown}"
+            "INVALID_ARGUMENT",
+            "output tensor alias not found in signature: "
+            f"{unknown[0]} Outputs expected to be in the set "
+            f"{{{','.join(sorted(known.outputs))}}}.",
         )
-    return {name: answer[name] for name in names}
-
-
-def tensor_value(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """Returns the array of a TensorProto from outside.
-
-    Raises:
-        ServiceError: it is malformed, or its shape promises more elements
-            than it holds. `make_ndarray` would fill those up, however many
-            they are.
-    """
-    try:
-        sizes = [dim.size for dim in proto.tensor_shape.dim]
-        count = int(np.prod(sizes, dtype=object)) if sizes else 1
-        held = len(proto.string_val) + len(proto.tensor_content)
-        if min(sizes, default=0) < 0 or count > MOST_ELEMENTS:
-            raise ValueError(f"shape {sizes}")
-        if proto.dtype == tf.string.as_datatype_enum and held != count:
-            raise ValueError(f"{held} values for shape {sizes}")
-        return tf.make_ndarray(proto)
-    except Exception as error:
-        raise ServiceError(
-            "INVALID_ARGUMENT", f"malformed tensor: {str(error)[:200]}"
-        ) from None
-
-
-def typed_proto(value: np.ndarray) -> tensor_pb2.TensorProto:
-    """Returns a TensorProto with its values in the field of their type.
-
-    TF Serving answers in this form unless it is told otherwise, and clients in
-    other languages read `float_val` and the like; `tf.make_tensor_proto` packs
-    arrays into `tensor_content`.
-
-    Args:
-        value: objects hold texts.
-    """
-    # All of the session's object arrays hold texts.
-    dtype = tf.string if value.dtype == object else tf.as_dtype(value.dtype)
-    proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
-    for size in value.shape:
-        proto.tensor_shape.dim.add(size=size)
-    flat = value.ravel()
-    if dtype in (tf.float16, tf.bfloat16):
-        flat = flat.view(np.uint16)  # The field holds the bits.
-    elif dtype in (tf.complex64, tf.complex128):
-        flat = flat.view(flat.real.dtype)  # Real and imaginary parts by turns.
-    name = _VALUE_FIELDS.get(dtype, "int_val")
-    getattr(proto, name).extend(flat.tolist())
-    return proto
+    for name in wanted:
+        if wanted.count(name) > 1:
+            raise ServiceError(
+                "INVALID_ARGUMENT", f"duplicate output tensor alias: {name}"
+            )
+    return wanted or list(known.outputs)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from types import ModuleType
+from typing import Any
 
 from google.protobuf import (
     descriptor_pb2,
@@ -34,6 +36,24 @@ _FIELDS = {
     "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
 }
 _PACKAGE = "spactor_al"
+_TF_SERVING = "tensorflow.serving"
+# Service -> method -> (module of its messages, message before "Request" and
+# "Response"), from prediction_service.proto and model_service.proto, whose
+# generated modules current protobuf releases cannot import.
+_SERVICES = {
+    "PredictionService": {
+        "Classify": ("classification_pb2", "Classification"),
+        "Regress": ("regression_pb2", "Regression"),
+        "Predict": ("predict_pb2", "Predict"),
+        "MultiInference": ("inference_pb2", "MultiInference"),
+        "GetModelMetadata": ("get_model_metadata_pb2", "GetModelMetadata"),
+    },
+    "ModelService": {
+        "GetModelStatus": ("get_model_status_pb2", "GetModelStatus"),
+        "HandleReloadConfigRequest": ("model_management_pb2", "ReloadConfig"),
+    },
+}
+SERVICES = tuple(f"{_TF_SERVING}.{name}" for name in _SERVICES)
 
 
 def prediction_log_pb2() -> ModuleType:
@@ -63,6 +83,44 @@ def model_server_config() -> message.Message:
     from tensorflow_serving.config import model_server_config_pb2
 
     return model_server_config_pb2.ModelServerConfig()
+
+
+def service_pool() -> descriptor_pool.DescriptorPool:
+    """Returns a pool that describes `SERVICES` and all their messages.
+
+    Raises:
+        InputError: tensorflow-serving-api is not installed.
+    """
+    prediction_log_pb2()  # Says what to install if it is missing.
+    pool = descriptor_pool.DescriptorPool()
+    for service, methods in _SERVICES.items():
+        file = descriptor_pb2.FileDescriptorProto(
+            name=f"{_PACKAGE}/{service}.proto",
+            package=_TF_SERVING,
+            syntax="proto3",
+        )
+        described = file.service.add(name=service)
+        for method, (module, prefix) in methods.items():
+            messages = importlib.import_module(
+                f"tensorflow_serving.apis.{module}"
+            ).DESCRIPTOR
+            _add_file(pool, messages)
+            if messages.name not in file.dependency:
+                file.dependency.append(messages.name)
+            described.method.add(
+                name=method,
+                input_type=f".{_TF_SERVING}.{prefix}Request",
+                output_type=f".{_TF_SERVING}.{prefix}Response",
+            )
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def _add_file(pool: descriptor_pool.DescriptorPool, file: Any) -> None:
+    """Adds a file after those that it needs."""
+    for needed in file.dependencies:
+        _add_file(pool, needed)
+    pool.AddSerializedFile(file.serialized_pb)
 
 
 def batching_parameters() -> message.Message:

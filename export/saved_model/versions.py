@@ -25,9 +25,10 @@ MOST_REQUEST_ROWS = 1 << 16
 # TF Serving answers with this signature where a request names none. It has
 # the graph of another signature: `embed` where there is one.
 DEFAULT_SIGNATURE = "serving_default"
-# How a signature for the Classify call is marked, and the one that exports
-# have.
+# How signatures for the Classify and Regress calls are marked, and the one
+# that exports have.
 CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
 CLASSIFY_SIGNATURE = "classify_examples"
 
 

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
-from export.dev_server.service import typed_proto
+from export.dev_server.tensors import typed_proto
 from export.request_inputs import checked_inputs, from_json
 from export.saved_model.session import SessionModel
 from runkit import InputError

@@ -6,9 +6,11 @@ import re
 
 from absl.testing import absltest
 
+from tests.support.serving.tf_serving_cases import cases
+
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 FOLDERS = "runkit spactor_tf al_tf export tests docs benchmarks examples"
-FOLDERS += " experiments third_party .ci .github"
+FOLDERS += " experiments third_party deploy .ci .github"
 
 
 def documents() -> list[pathlib.Path]:
@@ -158,6 +160,15 @@ class DocumentsTest(absltest.TestCase):
         for name, text in self.texts.items():
             for code in python_blocks(text):
                 compile(code, name, "exec")
+
+
+class ServingTableTest(absltest.TestCase):
+    def test_every_case_has_its_row(self):
+        page = (ROOT / "docs" / "tf_serving.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| ([^|]+) \| `[A-Z]+ ", page, re.MULTILINE)
+        self.assertEqual(rows, [case.what for case in cases()])
+        same = [case for case in cases() if not case.tf_serving]
+        self.assertGreaterEqual(len(same), 60)
 
 
 if __name__ == "__main__":

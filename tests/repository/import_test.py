@@ -54,7 +54,8 @@ ROOMS = {
     "export": {
         "modules": set(),
         "saved_model": {"modules"},
-        "dev_server": {"saved_model"},
+        "servables": {"saved_model"},
+        "dev_server": {"saved_model", "servables"},
         "scoring": set(),
     },
 }

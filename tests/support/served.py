@@ -92,9 +92,12 @@ class ServerCase(parameterized.TestCase):
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    def count(self, api, code):
-        """How many requests of an interface ended with a code so far."""
-        sample = f'dev_server_requests_total{{api="{api}",code="{code}"}} '
+    def count(self, status, model="toy"):
+        """How many requests ended with a status so far."""
+        sample = (
+            ":tensorflow:serving:request_count"
+            f'{{model_name="{model}",status="{status}"}} '
+        )
         for line in self.server.metrics.text().splitlines():
             if line.startswith(sample):
                 return float(line.removeprefix(sample))

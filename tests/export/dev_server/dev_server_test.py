@@ -64,6 +64,7 @@ class GrpcTest(served.ServerCase):
     def test_metadata_and_status(self):
         request = get_model_metadata_pb2.GetModelMetadataRequest()
         request.model_spec.name = "toy"
+        request.metadata_field.append("signature_def")
         response = self.stub.GetModelMetadata(request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
@@ -97,7 +98,7 @@ class GrpcTest(served.ServerCase):
 
         for change, code in (
             (spec("name", "other"), "NOT_FOUND"),
-            (spec("signature_name", "embd"), "INVALID_ARGUMENT"),
+            (spec("signature_name", "embd"), "FAILED_PRECONDITION"),
             (spec("version_label", "stable"), "INVALID_ARGUMENT"),
             (lambda r: r.model_spec.version.SetInParent(), "NOT_FOUND"),
             (lambda r: r.inputs.clear(), "INVALID_ARGUMENT"),
@@ -171,36 +172,53 @@ class RestTest(served.ServerCase):
         _, before = self.metrics()
         self.rest(predict, {"instances": ["ab", "c"]})
         self.rest(predict, {"instances": []})
+        self.rest("/v1/models/invented:predict", {"instances": ["a"]})
         kind, found = self.metrics()
         self.assertStartsWith(kind, "text/plain; version=")
+        api, model = 'API="predict",entrypoint="REST"', 'model_name="toy"'
         for sample, more in (
-            ('dev_server_requests_total{api="rest",code="OK"}', 1),
+            ('request_count{model_name="toy",status="OK"}', 1),
+            ('request_count{model_name="toy",status="INVALID_ARGUMENT"}', 1),
+            # Clients cannot invent names without end.
+            ('request_count{model_name="",status="NOT_FOUND"}', 1),
+            (f"request_latency_count{{{api},{model}}}", 1),
+            (f'request_latency_bucket{{{api},le="+Inf",{model}}}', 1),
             (
-                'dev_server_requests_total{api="rest",code="INVALID_ARGUMENT"}',
+                'runtime_latency_count{API="Predict",model_name="toy",'
+                'runtime="TF1"}',
                 1,
             ),
-            ('dev_server_request_seconds_count{api="rest"}', 2),
-            ('dev_server_request_seconds_bucket{api="rest",le="+Inf"}', 2),
-            ("dev_server_batches_total", 1),
-            ("dev_server_batched_rows_total", 2),
+            ("batching_session:wrapped_run_count", 1),
+            ("batching_session:processed_batch_size_sum", 2),
         ):
-            self.assertEqual(found[sample] - before.get(sample, 0), more)
+            name = f":tensorflow:serving:{sample}"
+            self.assertEqual(
+                found.get(name, 0) - before.get(name, 0), more, name
+            )
         # Dashboards read these names; nothing else is on the page.
-        self.assertEqual(
-            {name.partition("{")[0] for name in found},
+        names = {name.partition("{")[0].split(":")[-1] for name in found}
+        histograms = (
+            "request_latency",
+            "runtime_latency",
+            "request_example_counts",
+            "processed_batch_size",
+        )
+        parts = ("bucket", "sum", "count")
+        self.assertLessEqual(
+            names,
             {
-                "dev_server_requests_total",
-                "dev_server_request_seconds_bucket",
-                "dev_server_request_seconds_sum",
-                "dev_server_request_seconds_count",
-                "dev_server_batches_total",
-                "dev_server_batched_rows_total",
+                *(f"{name}_{part}" for name in histograms for part in parts),
+                "request_count",
+                "request_example_count_total",
+                "wrapped_run_count",
             },
         )
-        bounds = re.findall(r'bucket{api="rest",le="([^"]+)"}', "".join(found))
-        self.assertEqual(
-            " ".join(bounds), "0.001 0.003 0.01 0.03 0.1 0.3 1.0 3.0 10.0 +Inf"
+        bounds = re.findall(
+            r'request_latency_bucket{API="predict",entrypoint="REST",'
+            r'le="([^"]+)"',
+            "\n".join(found),
         )
+        self.assertEqual(bounds[:2], ["10.0", "18.0"])
 
     @parameterized.parameters(
         ("/v1/models/other:predict", {"instances": ["a"]}, 404),
@@ -209,7 +227,7 @@ class RestTest(served.ServerCase):
         ("/v1/models/toy:regress", {"instances": ["a"]}, 400),
         ("/v1/models/toy", {"instances": ["a"]}, 400),
         ("/v1/models/toy:predict", None, 400),
-        ("/nonsense", None, 400),
+        ("/nonsense", None, 404),
         ("/v1/models/toy:predict", b"", 400),
         ("/v1/models/toy:predict", b"{", 400),
         ("/v1/models/toy:predict", b"[]", 400),
@@ -250,10 +268,13 @@ class RestTest(served.ServerCase):
         self.assert_serves()
 
     @parameterized.parameters(
-        ("/v1/models/toy:classify", {"examples": []}, "support :classify"),
-        ("/v1/models/toy/versions/1:regress", {}, "support :classify"),
-        ("/v1/models/toy/labels/stable:predict", {}, "version labels"),
-        ("/v1/models/toy/labels/stable", None, "version labels"),
+        ("/v1/models/toy:classify", {"examples": []}, "empty array"),
+        ("/v1/models/toy/versions/1:regress", {}, "'examples' is expected"),
+        (
+            "/v1/models/toy/labels/stable:predict",
+            {"instances": ["a"]},
+            "Unrecognized servable version label: stable",
+        ),
         (
             "/v1/models/toy:predict",
             {"instances": ["a"], "inputs": ["a"]},
@@ -263,7 +284,7 @@ class RestTest(served.ServerCase):
         (
             "/v1/models/toy:predict",
             {"instances": ["a"], "signature_name": 3},
-            "`signature_name` must be a string",
+            "'signature_name' key must be a string",
         ),
         ("/v1/models/toy:nonsense", {}, "Malformed request"),
     )

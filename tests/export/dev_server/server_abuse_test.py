@@ -100,7 +100,7 @@ class AbuseTest(served.ServerCase):
             if number % 100 == 0:
                 self.assert_serves()
         self.assert_serves()
-        self.assertNotIn('code="INTERNAL"', self.server.metrics.text())
+        self.assertNotIn('"INTERNAL"', self.server.metrics.text())
 
     def test_malformed_requests(self):
         self.fuzz(400)
@@ -126,13 +126,11 @@ class AbuseTest(served.ServerCase):
 
 
 class KilledClientTest(served.ServerCase):
-    @parameterized.parameters(
-        (0.0, None), (0.5, "INVALID_ARGUMENT"), (1.0, "OK")
-    )
-    def test_server_outlives_a_killed_client(self, part, code):
-        """Only a request that came, whole or cut off, is counted."""
+    @parameterized.parameters((0.0, 0), (0.5, 0), (1.0, 1))
+    def test_server_outlives_a_killed_client(self, part, more):
+        """A request that is cut off is not counted, and none is an error."""
         codes = ("INVALID_ARGUMENT", "OK", "INTERNAL")
-        before = {c: self.count("rest", c) for c in codes}
+        before = {c: self.count(c) for c in codes}
         client = subprocess.Popen(
             [
                 *(sys.executable, "-c", _CLIENT),
@@ -146,15 +144,11 @@ class KilledClientTest(served.ServerCase):
         client.wait()
         client.stdin.close()
         client.stdout.close()
-        if code is not None:
-            before[code] += 1
-            served.wait_until(
-                lambda: self.count("rest", code) == before[code],
-                f"the request ends with {code}",
-            )
-        for other in codes:
-            self.assertEqual(self.count("rest", other), before[other], other)
-        self.assert_serves()
+        self.assert_serves()  # Two requests.
+        # Whole or not, the client may be gone before its request is read.
+        self.assertLessEqual(self.count("OK") - before["OK"] - 2, more)
+        for code in ("INVALID_ARGUMENT", "INTERNAL"):
+            self.assertEqual(self.count(code), before[code], code)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from export.dev_server.batching import Batcher, Tensors
 from export.saved_model import records
 from export.saved_model.session import SessionModel
 from export.saved_model.versions import (
@@ -21,6 +20,7 @@ from export.saved_model.versions import (
     MOST_REQUEST_ROWS,
     WARM_UP,
 )
+from export.servables.batching import Batcher, Tensors
 from runkit import InputError
 
 _PARTS_IN_QUEUE = 2

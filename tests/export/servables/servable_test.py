@@ -12,10 +12,10 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
-from export.dev_server.batching import Batcher
 from export.dev_server.options import ServerOptions
-from export.dev_server.servable import Servable
 from export.saved_model import protos
+from export.servables.batching import Batcher
+from export.servables.servable import Servable
 from runkit import InputError
 from tests.support import served, serving_models
 

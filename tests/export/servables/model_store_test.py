@@ -13,10 +13,11 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from export.client import Client
-from export.dev_server.failures import Failures
-from export.dev_server.model_store import ModelStore, NotServed, Stopping
-from export.dev_server.servable import Servable
 from export.saved_model import versions
+from export.servables.failures import Failures
+from export.servables.model_config import ModelConfig
+from export.servables.model_store import ModelStore, NotServed, Stopping
+from export.servables.servable import Servable
 from runkit import InputError
 from tests.support import served, serving_models
 from tests.support.isolated import FolderTestCase
@@ -37,7 +38,7 @@ class StoreTest(parameterized.TestCase):
         super().setUp()
         self.base = pathlib.Path(self.create_tempdir().full_path)
         self.loads = []
-        self.store = ModelStore(self.base, self.load, 1e-9)
+        self.store = ModelStore(ModelConfig("toy", self.base), self.load, 1e-9)
         self.addCleanup(self.store.stop)
 
     def load(self, path):

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 from absl.testing import absltest
 
-from export.dev_server.batching import Batcher, QueueFull
+from export.servables.batching import Batcher, QueueFull
 
 
 class BatcherTest(absltest.TestCase):

@@ -1,0 +1,5 @@
+"""Versions that are served: loaded, swapped, batched; several models."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

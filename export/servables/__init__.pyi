@@ -1,0 +1,3 @@
+from .model_config import ModelConfig as ModelConfig
+from .model_manager import ModelManager as ModelManager
+from .servable import Servable as Servable
