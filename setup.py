@@ -51,6 +51,11 @@ setup(
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
+        "labeling": [
+            "crowd-kit>=1.2",
+            "scikit-learn>=1.4",
+            "werkzeug>=3",
+        ],
         "scann": ["scann>=1.4.2"],
         "serving": [
             "grpcio>=1.60",

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from al_tf.learners import image_learner
-from al_tf.learners.head_learner import HEADS, HeadLearner
+from al_tf.learners.head_learner import HEADS, HeadLearner, plain_features
 from al_tf.learners.protocol import Learner
 from al_tf.loop import amendments, curves
 from al_tf.loop.config import CONFIG_FLAGS, LoopConfig, config_from_flags
@@ -300,11 +300,8 @@ def _features(
     encoder: Pretrained | None,
 ) -> np.ndarray:
     """`[n, d]` float32 for a head; those of texts are kept on disk."""
-    if kind == "embedding":
-        return inputs
-    if kind == "image":
-        flat = inputs.reshape(len(inputs), -1)
-        return flat.astype(np.float32) / 255
+    if kind != "text":
+        return plain_features(kind, inputs)
     from al_tf.inputs.embeddings import open_npy
 
     path = folder / "features.npy"

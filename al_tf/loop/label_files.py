@@ -16,21 +16,18 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from al_tf.label_tools.answers import AND, NONE, Asked, class_names, resolve
+from al_tf.label_tools.readers import Names, read_answers
 from al_tf.pools.pool import Examples
-from runkit import InputError, atomic_write, closest
-from runkit.datasets.labels import class_key, id_key
-from runkit.datasets.tables import field, rows
+from runkit import InputError, atomic_write
 from runkit.files import remove_leftovers
 
-SUFFIXES = (".csv", ".jsonl")
+SUFFIXES = (".csv", ".jsonl", ".json")
 _FIELDS = ("text", "suggested_label", "label")
-_NONE, _AND = "-", "|"
-_MOST_NAMED = 20
 
 
 def write_questions(
@@ -89,89 +86,20 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
         InputError: unknown example ids, unknown classes, two labels for one
             example, or examples without a label; all of them are named.
     """
+    names = Names(batch.id_name, multilabel=batch.multilabel)
     wanted = batch.named.tolist()
-    found = _Answers(wanted)
-    for place, row in rows(path):
-        example_id = field(row, batch.id_name, place)
-        found.add(example_id, field(row, "label", place), batch)
-    found.refuse(path, batch.classes)
+    # Whoever answered: a round has one label for each example.
+    answers = (a._replace(annotator="") for a in read_answers(path, names))
+    asked = Asked(wanted, batch.classes, batch.multilabel)
+    given = resolve(answers, asked, path, is_complete=True)
+    numbers = {name: i for i, name in enumerate(batch.classes)}
+    found = {g.example: [numbers[name] for name in g.classes] for g in given}
     if not batch.multilabel:
-        return np.array([found.answers[row][0] for row in wanted], np.int64)
+        return np.array([found[row][0] for row in wanted], np.int64)
     labels = np.zeros((len(wanted), len(batch.classes)), np.int64)
     for cells, row in zip(labels, wanted, strict=True):
-        cells[found.answers[row]] = 1
+        cells[found[row]] = 1
     return labels
-
-
-class _Answers:
-    """Answers so far, and all that is wrong with them."""
-
-    def __init__(self, wanted: list[Any]):
-        self.answers: dict[Any, list[int]] = {}
-        self._missing = dict.fromkeys(wanted)
-        self._wanted = set(wanted)
-        self._is_text = any(isinstance(name, str) for name in wanted)
-        self._foreign: list[str] = []
-        self._unknown: list[tuple[Any, str]] = []
-        self._disagree: list[Any] = []
-
-    def add(self, example_id: Any, value: Any, batch: Examples) -> None:
-        """Takes one record; an empty label counts as none."""
-        example = id_key(example_id, is_text=self._is_text)
-        if example not in self._wanted:
-            self._foreign.append(str(example_id))
-            return
-        names = _names(value, batch.multilabel)
-        if names is None:
-            return
-        self._missing.pop(example, None)
-        # A spreadsheet may write 1 as 1.0, and another system é as two marks.
-        known = {class_key(name): name for name in batch.classes}
-        names = [
-            name if name in batch.classes else known.get(class_key(name), name)
-            for name in names
-        ]
-        strange = [name for name in names if name not in batch.classes]
-        if strange or (len(names) != 1 and not batch.multilabel):
-            self._unknown.append((example, _AND.join(strange or names)))
-            return
-        chosen = sorted({batch.classes.index(name) for name in names})
-        if self.answers.setdefault(example, chosen) != chosen:
-            self._disagree.append(example)
-
-    def refuse(self, path: pathlib.Path, classes: tuple[str, ...]) -> None:
-        """Names all that is wrong at once, if anything is."""
-        problems: dict[str, Sequence[Any]] = {
-            "example ids that were not asked for": self._foreign,
-            "unknown classes": [f"{i} is {n!r}" for i, n in self._unknown],
-            "labels that disagree": self._disagree,
-            "examples without a label": list(self._missing),
-        }
-        parts = []
-        for what, named in problems.items():
-            shown = ", ".join(map(str, named[:_MOST_NAMED]))
-            rest = len(named) - _MOST_NAMED
-            more = f" and {rest} more" if rest > 0 else ""
-            if named:
-                parts.append(f"{what}: {shown}{more}")
-        if not parts:
-            return
-        remedy = "Correct the file and run the same command again"
-        if self._unknown:
-            remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
-        raise InputError("; ".join(parts), where=str(path), remedy=remedy)
-
-
-def _names(raw: Any, multilabel: bool) -> list[str] | None:
-    """Class names in a cell; None for an empty cell."""
-    if isinstance(raw, list):
-        return [str(name) for name in raw]
-    text = "" if raw is None else str(raw).strip()
-    if not text:
-        return None
-    if not multilabel:
-        return [text]
-    return [] if text == _NONE else [t.strip() for t in text.split(_AND)]
 
 
 def check_names(pool: Examples) -> None:
@@ -189,7 +117,7 @@ def check_names(pool: Examples) -> None:
             remedy="Rename the column",
         )
     for name in pool.classes:
-        if _names(name, pool.multilabel) != [name]:
+        if class_names(name, pool.multilabel) != [name]:
             raise InputError(
                 "cannot be written into a labels file",
                 where="--classes",
@@ -204,7 +132,7 @@ def _shown(label: Any, batch: Examples) -> str:
     if not batch.multilabel:
         return batch.classes[label]
     names = [name for name, on in zip(batch.classes, label, strict=True) if on]
-    return _AND.join(names) or _NONE
+    return AND.join(names) or NONE
 
 
 def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:

@@ -1,0 +1,326 @@
+"""A labeling project: a folder that people, tools and models work on.
+
+DIR/project.json     settings, fixed at the creation
+    events/          what happened since; see `journal`
+    clusters/        of the pool; can be made again
+    features/        embeddings of the parts; can be made again
+    to_label/        tasks for people
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from al_tf.clustering.result import Clustering
+from al_tf.label_tools.answers import LABEL, Asked, Given, resolve
+from al_tf.label_tools.readers import Names, read_answers
+from al_tf.loop.label_files import check_names
+from al_tf.pools.pool import Examples
+from al_tf.project import creation
+from al_tf.project import parts as pool_parts
+from al_tf.project.features import Embed, Features
+from al_tf.project.growth import GrowingClusters
+from al_tf.project.journal import Journal
+from al_tf.project.selection import Chosen, Labeled, choose
+from al_tf.project.settings import Settings
+from al_tf.project.state import BatchRecord, State, replay
+from al_tf.project.taking import Taken, answers_event
+from al_tf.project.votes import Agreement, agreement, resolved_labels
+from runkit.datasets.labels import check_twins
+from runkit.files import lock_directory, remove_leftovers
+
+ANNOTATOR = "people"
+
+Batch = BatchRecord
+
+
+class Project:
+    """A project that is there; `create` makes one, `open` opens one.
+
+    Args:
+        folder: of the project.
+        embed: `[n]` texts to `[n, d]` float32; needed where the pool holds
+            texts.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        embed: Embed | None = None,
+    ):
+        self.folder = pathlib.Path(folder)
+        facts = creation.read_facts(self.folder)
+        self.name, self.settings = facts.name, facts.settings
+        self._facts = facts
+        self._journal = Journal(self.folder / "events")
+        pool, self._test = pool_parts.open_first(self.settings)
+        pool_parts.check_unchanged(pool, facts.first)
+        self._parts = [pool]
+        self._features = Features(self.folder / "features", embed)
+        self._clusters = GrowingClusters(
+            self.folder / "clusters", self.settings.target_cluster_size
+        )
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike,
+        settings: Settings,
+        embed: Embed | None = None,
+    ) -> Project:
+        """Creates a project, or opens the same one where it is there.
+
+        Args:
+            folder: new or empty, or that of the same project.
+            settings: fixed from now on.
+            embed: as for the class.
+
+        Raises:
+            InputError: settings or a pool that cannot be used; a folder with
+                something else in it.
+        """
+        creation.create_folder(pathlib.Path(folder), settings)
+        return cls(folder, embed)
+
+    @property
+    def state(self) -> State:
+        """Where the project stands, as the files say now."""
+        facts = self._facts
+        return replay(facts.classes, facts.first, self._journal.events())
+
+    @property
+    def pool(self) -> Examples:
+        """All examples of the pool, without labels, with all classes."""
+        state, multilabel = self.state, self.settings.multilabel
+        id_column = self.settings.id_column
+        for part in state.parts[len(self._parts) :]:
+            found = pool_parts.open_part(
+                part.dataset, self._parts[0], id_column
+            )
+            pool_parts.check_unchanged(found, part)
+            self._parts.append(found)
+        bare = [
+            pool_parts.without_labels(p, state.classes, multilabel=multilabel)
+            for p in self._parts
+        ]
+        rows = [*self._parts[0].rows, *self._test.rows]
+        return pool_parts.join(bare, int(max(rows)) + 1)
+
+    @property
+    def test(self) -> Examples:
+        """The test set; empty without one."""
+        return pool_parts.test_with_classes(self._test, self.state.classes)
+
+    def labels(self) -> dict[Any, tuple[str, ...]]:
+        """Class names of the examples whose label is decided."""
+        return resolved_labels(self.state.answers, self.settings)
+
+    def agreement(self) -> Agreement:
+        """How far the annotators agree."""
+        return agreement(self.state.answers, self.labels())
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[State]:
+        with lock_directory(self.folder, where="--project"):
+            remove_leftovers(self.folder)
+            yield self.state
+
+    def take_file(
+        self,
+        path: str | os.PathLike,
+        *,
+        tool: str = "",
+        label: str = "label",
+        annotator: str = "",
+        accept_changes: bool = False,
+        any_example: bool = False,
+    ) -> Taken:
+        """Takes the answers of a file; those that are known change nothing.
+
+        Args:
+            path: of any tool; see `al_tf.label_tools.readers`.
+            tool: its form; "" looks at the file.
+            label: name of the column, control or question.
+            annotator: who answered, where the file does not say.
+            accept_changes: answers that differ from earlier ones of the same
+                annotator replace them, with a trace.
+            any_example: the whole pool may be answered, not only what was
+                asked for: labels that were there before the project.
+
+        Raises:
+            InputError: anything in the file that does not fit; nothing of it
+                is taken then.
+        """
+        state, pool = self.state, self.pool
+        ids = {**state.asked, **dict.fromkeys(state.answers)}
+        asked = Asked(
+            pool.named.tolist() if any_example else list(ids),
+            state.classes,
+            self.settings.multilabel,
+            [batch.name for batch in state.batches],
+        )
+        names = Names(pool.id_name, label, self.settings.multilabel)
+        answers = (
+            answer._replace(
+                annotator=answer.annotator or annotator or ANNOTATOR
+            )
+            for answer in read_answers(path, names, tool)
+        )
+        given = resolve(answers, asked, str(path))
+        return self.take(
+            given,
+            source=pathlib.Path(path).name,
+            accept_changes=accept_changes,
+        )
+
+    def take(
+        self,
+        given: Iterable[Given],
+        *,
+        source: str,
+        accept_changes: bool = False,
+    ) -> Taken:
+        """Takes answers that are checked, all of them in one event.
+
+        Args:
+            given: in the pool's own terms, one for each example and annotator.
+            source: file or program that they came from, for the trace.
+            accept_changes: see `take_file`.
+
+        Raises:
+            InputError: changed answers that are not accepted.
+        """
+        with self._changing() as state:
+            taken, event = answers_event(
+                state, given, source, accept_changes=accept_changes
+            )
+            if event:
+                self._journal.append("answers", event)
+            return taken
+
+    def take_pool_labels(self) -> Taken:
+        """Takes the labels that the first part of the pool has."""
+        pool = self._parts[0]
+        classes, given = pool.classes, []
+        known = np.flatnonzero(pool.labeled)
+        names = pool.named.tolist()
+        for row in known.tolist():
+            label = pool.labels[row]
+            chosen = np.flatnonzero(label) if pool.multilabel else [label]
+            found = tuple(classes[number] for number in chosen)
+            given.append(Given(names[row], "dataset", LABEL, found))
+        return self.take(given, source=self.settings.dataset)
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Adds classes after those that are there.
+
+        Raises:
+            InputError: a name that is there already, in this or another
+                spelling, or that cannot be written into a labels file.
+        """
+        with self._changing() as state:
+            added = [name for name in names if name not in state.classes]
+            check_twins([*state.classes, *added], "--classes")
+            check_names(
+                pool_parts.without_labels(
+                    self._parts[0],
+                    [*state.classes, *added],
+                    multilabel=self.settings.multilabel,
+                )
+            )
+            if added:
+                self._journal.append("classes", {"added": added})
+
+    def grow(self, dataset: str) -> Examples:
+        """Adds the examples of another source to the pool.
+
+        Args:
+            dataset: as the first part's; its labels are not used.
+
+        Returns:
+            The whole pool.
+
+        Raises:
+            InputError: it cannot be read, holds other things than the pool,
+                or ids that the pool has.
+        """
+        with self._changing() as state:
+            pool, first = self.pool, self._parts[0]
+            part = pool_parts.open_part(dataset, first, self.settings.id_column)
+            found = pool_parts.describe(part)
+            if found not in state.parts:
+                if pool.ids is not None:
+                    bare = pool_parts.without_labels(
+                        part, pool.classes, multilabel=pool.multilabel
+                    )
+                    pool_parts.join([pool, bare], int(pool.rows.max()) + 1)
+                self._journal.append("pool", found._asdict())
+        return self.pool
+
+    def next_batch(
+        self,
+        size: int | None = None,
+        probabilities: np.ndarray | None = None,
+    ) -> Batch:
+        """Chooses what to label next.
+
+        A batch that nobody has begun to answer is given again. Otherwise the
+        answers so far, complete or not, train a model, and Cluster-Margin
+        chooses from all examples that were never asked for.
+
+        Args:
+            size: of the batch; None: that of the settings. The rest of the
+                pool where that is less.
+            probabilities: `[n, classes]` of a model of your own over the whole
+                pool, in place of the project's.
+
+        Raises:
+            InputError: nothing is left to ask for.
+        """
+        with self._changing() as state:
+            last = state.batches[-1] if state.batches else None
+            if last and not any(i in state.answers for i in last.ids):
+                return last
+            chosen = self._choose(state, size, probabilities)
+            record = chosen.record(
+                f"{self.name}-{len(state.batches):03d}", self.pool
+            )
+            self._journal.append("batch", record._asdict())
+            return record
+
+    def _choose(
+        self,
+        state: State,
+        size: int | None,
+        probabilities: np.ndarray | None,
+    ) -> Chosen:
+        pool, test = self.pool, self.test
+        features, clustering = self.clustered()
+        tested = [self._features.of("test", test)] if len(test) else []
+        return choose(
+            pool,
+            test,
+            np.concatenate([*features, *tested]),
+            clustering.cluster_ids,
+            Labeled.of(pool, self.labels(), [*state.asked, *state.answers]),
+            self.settings,
+            size=size,
+            number=len(state.batches),
+            probabilities=probabilities,
+        )
+
+    def clustered(self) -> tuple[list[np.ndarray], Clustering]:
+        """(`[n_i, d]` embeddings of each part, clusters of all of them)."""
+        parts = self.state.parts
+        _ = self.pool  # Opens the parts that joined since.
+        features = [
+            self._features.of(f"part-{number:03d}", part)
+            for number, part in enumerate(self._parts[: len(parts)])
+        ]
+        return features, self._clusters.of_parts(features)
