@@ -14,7 +14,6 @@ from .clustering.result import Clustering as Clustering
 from .clustering.result import load_clustering as load_clustering
 from .inputs.pool_files import read_pool as read_pool
 from .project.project import Project as Project
-from .project.settings import Settings as ProjectSettings
 from .selection.candidates import PoolExhausted as PoolExhausted
 from .selection.cluster_margin import select_batch as select_batch
 from .selection.margins import margin_scores as margin_scores

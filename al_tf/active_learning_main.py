@@ -152,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     settings = _settings(config, pool, test, kind)
     check_same_run(folder, settings)
     # The last thing that can be refused: nothing has been written so far.
-    encoder = load_encoder(FLAGS, pool)
+    encoder = load_encoder(FLAGS.init_from, pool)
     with lock_directory(folder):
         # Another run may have begun here meanwhile.
         check_same_run(folder, settings)
@@ -232,13 +232,13 @@ def learner_kind(values: flags.FlagValues, pool: Examples) -> str:
     return kind
 
 
-def load_encoder(values: flags.FlagValues, pool: Examples) -> Pretrained | None:
+def load_encoder(init_from: str, pool: Examples) -> Pretrained | None:
     """Opens the encoder that a pool of texts needs."""
     if pool.kind != "text":
         return None
     from spactor_tf.inference.pretrained import load_pretrained
 
-    return load_pretrained(values.init_from, needs_decoder=False)
+    return load_pretrained(init_from, needs_decoder=False)
 
 
 def make_learner(

@@ -16,22 +16,28 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
 from al_tf.label_tools.answers import AND, NONE, Asked, class_names, resolve
-from al_tf.label_tools.readers import Names, read_answers
+from al_tf.label_tools.readers import BATCH, STATUS, Names, read_answers
+from al_tf.label_tools.shown import shown_inputs
 from al_tf.pools.pool import Examples
 from runkit import InputError, atomic_write
 from runkit.files import remove_leftovers
 
 SUFFIXES = (".csv", ".jsonl", ".json")
 _FIELDS = ("text", "suggested_label", "label")
+ANNOTATOR = "annotator"
 
 
 def write_questions(
-    folder: pathlib.Path, stem: str, batch: Examples, suggested: list[Any]
+    folder: pathlib.Path,
+    stem: str,
+    batch: Examples,
+    suggested: list[Any],
+    batch_name: str = "",
 ) -> pathlib.Path:
     """Writes what is to be labeled, unless it is there already.
 
@@ -42,6 +48,8 @@ def write_questions(
         stem: of their names.
         batch: the examples, in the order in which they were chosen.
         suggested: labels as `Examples.labels` has them; empty for none.
+        batch_name: of a project, whose files also have the columns `status`
+            (for skip or unsure), `annotator` and `batch`.
 
     Returns:
         The CSV file.
@@ -49,11 +57,15 @@ def write_questions(
     for place in (folder, folder / "images"):
         remove_leftovers(place)
     path = folder / f"{stem}.csv"
-    texts = _texts(folder, batch)
+    texts = shown_inputs(folder, batch)
     answers = suggested or [None] * len(batch)
-    header = (batch.id_name, *_FIELDS)
+    header = [batch.id_name, *_FIELDS]
+    more: list[str] = []
+    if batch_name:
+        header += [STATUS, ANNOTATOR, BATCH]
+        more = ["", "", batch_name]
     questions = [
-        (name, text, _shown(label, batch), "")
+        (name, text, _shown(label, batch), "", *more)
         for name, text, label in zip(
             batch.named.tolist(), texts, answers, strict=True
         )
@@ -109,7 +121,7 @@ def check_names(pool: Examples) -> None:
         InputError: outer spaces; for a multi-label pool what joins names, or
             stands for none; ids whose column has the name of another one.
     """
-    if pool.id_name in _FIELDS:
+    if pool.id_name in (*_FIELDS, STATUS, ANNOTATOR, BATCH):
         raise InputError(
             "is the name of another column of the files for people",
             where="--id_column",
@@ -133,22 +145,3 @@ def _shown(label: Any, batch: Examples) -> str:
         return batch.classes[label]
     names = [name for name, on in zip(batch.classes, label, strict=True) if on]
     return AND.join(names) or NONE
-
-
-def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
-    if batch.kind == "text":
-        return list(batch.inputs)
-    if batch.kind == "embedding":
-        return [""] * len(batch)
-    from matplotlib import image as images
-
-    names = []
-    for row, pixels in zip(batch.rows, batch.inputs, strict=True):
-        names.append(f"images/{row}.png")
-        path = folder / names[-1]
-        # One channel is gray: three equal ones show it as it is.
-        shown = pixels if pixels.shape[-1] == 3 else pixels[..., [0, 0, 0]]
-        if not path.exists():
-            with atomic_write(path, "wb") as handle:
-                images.imsave(cast(BinaryIO, handle), shown, format="png")
-    return names

@@ -101,7 +101,7 @@ def create_folder(folder: pathlib.Path, settings: Settings) -> None:
         "project": secrets.token_hex(4),
         "settings": settings.facts(),
         "classes": classes,
-        "part": list(pool_parts.describe(pool)),
+        "part": list(pool_parts.describe(pool, settings.embeddings)),
     }
     with lock_directory(folder, where=_WHERE):
         write_json(folder / FILE, facts)

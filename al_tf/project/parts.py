@@ -51,10 +51,10 @@ def without_labels(
     )
 
 
-def describe(pool: Examples) -> Part:
+def describe(pool: Examples, embeddings: str = "") -> Part:
     """What a project remembers of a part: no labels, no classes."""
     bare = without_labels(pool, (), multilabel=False)
-    return Part(pool.name, len(pool), bare.fingerprint)
+    return Part(pool.name, len(pool), bare.fingerprint, embeddings)
 
 
 def check_unchanged(pool: Examples, part: Part) -> None:
@@ -63,7 +63,7 @@ def check_unchanged(pool: Examples, part: Part) -> None:
     Raises:
         InputError: other examples, inputs or ids than then.
     """
-    found = describe(pool)
+    found = describe(pool, part.embeddings)
     if found != part:
         raise InputError(
             "has changed since it became part of the project",

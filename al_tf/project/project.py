@@ -32,6 +32,7 @@ from al_tf.project.settings import Settings
 from al_tf.project.state import BatchRecord, State, replay
 from al_tf.project.taking import Taken, answers_event
 from al_tf.project.votes import Agreement, agreement, resolved_labels
+from runkit import InputError
 from runkit.datasets.labels import check_twins
 from runkit.files import lock_directory, remove_leftovers
 
@@ -208,9 +209,8 @@ class Project:
         """Takes the labels that the first part of the pool has."""
         pool = self._parts[0]
         classes, given = pool.classes, []
-        known = np.flatnonzero(pool.labeled)
         names = pool.named.tolist()
-        for row in known.tolist():
+        for row in np.flatnonzero(pool.labeled).tolist():
             label = pool.labels[row]
             chosen = np.flatnonzero(label) if pool.multilabel else [label]
             found = tuple(classes[number] for number in chosen)
@@ -237,11 +237,12 @@ class Project:
             if added:
                 self._journal.append("classes", {"added": added})
 
-    def grow(self, dataset: str) -> Examples:
+    def grow(self, dataset: str, embeddings: str = "") -> Examples:
         """Adds the examples of another source to the pool.
 
         Args:
             dataset: as the first part's; its labels are not used.
+            embeddings: file of its embeddings, where the first part has one.
 
         Returns:
             The whole pool.
@@ -253,7 +254,16 @@ class Project:
         with self._changing() as state:
             pool, first = self.pool, self._parts[0]
             part = pool_parts.open_part(dataset, first, self.settings.id_column)
-            found = pool_parts.describe(part)
+            has = bool(self._facts.first.embeddings)
+            if has != bool(embeddings):
+                raise InputError(
+                    "the first part has embeddings of its own"
+                    if has
+                    else "the first part has no embeddings of its own",
+                    where="--embeddings",
+                    got=embeddings,
+                )
+            found = pool_parts.describe(part, embeddings)
             if found not in state.parts:
                 if pool.ids is not None:
                     bare = pool_parts.without_labels(
@@ -301,14 +311,26 @@ class Project:
         probabilities: np.ndarray | None,
     ) -> Chosen:
         pool, test = self.pool, self.test
-        features, clustering = self.clustered()
-        tested = [self._features.of("test", test)] if len(test) else []
+        labeled = Labeled.of(
+            pool, self.labels(), [*state.asked, *state.answers]
+        )
+        if len(labeled.positions) or probabilities is not None:
+            features, clustering = self.clustered()
+            if len(test):
+                source = self._facts.first.embeddings
+                tested = self._features.of("test", self._test, source)
+                features = [*features, tested]
+            rows, cluster_ids = np.concatenate(features), clustering.cluster_ids
+        else:
+            # Nothing is known: the choice is random and looks at no rows.
+            rows = np.zeros((0, 1), np.float32)
+            cluster_ids = np.zeros(len(pool), np.int64)
         return choose(
             pool,
             test,
-            np.concatenate([*features, *tested]),
-            clustering.cluster_ids,
-            Labeled.of(pool, self.labels(), [*state.asked, *state.answers]),
+            rows,
+            cluster_ids,
+            labeled,
             self.settings,
             size=size,
             number=len(state.batches),
@@ -320,7 +342,9 @@ class Project:
         parts = self.state.parts
         _ = self.pool  # Opens the parts that joined since.
         features = [
-            self._features.of(f"part-{number:03d}", part)
-            for number, part in enumerate(self._parts[: len(parts)])
+            self._features.of(f"part-{number:03d}", part, known.embeddings)
+            for number, (part, known) in enumerate(
+                zip(self._parts, parts, strict=False)
+            )
         ]
         return features, self._clusters.of_parts(features)

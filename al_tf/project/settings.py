@@ -25,6 +25,8 @@ class Settings:
         multilabel: an example may have any number of classes.
         learner: "linear" or "mlp", over fixed embeddings.
         init_from: encoder of texts; "" for other pools.
+        embeddings: file of embeddings of your own, [n, d], with ids or in the
+            order of the source; "" where they are computed.
         text_length: tokens read of each text.
         batch_size: examples in a batch.
         target_cluster_size: mean size of the clusters.
@@ -42,6 +44,7 @@ class Settings:
     multilabel: bool = False
     learner: str = "linear"
     init_from: str = ""
+    embeddings: str = ""
     text_length: int = 128
     batch_size: int = 100
     target_cluster_size: float = 10.0

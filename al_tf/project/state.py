@@ -19,11 +19,13 @@ class Part(NamedTuple):
         dataset: specification that they are read from.
         examples: number of them.
         fingerprint: of their inputs and ids.
+        embeddings: file of their embeddings; "" where they are computed.
     """
 
     dataset: str
     examples: int
     fingerprint: str
+    embeddings: str = ""
 
 
 class BatchRecord(NamedTuple):

@@ -57,14 +57,15 @@ class ResolvedTest(parameterized.TestCase):
     )
     def test_dawid_skene_trusts_the_reliable(self):
         random = np.random.default_rng(0)
-        truth = random.choice(list("xy"), 200)
-        table = {
-            i: " ".join(
-                f"{who}={label if random.random() < right else 'y'}"
-                for who, right in (("a", 0.98), ("b", 0.55), ("c", 0.55))
+        truth = random.choice(list("xy"), 300)
+        skill = {"a": 0.97, "b": 0.97, "c": 0.55, "d": 0.55, "e": 0.55}
+        table = {}
+        for i, label in enumerate(truth):
+            other = "y" if label == "x" else "x"
+            table[i] = " ".join(
+                f"{who}={label if random.random() < right else other}"
+                for who, right in skill.items()
             )
-            for i, label in enumerate(truth)
-        }
         shares = []
         for rule in ("majority", "dawid_skene"):
             found = self.resolve(table, votes=rule)
