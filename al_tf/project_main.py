@@ -30,7 +30,7 @@ from al_tf.label_tools.readers import FORMS
 from al_tf.label_tools.tasks import TOOLS
 from al_tf.pools.pool import Examples
 from al_tf.project import outside
-from al_tf.project.features import given_rows
+from al_tf.project.examples.features import given_rows
 from al_tf.project.project import Project
 from al_tf.project.report import in_lines, write_report
 from al_tf.project.settings import LEARNERS, VOTES, Settings

@@ -7,9 +7,9 @@ import secrets
 from typing import NamedTuple
 
 from al_tf.loop.label_files import check_names
-from al_tf.project import parts as pool_parts
+from al_tf.project.examples import parts as pool_parts
+from al_tf.project.record.state import Part
 from al_tf.project.settings import Settings, settings_of
-from al_tf.project.state import Part
 from runkit import InputError, read_json, write_json
 from runkit.files import lock_directory
 

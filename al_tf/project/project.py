@@ -23,15 +23,15 @@ from al_tf.label_tools.readers import Names, read_answers
 from al_tf.loop.label_files import check_names
 from al_tf.pools.pool import Examples
 from al_tf.project import creation
-from al_tf.project import parts as pool_parts
-from al_tf.project.features import Embed, Features
-from al_tf.project.growth import GrowingClusters
-from al_tf.project.journal import Journal
-from al_tf.project.selection import Chosen, Labeled, choose
+from al_tf.project.examples import parts as pool_parts
+from al_tf.project.examples.features import Embed
+from al_tf.project.examples.growing_pool import GrowingPool
+from al_tf.project.record.journal import Journal
+from al_tf.project.record.state import BatchRecord, State, replay
+from al_tf.project.record.taking import Taken, answers_event
+from al_tf.project.record.votes import Agreement, agreement, resolved_labels
+from al_tf.project.selection import Chosen, Labeled, choose, train
 from al_tf.project.settings import Settings
-from al_tf.project.state import BatchRecord, State, replay
-from al_tf.project.taking import Taken, answers_event
-from al_tf.project.votes import Agreement, agreement, resolved_labels
 from runkit import InputError
 from runkit.datasets.labels import check_twins
 from runkit.files import lock_directory, remove_leftovers
@@ -60,13 +60,7 @@ class Project:
         self.name, self.settings = facts.name, facts.settings
         self._facts = facts
         self._journal = Journal(self.folder / "events")
-        pool, self._test = pool_parts.open_first(self.settings)
-        pool_parts.check_unchanged(pool, facts.first)
-        self._parts = [pool]
-        self._features = Features(self.folder / "features", embed)
-        self._clusters = GrowingClusters(
-            self.folder / "clusters", self.settings.target_cluster_size
-        )
+        self._growing = GrowingPool(self.folder, facts, embed)
 
     @classmethod
     def create(
@@ -98,25 +92,17 @@ class Project:
     @property
     def pool(self) -> Examples:
         """All examples of the pool, without labels, with all classes."""
-        state, multilabel = self.state, self.settings.multilabel
-        id_column = self.settings.id_column
-        for part in state.parts[len(self._parts) :]:
-            found = pool_parts.open_part(
-                part.dataset, self._parts[0], id_column
-            )
-            pool_parts.check_unchanged(found, part)
-            self._parts.append(found)
-        bare = [
-            pool_parts.without_labels(p, state.classes, multilabel=multilabel)
-            for p in self._parts
-        ]
-        rows = [*self._parts[0].rows, *self._test.rows]
-        return pool_parts.join(bare, int(max(rows)) + 1)
+        return self._growing.examples(self.state)
 
     @property
     def test(self) -> Examples:
         """The test set; empty without one."""
-        return pool_parts.test_with_classes(self._test, self.state.classes)
+        return self._growing.test(self.state)
+
+    @property
+    def clustering(self) -> Clustering:
+        """Clusters of the pool, as it is now."""
+        return self._growing.rows(self.state)[1]
 
     def labels(self) -> dict[Any, tuple[str, ...]]:
         """Class names of the examples whose label is decided."""
@@ -128,7 +114,8 @@ class Project:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[State]:
-        with lock_directory(self.folder, where="--project"):
+        # Others hold it only for the moment of a change.
+        with lock_directory(self.folder, where="--project", wait=True):
             remove_leftovers(self.folder)
             yield self.state
 
@@ -207,7 +194,7 @@ class Project:
 
     def take_pool_labels(self) -> Taken:
         """Takes the labels that the first part of the pool has."""
-        pool = self._parts[0]
+        pool = self._growing.parts[0]
         classes, given = pool.classes, []
         names = pool.named.tolist()
         for row in np.flatnonzero(pool.labeled).tolist():
@@ -229,7 +216,7 @@ class Project:
             check_twins([*state.classes, *added], "--classes")
             check_names(
                 pool_parts.without_labels(
-                    self._parts[0],
+                    self._growing.parts[0],
                     [*state.classes, *added],
                     multilabel=self.settings.multilabel,
                 )
@@ -252,7 +239,7 @@ class Project:
                 or ids that the pool has.
         """
         with self._changing() as state:
-            pool, first = self.pool, self._parts[0]
+            pool, first = self.pool, self._growing.parts[0]
             part = pool_parts.open_part(dataset, first, self.settings.id_column)
             has = bool(self._facts.first.embeddings)
             if has != bool(embeddings):
@@ -310,17 +297,10 @@ class Project:
         size: int | None,
         probabilities: np.ndarray | None,
     ) -> Chosen:
-        pool, test = self.pool, self.test
-        labeled = Labeled.of(
-            pool, self.labels(), [*state.asked, *state.answers]
-        )
+        pool, test, labeled = self.pool, self.test, self._labeled(state)
         if len(labeled.positions) or probabilities is not None:
-            features, clustering = self.clustered()
-            if len(test):
-                source = self._facts.first.embeddings
-                tested = self._features.of("test", self._test, source)
-                features = [*features, tested]
-            rows, cluster_ids = np.concatenate(features), clustering.cluster_ids
+            rows, clustering = self._growing.rows(state)
+            cluster_ids = clustering.cluster_ids
         else:
             # Nothing is known: the choice is random and looks at no rows.
             rows = np.zeros((0, 1), np.float32)
@@ -337,14 +317,27 @@ class Project:
             probabilities=probabilities,
         )
 
-    def clustered(self) -> tuple[list[np.ndarray], Clustering]:
-        """(`[n_i, d]` embeddings of each part, clusters of all of them)."""
-        parts = self.state.parts
-        _ = self.pool  # Opens the parts that joined since.
-        features = [
-            self._features.of(f"part-{number:03d}", part, known.embeddings)
-            for number, (part, known) in enumerate(
-                zip(self._parts, parts, strict=False)
-            )
-        ]
-        return features, self._clusters.of_parts(features)
+    def _labeled(self, state: State) -> Labeled:
+        excluded = [*state.asked, *state.answers]
+        return Labeled.of(self.pool, self.labels(), excluded)
+
+    def probabilities(self) -> np.ndarray:
+        """`[pool, classes]` of a model that all labels so far train.
+
+        Raises:
+            InputError: there are no labels.
+        """
+        state = self.state
+        labeled = self._labeled(state)
+        if not len(labeled.positions):
+            raise InputError("has no labels yet", where="--project")
+        scores = train(
+            self.pool,
+            self.test,
+            self._growing.rows(state)[0],
+            labeled,
+            self.settings,
+            self.settings.seed,
+        )
+        assert scores.pool is not None
+        return scores.pool.probabilities

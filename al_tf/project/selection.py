@@ -16,8 +16,8 @@ from al_tf.learners.head_learner import HeadLearner
 from al_tf.loop import round as round_lib
 from al_tf.loop.round import PoolScores, Scores
 from al_tf.pools.pool import Examples
+from al_tf.project.record.state import BatchRecord
 from al_tf.project.settings import Settings
-from al_tf.project.state import BatchRecord
 from runkit import InputError
 from runkit.datasets.labels import encode_labels
 

@@ -65,6 +65,7 @@ ROOMS = {
             "learners",
             "loop",
             "pools",
+            "selection",
         },
     },
     "export": {

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 from absl.testing import absltest
 
-from al_tf.project.growth import GrowingClusters
+from al_tf.project.examples.growth import GrowingClusters
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
 from runkit import InputError
@@ -116,7 +116,7 @@ class GrowTest(absltest.TestCase):
             copy.write_text(more.read_text() + path.read_text())
             project.grow(f"jsonl:{copy}:text:label")
         with self.assertRaisesRegex(InputError, "texts need an encoder"):
-            _ = Project(project.folder).clustered()
+            _ = Project(project.folder).clustering
 
     def test_other_things_are_refused(self):
         project = project_data.make_project(self.folder)

@@ -39,7 +39,7 @@ def state(folder):
         "answers": {k: dict(v) for k, v in found.answers.items()},
         "amendments": found.amendments,
         "labels": project.labels(),
-        "clusters": project.clustered()[1].cluster_ids.tolist(),
+        "clusters": project.clustering.cluster_ids.tolist(),
     }
 
 

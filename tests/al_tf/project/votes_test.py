@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from al_tf.label_tools.answers import Given
-from al_tf.project import votes
+from al_tf.project.record import votes
 from al_tf.project.settings import Settings
 from runkit import InputError
 

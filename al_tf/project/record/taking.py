@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from al_tf.label_tools.answers import Given
-from al_tf.project.journal import Event
-from al_tf.project.state import State
+from al_tf.project.record.journal import Event
+from al_tf.project.record.state import State
 from runkit import InputError
 
 _SHOWN = 10

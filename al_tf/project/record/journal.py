@@ -4,7 +4,7 @@
 
 A file is written under a temporary name and renamed, so an event is there or
 it is not. Nothing is ever rewritten: a correction is one more event, and the
-state is what a reading of all of them gives (`al_tf.project.state`).
+state is what a reading of all of them gives (`al_tf.project.record.state`).
 """
 
 from __future__ import annotations

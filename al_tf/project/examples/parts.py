@@ -9,8 +9,8 @@ import numpy as np
 
 from al_tf.pools import held_out
 from al_tf.pools.pool import UNKNOWN, Examples, open_pool, with_classes
+from al_tf.project.record.state import Part
 from al_tf.project.settings import Settings
-from al_tf.project.state import Part
 from runkit import InputError
 from runkit.datasets.labels import id_array
 

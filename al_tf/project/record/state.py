@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from al_tf.label_tools.answers import LABEL, Given
-from al_tf.project.journal import Event
+from al_tf.project.record.journal import Event
 from runkit import InputError
 
 
