@@ -70,16 +70,13 @@ def read_answers(
     first = next(iter(records), None)
     if first is None:
         raise InputError("holds no records", where=str(path))
-    reader = FORMS[form or form_of(first[1], names)]
+    reader = FORMS[form or form_of(first[1])]
     yield from reader(itertools.chain([first], records), names)
 
 
-def form_of(record: Any, names: Names) -> str:
+def form_of(record: Any) -> str:
     """The form of a file whose first record this is."""
     keys = set(record) if isinstance(record, dict) else set()
-    if names.ids in keys and names.label in keys and BATCH in keys:
-        # Our own questions, filled in; JSON-MIN has more.
-        return "label_studio_min" if "annotation_id" in keys else "table"
     if {"annotations", "completions"} & keys or {"data", "predictions"} <= keys:
         return "label_studio"
     if "annotation_id" in keys:
@@ -127,6 +124,14 @@ def _object(value: Any, place: str, what: str = "record") -> dict[str, Any]:
 def _table(records: Records, names: Names) -> Iterator[Answer]:
     for place, row in records:
         example = field(_object(row, place), names.ids, place)
+        if names.ids != ID and str(row.get(ID, example)) != str(example):
+            raise InputError(
+                f"has two ids, {names.ids} and {ID}",
+                where=place,
+                got=[example, row[ID]],
+                remedy="Say which tool wrote the file (--tool), or leave out "
+                "one of the columns",
+            )
         value = field(row, names.label, place)
         yield Answer(
             place,

@@ -46,6 +46,11 @@ REFUSED = {
         "id,label\na1,ham\nz9,ham\n",
         "record 2.*not asked for: z9",
     ),
+    "two_ids": (
+        "l.jsonl",
+        lines({"id": "a1", "example_id": "b2", "label": "ham"}),
+        "line 1.*has two ids, id and example_id",
+    ),
     "missing_id": ("l.csv", "id,label\n,ham\n", "record 1.*not asked for"),
     "unknown_class": (
         "l.csv",

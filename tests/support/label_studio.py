@@ -80,6 +80,9 @@ def serve(folder: pathlib.Path) -> Iterator[Server]:
         "LATEST_VERSION_CHECK": "False",
         "SENTRY_DSN": "",
         "FRONTEND_SENTRY_DSN": "",
+        # The backend and its webhook are on loopback too.
+        "ML_BLOCK_LOCAL_IP": "False",
+        "SSRF_PROTECTION_ENABLED": "False",
     }
     # Its own interpreter must not see this one's packages.
     environment.pop("PYTHONPATH", None)
