@@ -77,6 +77,8 @@ setup(
     entry_points={
         "console_scripts": [
             "al-loop = al_tf.active_learning_main:run",
+            "al-label-backend = al_tf.label_backend_main:run",
+            "al-project = al_tf.project_main:run",
             "al-select = al_tf.select_main:run",
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",
