@@ -278,6 +278,13 @@ def grow() -> None:
 
 def status() -> None:
     """Says where the project stands, and writes its report."""
+    if FLAGS.target is not None and FLAGS.target >= 1:
+        raise InputError(
+            "is not an accuracy",
+            where="--target",
+            got=FLAGS.target,
+            expected="above 0, below 1",
+        )
     project = Project(FLAGS.project)
     print(in_lines(project))
     with report.optional(project.folder / "report.html"):

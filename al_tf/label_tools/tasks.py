@@ -107,7 +107,11 @@ def label_config(classes: Sequence[str], kind: str, *, multilabel: bool) -> str:
 
 
 def prediction(
-    names: Sequence[str], confidence: float, order: float, kind: str
+    names: Sequence[str],
+    confidence: float,
+    order: float,
+    kind: str,
+    version: str = MODEL,
 ) -> dict[str, Any]:
     """Label Studio's form of a model's answer.
 
@@ -117,6 +121,8 @@ def prediction(
         order: score of the prediction. Sorted by it, ascending, the tasks are
             in the order of Cluster-Margin.
         kind: "text" or "image".
+        version: of the model. Label Studio asks a backend only for tasks
+            without a prediction of its version.
     """
     result = {
         "from_name": CONTROL,
@@ -125,7 +131,7 @@ def prediction(
         "value": {"choices": list(names)},
         "score": confidence,
     }
-    return {"model_version": MODEL, "score": order, "result": [result]}
+    return {"model_version": version, "score": order, "result": [result]}
 
 
 def _label_studio(tasks: Tasks) -> dict[str, str]:
@@ -142,6 +148,7 @@ def _label_studio(tasks: Tasks) -> dict[str, str]:
                     tasks.confidence[number],
                     number / len(batch),
                     batch.kind,
+                    tasks.name,
                 )
             ]
         out.append(task)

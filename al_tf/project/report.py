@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 
+from al_tf.label_tools.answers import LABEL
+from al_tf.project import forecast as cost
 from al_tf.project.project import Project
 from runkit.report import Report, in_words
 
@@ -13,7 +16,12 @@ def facts(project: Project) -> dict[str, object]:
     state = project.state
     labels, counts = project.labels(), state.counts()
     found = project.agreement()
-    answered = len(state.answers)
+    judged = [
+        example
+        for example, answers in state.answers.items()
+        if any(given.state == LABEL for given in answers.values())
+    ]
+    results = [batch.result for batch in state.batches if batch.result]
     return {
         "project": project.name,
         "classes": list(state.classes),
@@ -23,12 +31,15 @@ def facts(project: Project) -> dict[str, object]:
         "answers": counts.get("label", 0),
         "skipped": counts.get("skip", 0),
         "unsure": counts.get("unsure", 0),
-        "undecided examples": answered - len(labels),
+        "undecided examples": len(judged) - len(labels),
         "waiting for an answer": len(state.open_examples()),
         "amended answers": len(state.amendments),
         "annotators": list(found.annotators),
         "agreement": found.observed,
         "Krippendorff's alpha": found.alpha,
+        "accuracy at the last batch": results[-1]["accuracy"]
+        if results
+        else None,
     }
 
 
@@ -86,6 +97,8 @@ def write_report(project: Project, target: float | None = None) -> pathlib.Path:
                 if batch.result
             ],
         )
+    if target is not None:
+        _cost(page, project, target)
     if state.amendments:
         page.heading("Amended answers")
         page.table(
@@ -106,3 +119,42 @@ def write_report(project: Project, target: float | None = None) -> pathlib.Path:
         page.heading("Parts of the pool")
         page.table(("source", "examples"), [part[:2] for part in state.parts])
     return page.write()
+
+
+def _cost(page: Report, project: Project, target: float) -> None:
+    """What the accuracy will cost, how forecasts held, and what to do."""
+    page.heading(f"Labels needed for an accuracy of {target:g}")
+    state, size = project.state, len(project.test)
+    measured = [
+        (batch.result["labels"], batch.result["accuracy"])
+        for batch in state.batches
+        if batch.result and batch.result["accuracy"] is not None
+    ]
+    if not measured:
+        page.text("Nothing was measured: the project has no test set.")
+        return
+    labels, accuracies = zip(*measured, strict=True)
+    made = cost.forecast(labels, accuracies, target, test_size=size)
+    if made is not None:
+        page.text(
+            "The error is taken for a power law of the number of labels; the "
+            "interval holds four of five laws that fit the batches so far."
+        )
+        page.table(
+            ("labels needed", "a tenth need fewer", "a tenth need more"),
+            [
+                [
+                    "more than any" if math.isinf(value) else round(value)
+                    for value in (made.median, made.low, made.high)
+                ]
+            ],
+        )
+    left = len(project.pool) - labels[-1]
+    page.text(cost.advice(made, labels[-1], left))
+    earlier = cost.held(labels, accuracies, target, test_size=size)
+    if earlier:
+        inside = sum(forecast.is_inside for forecast in earlier)
+        page.text(
+            f"The accuracy was reached with {earlier[0].needed} labels; "
+            f"{inside} of {len(earlier)} earlier forecasts held it."
+        )

@@ -83,6 +83,9 @@ class ProjectMainTest(parameterized.TestCase):
             self.assertIn(line, out)
         page = (self.project / "report.html").read_text()
         self.assertIn("labels before it", page)
+        self.run_action("status", target=0.99)
+        page = (self.project / "report.html").read_text()
+        self.assertIn("needs 4 measured rounds", page)
 
     def test_changed_labels(self):
         self.create()
@@ -190,6 +193,7 @@ class ProjectMainTest(parameterized.TestCase):
         ({"action": "labels", "labels": "x", "tool": "doc"}, "'doccano'"),
         ({"action": "labels", "labels": "nowhere.csv"}, "nowhere.csv"),
         ({"project": "nowhere", "action": "status"}, "holds no project"),
+        ({"action": "status", "target": 90.0}, "--target: is not an acc"),
         ({"action": "create", "dataset": ""}, "--dataset: is missing"),
     )
     def test_bad_input(self, values, message):
