@@ -35,7 +35,10 @@ class Predictor:
 
     def predict(self, tasks: list[Task]) -> list[Prediction | None]:
         """Answers tasks; None where the model knows nothing."""
-        order = self._order()
+        batches = self._project.state.batches
+        ids = batches[-1].ids if batches else []
+        # Below one half, so before all tasks of other batches.
+        order = {name: i / len(ids) / 2 for i, name in enumerate(ids)}
         answers: list[Any]
         if self._served:
             answers = list(self._served([task.shown for task in tasks]))
@@ -51,12 +54,6 @@ class Predictor:
             place = order.get(task.example, 0.5 + margin / 2)
             found.append(Prediction(names, confidence, place))
         return found
-
-    def _order(self) -> dict[Any, float]:
-        """Scores below one half for the tasks of the latest batch."""
-        batches = self._project.state.batches
-        ids = batches[-1].ids if batches else []
-        return {name: i / len(ids) / 2 for i, name in enumerate(ids)}
 
     def _own(self) -> dict[Any, tuple[list[str], float, float]]:
         labels = self._project.labels()

@@ -14,7 +14,7 @@ from al_tf import project_main
 from al_tf.project.project import Project
 from runkit import InputError
 from runkit.flag_values import define_flags
-from tests.support import project_data
+from tests.support.labeling import project_data
 
 
 class ProjectMainTest(parameterized.TestCase):

@@ -54,26 +54,19 @@ def resolved_labels(answers: Answers, settings: Settings) -> dict[Any, Names]:
     for example, labels in enough.items():
         votes = [*labels.values()]
         if settings.multilabel:
-            names = _majority_of_each(votes)
+            each = collections.Counter(n for names in votes for n in names)
+            is_tie = any(2 * n == len(votes) for n in each.values())
+            most = tuple(n for n in each if 2 * each[n] > len(votes))
         else:
-            first, *others = collections.Counter(votes).most_common(2)
-            is_tie = bool(others) and others[0][1] == first[1]
-            names = None if is_tie else first[0]
-        if names is not None:
-            decided[example] = names
+            (most, count), *others = collections.Counter(votes).most_common(2)
+            is_tie = bool(others) and others[0][1] == count
+        if not is_tie:
+            decided[example] = most
     return decided
 
 
 def _labels(given: Mapping[str, Given]) -> dict[str, Names]:
     return {who: g.classes for who, g in given.items() if g.state == LABEL}
-
-
-def _majority_of_each(labels: list[Names]) -> Names | None:
-    counts = collections.Counter(name for names in labels for name in names)
-    if any(2 * count == len(labels) for count in counts.values()):
-        return None
-    chosen = {name for name, n in counts.items() if 2 * n > len(labels)}
-    return tuple(name for name in counts if name in chosen)
 
 
 def _dawid_skene(answers: dict[Any, dict[str, Names]]) -> dict[Any, Names]:

@@ -8,8 +8,8 @@ from absl.testing import absltest, parameterized
 from al_tf.label_tools.answers import Asked, resolve
 from al_tf.label_tools.readers import Names, read_answers
 from runkit import InputError
-from tests.support.label_forms import CLASSES, IDS, RIGHT, task
-from tests.support.label_forms_bad import MANY, REFUSED
+from tests.support.labeling.label_forms import CLASSES, IDS, RIGHT, task
+from tests.support.labeling.label_forms_bad import MANY, REFUSED
 
 
 class FormsTest(parameterized.TestCase):

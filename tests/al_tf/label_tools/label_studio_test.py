@@ -17,7 +17,7 @@ from al_tf.project import outside
 from al_tf.project.predictor import Predictor
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
-from tests.support import label_studio, project_data
+from tests.support.labeling import label_studio, project_data
 
 
 def annotation(name, control="label"):

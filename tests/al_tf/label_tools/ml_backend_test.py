@@ -12,7 +12,7 @@ from al_tf.project.predictor import Predictor
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
 from runkit import InputError
-from tests.support import project_data
+from tests.support.labeling import project_data
 
 CONFIG = label_config(["bad", "good"], "text", multilabel=False)
 

@@ -9,7 +9,7 @@ from al_tf.project.examples.growth import GrowingClusters
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
 from runkit import InputError
-from tests.support import project_data
+from tests.support.labeling import project_data
 
 
 def families(count, seed, first=0, spread=0.01):

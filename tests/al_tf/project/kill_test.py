@@ -13,7 +13,7 @@ import pytest
 from absl.testing import absltest
 
 from al_tf.project.project import Project
-from tests.support import project_data
+from tests.support.labeling import project_data
 
 ROOT = pathlib.Path(__file__).absolute().parents[3]
 
@@ -57,7 +57,7 @@ class ProjectKillTest(absltest.TestCase):
             [
                 sys.executable,
                 "-m",
-                "tests.support.project_life",
+                "tests.support.labeling.project_life",
                 str(self.folder),
                 name,
             ],

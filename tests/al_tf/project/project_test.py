@@ -12,7 +12,8 @@ from absl.testing import absltest, parameterized
 from al_tf.label_tools.answers import SKIP, UNSURE, Given
 from al_tf.project.project import Project
 from runkit import InputError
-from tests.support import loop_data, project_data
+from tests.support import loop_data
+from tests.support.labeling import project_data
 
 
 class ProjectTestCase(parameterized.TestCase):

@@ -1,6 +1,6 @@
 """The whole life of a project, step by step, for a process that is killed.
 
-    python -m tests.support.project_life FOLDER NAME
+    python -m tests.support.labeling.project_life FOLDER NAME
 
 Like a person, it looks at where the project stands and does what comes next.
 Truth is the pool's: `pool.npz` and `more.npz` in FOLDER.

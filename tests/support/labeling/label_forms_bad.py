@@ -6,7 +6,7 @@ See `label_forms`.
 import gzip
 import json
 
-from tests.support.label_forms import (
+from tests.support.labeling.label_forms import (
     MIN_HEADER,
     ROWS,
     argilla,
