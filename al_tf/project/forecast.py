@@ -21,9 +21,9 @@ LOW, HIGH = 0.1, 0.9
 _EXPONENTS = np.geomspace(0.1, 2.0, 24)
 _FLOORS = np.linspace(0.0, 0.95, 20)
 # Floors as shares of the smallest error; logarithms of exponents.
-_USUAL_FLOOR, _USUAL_EXPONENT, _SPREAD = 0.8, 0.5, 0.8
+_USUAL_FLOOR, _USUAL_EXPONENT, _SPREAD = 1.2, 0.45, 0.8
 # The law itself is this share of the error wrong.
-_MISFIT = 0.15
+_MISFIT = 0.2
 # Rounds ahead that are drawn one by one; later ones grow by a tenth.
 _NEAR, _FAR = 100, 120
 

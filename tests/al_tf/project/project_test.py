@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import pathlib
+import threading
 from unittest import mock
 
 import numpy as np
@@ -219,6 +220,26 @@ class DamageTest(ProjectTestCase):
         self.assertEmpty(project.state.answers)
         self.assertEmpty(list(project.folder.rglob(".tmp-*")))
         self.assertEqual(self.answer(project, batch).new, 8)
+
+    def test_two_at_once(self):
+        ids = self.project().next_batch(40).ids
+
+        def answer(who):
+            project = Project(self.folder / "project")
+            for example in ids:
+                label = str(self.truth[example])
+                project.take(
+                    [Given(example, who, "label", (label,))], source=who
+                )
+
+        threads = [threading.Thread(target=answer, args=(who,)) for who in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        state = Project(self.folder / "project").state
+        self.assertEqual(state.counts(), {"label": 80})
+        self.assertEqual({len(state.answers[i]) for i in ids}, {2})
 
     def test_a_missing_event_is_named(self):
         project = self.project()
