@@ -201,6 +201,42 @@ class ProjectMainTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, message):
             self.run_action(**values)
 
+    def test_images_of_several_classes_each(self):
+        path, random = self.folder / "images.npz", np.random.default_rng(0)
+        images = random.integers(0, 255, (40, 6, 6, 3), np.uint8)
+        labels = random.integers(0, 2, (40, 3))
+        np.savez(
+            path,
+            images=images,
+            labels=labels,
+            classes=np.array(["a", "b", "c"]),
+        )
+        self.create(
+            dataset=f"npz:{path}",
+            multilabel=True,
+            test="0.2",
+            start_labels=True,
+        )
+        project = Project(self.project)
+        self.assertLen(project.labels(), 32)
+        project.grow(f"npz:{path}")
+        self.run_action("next", tool="label_studio")
+        path = self.project / "to_label" / "batch-000.label_studio.json"
+        tasks = json.loads(path.read_text())
+        self.assertLen(tasks, 6)
+        self.assertStartsWith(
+            tasks[0]["data"]["image"], "data:image/png;base64,"
+        )
+        config = path.with_suffix(".xml").read_text()
+        self.assertIn('toName="image" choice="multiple"', config)
+        rows = [
+            {"example_id": t["data"]["example_id"], "label": "a|c"}
+            for t in tasks
+        ]
+        answers = project_data.write_csv(self.folder / "a.csv", *rows)
+        out = self.run_action("labels", labels=str(answers))
+        self.assertIn("6 new answers", out)
+
     def test_embeddings_cannot_be_shown_in_a_tool(self):
         self.create()
         with self.assertRaisesRegex(InputError, "nothing can be shown"):
