@@ -51,6 +51,11 @@ setup(
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
+        "labeling": [
+            "crowd-kit>=1.2",
+            "scikit-learn>=1.4",
+            "werkzeug>=3",
+        ],
         "scann": ["scann>=1.4.2"],
         "serving": [
             "aiohttp>=3.13",
@@ -76,6 +81,8 @@ setup(
     entry_points={
         "console_scripts": [
             "al-loop = al_tf.active_learning_main:run",
+            "al-label-backend = al_tf.label_backend_main:run",
+            "al-project = al_tf.project_main:run",
             "al-select = al_tf.select_main:run",
             "spactor-dev-server = export.dev_server_main:run",
             "spactor-export = export.export_main:run",

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from al_tf.learners import image_learner
-from al_tf.learners.head_learner import HEADS, HeadLearner
+from al_tf.learners.head_learner import HEADS, HeadLearner, plain_features
 from al_tf.learners.protocol import Learner
 from al_tf.loop import amendments, curves
 from al_tf.loop.config import CONFIG_FLAGS, LoopConfig, config_from_flags
@@ -152,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     settings = _settings(config, pool, test, kind)
     check_same_run(folder, settings)
     # The last thing that can be refused: nothing has been written so far.
-    encoder = load_encoder(FLAGS, pool)
+    encoder = load_encoder(FLAGS.init_from, pool)
     with lock_directory(folder):
         # Another run may have begun here meanwhile.
         check_same_run(folder, settings)
@@ -232,13 +232,13 @@ def learner_kind(values: flags.FlagValues, pool: Examples) -> str:
     return kind
 
 
-def load_encoder(values: flags.FlagValues, pool: Examples) -> Pretrained | None:
+def load_encoder(init_from: str, pool: Examples) -> Pretrained | None:
     """Opens the encoder that a pool of texts needs."""
     if pool.kind != "text":
         return None
     from spactor_tf.inference.pretrained import load_pretrained
 
-    return load_pretrained(values.init_from, needs_decoder=False)
+    return load_pretrained(init_from, needs_decoder=False)
 
 
 def make_learner(
@@ -300,11 +300,8 @@ def _features(
     encoder: Pretrained | None,
 ) -> np.ndarray:
     """`[n, d]` float32 for a head; those of texts are kept on disk."""
-    if kind == "embedding":
-        return inputs
-    if kind == "image":
-        flat = inputs.reshape(len(inputs), -1)
-        return flat.astype(np.float32) / 255
+    if kind != "text":
+        return plain_features(kind, inputs)
     from al_tf.inputs.embeddings import open_npy
 
     path = folder / "features.npy"

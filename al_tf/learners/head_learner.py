@@ -24,6 +24,18 @@ _FAR = 100.0
 _OWNS = 1e6
 
 
+def plain_features(kind: str, inputs: np.ndarray) -> np.ndarray:
+    """`[n, d]` float32 of inputs that need no encoder.
+
+    Args:
+        kind: "embedding", or "image" whose pixels are the features.
+        inputs: `[n, d]` float32, or `[n, height, width, channels]` uint8.
+    """
+    if kind == "embedding":
+        return inputs
+    return inputs.reshape(len(inputs), -1).astype(np.float32) / 255
+
+
 def scaled_rows(embeddings: np.ndarray) -> np.ndarray:
     """Centers rows and divides them by their deviation; warns of outliers.
 

@@ -16,25 +16,28 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-from collections.abc import Sequence
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
+from al_tf.label_tools.answers import AND, NONE, Asked, class_names, resolve
+from al_tf.label_tools.readers import BATCH, STATUS, Names, read_answers
+from al_tf.label_tools.shown import shown_inputs
 from al_tf.pools.pool import Examples
-from runkit import InputError, atomic_write, closest
-from runkit.datasets.labels import class_key, id_key
-from runkit.datasets.tables import field, rows
+from runkit import InputError, atomic_write
 from runkit.files import remove_leftovers
 
-SUFFIXES = (".csv", ".jsonl")
+SUFFIXES = (".csv", ".jsonl", ".json")
 _FIELDS = ("text", "suggested_label", "label")
-_NONE, _AND = "-", "|"
-_MOST_NAMED = 20
+ANNOTATOR = "annotator"
 
 
 def write_questions(
-    folder: pathlib.Path, stem: str, batch: Examples, suggested: list[Any]
+    folder: pathlib.Path,
+    stem: str,
+    batch: Examples,
+    suggested: list[Any],
+    batch_name: str = "",
 ) -> pathlib.Path:
     """Writes what is to be labeled, unless it is there already.
 
@@ -45,6 +48,8 @@ def write_questions(
         stem: of their names.
         batch: the examples, in the order in which they were chosen.
         suggested: labels as `Examples.labels` has them; empty for none.
+        batch_name: of a project, whose files also have the columns `status`
+            (for skip or unsure), `annotator` and `batch`.
 
     Returns:
         The CSV file.
@@ -52,11 +57,15 @@ def write_questions(
     for place in (folder, folder / "images"):
         remove_leftovers(place)
     path = folder / f"{stem}.csv"
-    texts = _texts(folder, batch)
+    texts = shown_inputs(folder, batch)
     answers = suggested or [None] * len(batch)
-    header = (batch.id_name, *_FIELDS)
+    header = [batch.id_name, *_FIELDS]
+    more: list[str] = []
+    if batch_name:
+        header += [STATUS, ANNOTATOR, BATCH]
+        more = ["", "", batch_name]
     questions = [
-        (name, text, _shown(label, batch), "")
+        (name, text, _shown(label, batch), "", *more)
         for name, text, label in zip(
             batch.named.tolist(), texts, answers, strict=True
         )
@@ -89,89 +98,20 @@ def read_labels(path: pathlib.Path, batch: Examples) -> np.ndarray:
         InputError: unknown example ids, unknown classes, two labels for one
             example, or examples without a label; all of them are named.
     """
+    names = Names(batch.id_name, multilabel=batch.multilabel)
     wanted = batch.named.tolist()
-    found = _Answers(wanted)
-    for place, row in rows(path):
-        example_id = field(row, batch.id_name, place)
-        found.add(example_id, field(row, "label", place), batch)
-    found.refuse(path, batch.classes)
+    # Whoever answered: a round has one label for each example.
+    answers = (a._replace(annotator="") for a in read_answers(path, names))
+    asked = Asked(wanted, batch.classes, batch.multilabel)
+    given = resolve(answers, asked, path, is_complete=True)
+    numbers = {name: i for i, name in enumerate(batch.classes)}
+    found = {g.example: [numbers[name] for name in g.classes] for g in given}
     if not batch.multilabel:
-        return np.array([found.answers[row][0] for row in wanted], np.int64)
+        return np.array([found[row][0] for row in wanted], np.int64)
     labels = np.zeros((len(wanted), len(batch.classes)), np.int64)
     for cells, row in zip(labels, wanted, strict=True):
-        cells[found.answers[row]] = 1
+        cells[found[row]] = 1
     return labels
-
-
-class _Answers:
-    """Answers so far, and all that is wrong with them."""
-
-    def __init__(self, wanted: list[Any]):
-        self.answers: dict[Any, list[int]] = {}
-        self._missing = dict.fromkeys(wanted)
-        self._wanted = set(wanted)
-        self._is_text = any(isinstance(name, str) for name in wanted)
-        self._foreign: list[str] = []
-        self._unknown: list[tuple[Any, str]] = []
-        self._disagree: list[Any] = []
-
-    def add(self, example_id: Any, value: Any, batch: Examples) -> None:
-        """Takes one record; an empty label counts as none."""
-        example = id_key(example_id, is_text=self._is_text)
-        if example not in self._wanted:
-            self._foreign.append(str(example_id))
-            return
-        names = _names(value, batch.multilabel)
-        if names is None:
-            return
-        self._missing.pop(example, None)
-        # A spreadsheet may write 1 as 1.0, and another system é as two marks.
-        known = {class_key(name): name for name in batch.classes}
-        names = [
-            name if name in batch.classes else known.get(class_key(name), name)
-            for name in names
-        ]
-        strange = [name for name in names if name not in batch.classes]
-        if strange or (len(names) != 1 and not batch.multilabel):
-            self._unknown.append((example, _AND.join(strange or names)))
-            return
-        chosen = sorted({batch.classes.index(name) for name in names})
-        if self.answers.setdefault(example, chosen) != chosen:
-            self._disagree.append(example)
-
-    def refuse(self, path: pathlib.Path, classes: tuple[str, ...]) -> None:
-        """Names all that is wrong at once, if anything is."""
-        problems: dict[str, Sequence[Any]] = {
-            "example ids that were not asked for": self._foreign,
-            "unknown classes": [f"{i} is {n!r}" for i, n in self._unknown],
-            "labels that disagree": self._disagree,
-            "examples without a label": list(self._missing),
-        }
-        parts = []
-        for what, named in problems.items():
-            shown = ", ".join(map(str, named[:_MOST_NAMED]))
-            rest = len(named) - _MOST_NAMED
-            more = f" and {rest} more" if rest > 0 else ""
-            if named:
-                parts.append(f"{what}: {shown}{more}")
-        if not parts:
-            return
-        remedy = "Correct the file and run the same command again"
-        if self._unknown:
-            remedy = f"{closest(self._unknown[0][1], classes)}. {remedy}"
-        raise InputError("; ".join(parts), where=str(path), remedy=remedy)
-
-
-def _names(raw: Any, multilabel: bool) -> list[str] | None:
-    """Class names in a cell; None for an empty cell."""
-    if isinstance(raw, list):
-        return [str(name) for name in raw]
-    text = "" if raw is None else str(raw).strip()
-    if not text:
-        return None
-    if not multilabel:
-        return [text]
-    return [] if text == _NONE else [t.strip() for t in text.split(_AND)]
 
 
 def check_names(pool: Examples) -> None:
@@ -181,7 +121,7 @@ def check_names(pool: Examples) -> None:
         InputError: outer spaces; for a multi-label pool what joins names, or
             stands for none; ids whose column has the name of another one.
     """
-    if pool.id_name in _FIELDS:
+    if pool.id_name in (*_FIELDS, STATUS, ANNOTATOR, BATCH):
         raise InputError(
             "is the name of another column of the files for people",
             where="--id_column",
@@ -189,7 +129,7 @@ def check_names(pool: Examples) -> None:
             remedy="Rename the column",
         )
     for name in pool.classes:
-        if _names(name, pool.multilabel) != [name]:
+        if class_names(name, pool.multilabel) != [name]:
             raise InputError(
                 "cannot be written into a labels file",
                 where="--classes",
@@ -204,23 +144,4 @@ def _shown(label: Any, batch: Examples) -> str:
     if not batch.multilabel:
         return batch.classes[label]
     names = [name for name, on in zip(batch.classes, label, strict=True) if on]
-    return _AND.join(names) or _NONE
-
-
-def _texts(folder: pathlib.Path, batch: Examples) -> list[str]:
-    if batch.kind == "text":
-        return list(batch.inputs)
-    if batch.kind == "embedding":
-        return [""] * len(batch)
-    from matplotlib import image as images
-
-    names = []
-    for row, pixels in zip(batch.rows, batch.inputs, strict=True):
-        names.append(f"images/{row}.png")
-        path = folder / names[-1]
-        # One channel is gray: three equal ones show it as it is.
-        shown = pixels if pixels.shape[-1] == 3 else pixels[..., [0, 0, 0]]
-        if not path.exists():
-            with atomic_write(path, "wb") as handle:
-                images.imsave(cast(BinaryIO, handle), shown, format="png")
-    return names
+    return AND.join(names) or NONE

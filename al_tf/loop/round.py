@@ -187,7 +187,16 @@ def suggest(
     learner: Learner, batch: np.ndarray, *, multilabel: bool
 ) -> list[Label]:
     """The model's own answers for a batch, in its order."""
-    probabilities, _ = learner.score(batch)
+    return answers(learner.score(batch)[0], multilabel=multilabel)
+
+
+def answers(probabilities: np.ndarray, *, multilabel: bool) -> list[Label]:
+    """What probabilities `[n, classes]` answer: the likeliest class of each.
+
+    Args:
+        probabilities: of the classes.
+        multilabel: of independent classes; those above one half are answered.
+    """
     if multilabel:
         return (probabilities > 0.5).astype(int).tolist()
     return probabilities.argmax(1).tolist()

@@ -24,7 +24,10 @@ from tests.support.isolated import FolderTestCase
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-HOW_TO = [ROOT / "docs" / "how_to" / "own_task.md"]
+HOW_TO = [
+    ROOT / "docs" / "how_to" / name
+    for name in ("label_project.md", "own_task.md")
+]
 START_SECONDS = 120
 # What the development server listens on unless it is told otherwise.
 PORTS = {"8500": "--port", "8501": "--rest_api_port"}

@@ -1,0 +1,5 @@
+"""Labeling tools: tasks out, answers in, a backend for Label Studio."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""The examples of a project: parts, embeddings, clusters."""

@@ -1,0 +1,82 @@
+"""The pool of a project in memory: examples, embeddings, clusters."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from al_tf.clustering.result import Clustering
+from al_tf.pools.pool import Examples
+from al_tf.project.creation import Facts
+from al_tf.project.examples import parts as pool_parts
+from al_tf.project.examples.features import Embed, Features
+from al_tf.project.examples.growth import GrowingClusters
+from al_tf.project.record.state import State
+
+
+class GrowingPool:
+    """Reads each part once, when a state first holds it.
+
+    Args:
+        folder: of the project.
+        facts: of its file.
+        embed: see `Features`.
+
+    Attributes:
+        parts: read so far, with the labels and rows of their sources.
+    """
+
+    def __init__(self, folder: pathlib.Path, facts: Facts, embed: Embed | None):
+        self._facts, self._settings = facts, facts.settings
+        pool, self._test = pool_parts.open_first(self._settings)
+        pool_parts.check_unchanged(pool, facts.first)
+        self.parts = [pool]
+        self._features = Features(folder / "features", embed)
+        self._clusters = GrowingClusters(
+            folder / "clusters", self._settings.target_cluster_size
+        )
+
+    def examples(self, state: State) -> Examples:
+        """All examples of the pool, without labels, with all classes.
+
+        Raises:
+            InputError: a part that cannot be read or has changed.
+        """
+        for part in state.parts[len(self.parts) :]:
+            found = pool_parts.open_part(
+                part.dataset, self.parts[0], self._settings.id_column
+            )
+            pool_parts.check_unchanged(found, part)
+            self.parts.append(found)
+        multilabel = self._settings.multilabel
+        bare = [
+            pool_parts.without_labels(p, state.classes, multilabel=multilabel)
+            for p in self.parts[: len(state.parts)]
+        ]
+        rows = [*self.parts[0].rows, *self._test.rows]
+        return pool_parts.join(bare, int(max(rows)) + 1)
+
+    def test(self, state: State) -> Examples:
+        """The test set, numbered as the classes are; empty without one."""
+        return pool_parts.test_with_classes(self._test, state.classes)
+
+    def rows(self, state: State) -> tuple[np.ndarray, Clustering]:
+        """Embeddings and clusters.
+
+        Returns:
+            (`[pool + test, d]` float32; clusters of the pool).
+        """
+        self.examples(state)
+        features = [
+            self._features.of(f"part-{number:03d}", part, known.embeddings)
+            for number, (part, known) in enumerate(
+                zip(self.parts, state.parts, strict=False)
+            )
+        ]
+        clustering = self._clusters.of_parts(features)
+        if len(self._test):
+            source = self._facts.first.embeddings
+            tested = self._features.of("test", self._test, source)
+            features = [*features, tested]
+        return np.concatenate(features), clustering

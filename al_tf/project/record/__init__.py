@@ -1,0 +1,1 @@
+"""What happened in a project, and what it adds up to."""

@@ -1,0 +1,159 @@
+"""The state of a project: what its events add up to. Without any file."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from al_tf.label_tools.answers import LABEL, Given
+from al_tf.project.record.journal import Event
+from runkit import InputError
+
+
+class Part(NamedTuple):
+    """Examples that joined the pool at one time.
+
+    Attributes:
+        dataset: specification that they are read from.
+        examples: number of them.
+        fingerprint: of their inputs and ids.
+        embeddings: file of their embeddings; "" where they are computed.
+    """
+
+    dataset: str
+    examples: int
+    fingerprint: str
+    embeddings: str = ""
+
+
+class BatchRecord(NamedTuple):
+    """A batch that people were asked for.
+
+    Attributes:
+        name: "PROJECT-NUMBER"; files carry it.
+        ids: of the examples, in the order in which they were chosen.
+        suggested: class names that the model answers, for each example.
+        confidence: the model's probability of its answer, for each example.
+        strategy: how the batch was chosen.
+        result: what was measured before it was chosen; None without a model.
+    """
+
+    name: str
+    ids: list[Any]
+    suggested: list[list[str]]
+    confidence: list[float]
+    strategy: str
+    result: dict[str, Any] | None
+
+
+class Amendment(NamedTuple):
+    """An answer that was changed after it had been taken.
+
+    Attributes:
+        event: number of the event that changed it.
+        before: the answer until then.
+        after: the answer since.
+        source: file or program that it came from.
+    """
+
+    event: int
+    before: Given
+    after: Given
+    source: str
+
+
+@dataclasses.dataclass
+class State:
+    """Where a project stands.
+
+    Attributes:
+        classes: names of the classes, in the order in which they were added.
+        parts: of the pool, in the order in which they joined.
+        batches: all so far.
+        answers: {example: {annotator: the answer that counts}}.
+        amendments: answers that were changed, in order.
+        older_than_class: number of labeled multi-label examples that were
+            answered before the newest class was added.
+    """
+
+    classes: list[str]
+    parts: list[Part]
+    batches: list[BatchRecord] = dataclasses.field(default_factory=list)
+    answers: dict[Any, dict[str, Given]] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(dict)
+    )
+    amendments: list[Amendment] = dataclasses.field(default_factory=list)
+    older_than_class: int = 0
+
+    @property
+    def asked(self) -> dict[Any, int]:
+        """{example: number of its batch}."""
+        return {i: n for n, b in enumerate(self.batches) for i in b.ids}
+
+    def counts(self) -> dict[str, int]:
+        """Number of answers by state."""
+        found = collections.Counter(
+            given.state
+            for answers in self.answers.values()
+            for given in answers.values()
+        )
+        return dict(found)
+
+    def open_examples(self) -> list[Any]:
+        """Examples of the batches that nobody has answered yet."""
+        return [i for i in self.asked if i not in self.answers]
+
+
+def replay(
+    classes: Iterable[str], first: Part, events: Iterable[Event]
+) -> State:
+    """Adds up the events of a project.
+
+    Args:
+        classes: at the project's creation.
+        first: part of the pool.
+        events: in order, as `Journal.events` gives them.
+
+    Raises:
+        InputError: an event of an unknown kind, or without its fields.
+    """
+    state = State(list(classes), [first])
+    for event in events:
+        try:
+            _apply(state, event)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"event {event['number']} cannot be read ({error!r})",
+                where=f"events of kind {event['kind']}",
+                remedy="Use the version of the package that wrote it",
+            ) from None
+    return state
+
+
+def _apply(state: State, event: Event) -> None:
+    kind = event["kind"]
+    if kind == "answers":
+        for example, annotator, how, names in event["answers"]:
+            given = Given(example, annotator, how, tuple(names))
+            before = state.answers[example].get(annotator)
+            if before is not None:
+                number, source = event["number"], event["source"]
+                amended = Amendment(number, before, given, source)
+                state.amendments.append(amended)
+            state.answers[example][annotator] = given
+    elif kind == "batch":
+        fields = {name: event[name] for name in BatchRecord._fields}
+        state.batches.append(BatchRecord(**fields))
+    elif kind == "classes":
+        state.classes.extend(event["added"])
+        state.older_than_class = sum(
+            any(given.state == LABEL for given in answers.values())
+            for answers in state.answers.values()
+        )
+    elif kind == "pool":
+        fields = {name: event[name] for name in Part._fields}
+        state.parts.append(Part(**fields))
+    else:
+        raise KeyError(kind)
