@@ -25,16 +25,22 @@ from typing import Any
 from runkit import InputError, Progress, read_json, write_json
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.sources import NOT_UTF_8, Source
-from spactor_tf.data.token_store import (
+from spactor_tf.data.tokens.preparation import (
     EmptySplit,
-    TokenStore,
     is_held_out,
     prepare,
+)
+from spactor_tf.data.tokens.store import (
+    FIRST_LAYOUT,
+    LAYOUT,
+    StoreLayout,
+    TokenStore,
 )
 from spactor_tf.data.vocabulary import Vocabulary, train_vocabulary
 from spactor_tf.data.vocabulary_text import NoTextError
 
 _RECORD, _VOCABULARY = "corpus.json", "vocabulary.model"
+_CONFIG = "config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Corpus:
         heldout: tokens to evaluate on; no document is in both.
         reading: what was read, kept, held out and skipped.
         content: hash of each file; see `Source.content`.
+        layout: of the stores, which the order of the windows depends on.
     """
 
     vocabulary: Vocabulary
@@ -54,6 +61,7 @@ class Corpus:
     heldout: TokenStore
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
     content: dict[str, Any] = dataclasses.field(default_factory=dict)
+    layout: StoreLayout = LAYOUT
 
     def record(self, folder: pathlib.Path) -> None:
         """Writes the corpus's identity into the folder of a run."""
@@ -63,6 +71,7 @@ class Corpus:
             "reading": self.reading,
             "content": self.content,
             "vocabulary": self.vocabulary.fingerprint,
+            "layout": dataclasses.asdict(self.layout),
         }
         write_json(folder / _RECORD, record)
 
@@ -134,24 +143,54 @@ def prepare_corpus(
             "another --output_dir",
         )
     vocabulary.check_rows(config.model.vocabulary_size, "model.vocabulary_size")
-    key = _key(
-        source.fingerprint, vocabulary.fingerprint, data.holdout_fraction
-    )
-    folder = cache / f"tokens-{key}"
+    layout = _layout(before, run_folder)
+    parts = [source.fingerprint, vocabulary.fingerprint, data.holdout_fraction]
+    if layout.shard_tokens != FIRST_LAYOUT.shard_tokens:
+        parts.append(layout.shard_tokens)
+    folder = cache / f"tokens-{_key(*parts)}"
     try:
         stores = prepare(
             _recorded(source, folder),
             vocabulary,
             folder,
             holdout_fraction=data.holdout_fraction,
+            layout=layout,
         )
     except EmptySplit as error:
         raise _too_little(error.what, source) from None
     reading = _reading(source, folder, stores)
     _tell(reading)
     return Corpus(
-        vocabulary, stores["train"], stores["heldout"], reading, content
+        vocabulary,
+        stores["train"],
+        stores["heldout"],
+        reading,
+        content,
+        layout,
     )
+
+
+def _layout(
+    record: dict[str, Any], run_folder: str | os.PathLike | None
+) -> StoreLayout:
+    """The layout of a run's stores: its own, or today's for a new run.
+
+    Raises:
+        InputError: the record has another form.
+    """
+    if run_folder is None or not record:
+        is_run = run_folder and (pathlib.Path(run_folder) / _CONFIG).is_file()
+        return FIRST_LAYOUT if is_run else LAYOUT
+    try:
+        known = record.get("layout", dataclasses.asdict(FIRST_LAYOUT))
+        return StoreLayout(**known)
+    except TypeError:
+        raise InputError(
+            "is not the layout of a token store",
+            where=f"{run_folder}/{_RECORD}",
+            got=record["layout"],
+            remedy="Continue the run with the version that began it",
+        ) from None
 
 
 def _record_of(folder: str | os.PathLike | None) -> dict[str, Any]:

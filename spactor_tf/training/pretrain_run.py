@@ -223,9 +223,12 @@ class Run(TrainingRun):
         return {f"heldout_{k}": float(v) for k, v in metrics.items()}
 
     def begin(self) -> None:
-        """Records the corpus beside the configuration."""
-        super().begin()
+        """Records the corpus beside the configuration.
+
+        First, so that a run that has a configuration has its data order too.
+        """
         self.corpus.record(self.folder)
+        super().begin()
 
     def finish(self) -> None:
         """Saves the preset and writes the report."""

@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf.data.corpus import prepare_corpus
-from spactor_tf.data.token_store import is_held_out
+from spactor_tf.data.tokens.preparation import is_held_out
 from tests.support import testing
 
 
