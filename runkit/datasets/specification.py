@@ -26,7 +26,7 @@ has exactly one text, or one that is named `text`.
 Colons: fields are counted from the right. Where that leaves a choice, the
 longest path that exists wins, so `jsonl:a:b.jsonl:text` reads the file
 `a:b.jsonl`. `\:` is always a part of the path (or of the field), and so is the
-colon of a drive, `C:\pool.jsonl`.
+colon of a drive, `C:\pool.jsonl`, or of a URL, `gs://bucket/pool.jsonl`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from runkit.datasets.inputs import escaped, plain_suffix
 from runkit.datasets.prepared_data import split_spec
 from runkit.datasets.tables import SUFFIXES
 from runkit.errors import InputError, closest
+from runkit.files.storage import url_scheme
 
 UNITS = ("whole", "lines", "blank_lines")
 FORMS = {
@@ -202,7 +203,9 @@ def _split_path(rest: str, most: int) -> tuple[str, list[str]]:
     """Splits "PATH[:OPTION]..." into the path and at most `most` options."""
     parts = [p.replace("\\:", ":") for p in re.split(r"(?<!\\):", rest)]
     has_drive = len(parts) > 1 and re.match(r"[A-Za-z]$", parts[0])
-    least = 2 if has_drive and parts[1][:1] in ("\\", "/") else 1
+    has_root = len(parts) > 1 and parts[1][:1] in ("\\", "/")
+    is_url = len(parts) > 1 and parts[1].startswith("//")
+    least = 2 if (has_drive and has_root) or is_url else 1
     fewest = max(least, len(parts) - most)
     for count in range(len(parts), fewest, -1):
         path = ":".join(parts[:count])
@@ -230,7 +233,9 @@ def _check_parts(
 
 
 def exists(pattern: str) -> bool:
-    """Whether a path exists or a pattern matches something."""
+    """Whether a local path exists or a pattern matches something."""
+    if url_scheme(pattern):
+        return False  # Whoever opens it asks the storage, once.
     try:
         path = pathlib.Path(pattern).expanduser()
         return path.exists() or (

@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import open_input, plain_suffix, reading
 from runkit.errors import InputError, closest
+from runkit.files.storage import as_path
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet")
 # What a file holds by its suffix; a JSON file is one list of objects, or JSON
@@ -64,7 +65,7 @@ def rows(
     Raises:
         InputError: the file cannot be read or is not such a table.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     table = table or SUFFIXES.get(plain_suffix(path), "")
     if table not in FORMATS:
         raise InputError(

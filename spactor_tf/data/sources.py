@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import pathlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.datasets.inputs import reading
 from runkit.datasets.tables import whole_text
+from runkit.files import as_path
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
 # The coarsest times of change of the usual file systems.
@@ -115,7 +115,8 @@ class Source:
         Returns:
             {file: {"bytes", "mtime_ns", "sha256"}}, or {"dataset":
             {"sha256"}} where the dataset has no files. A time is None if the
-            file changed so lately that another change could have the same.
+            file changed so lately that another change could have the same, or
+            if the storage does not tell.
 
         Raises:
             InputError: a file that cannot be read.
@@ -130,11 +131,11 @@ class Source:
             known = (before or {}).get(name, {})
             digest = known.get("sha256")
             if (known.get("bytes"), known.get("mtime_ns")) != (size, changed):
-                with reading(name), pathlib.Path(name).open("rb") as handle:
+                with reading(name), as_path(name).open("rb") as handle:
                     digest = hashlib.file_digest(handle, "sha256").hexdigest()
             found[name] = {
                 "bytes": size,
-                "mtime_ns": changed if changed < settled else None,
+                "mtime_ns": changed if 0 < changed < settled else None,
                 "sha256": digest,
             }
         return found

@@ -19,7 +19,6 @@ import functools
 import hashlib
 import io
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from sentencepiece import SentencePieceTrainer
 from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
+from runkit.files import as_path
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
 from spactor_tf.data.vocabulary_text import (
     MAX_SENTENCE_BYTES,
@@ -98,7 +98,7 @@ class Vocabulary:
                 lacks T5's control ids.
         """
         try:
-            proto = pathlib.Path(path).read_bytes()
+            proto = as_path(path).read_bytes()
         except OSError as error:
             raise InputError(
                 f"cannot be read ({error.strerror})", where=str(path)
