@@ -10,6 +10,8 @@ csv:GLOB:FIELD[:LABEL]                   comma-separated, the first row names
                                          the columns
 tsv:GLOB:FIELD[:LABEL]                   the same with tabs, without quoting
 parquet:GLOB:FIELD[:LABEL]               Parquet; no other column is read
+arrow:GLOB:FIELD[:LABEL]                 Arrow files, as Hugging Face's
+                                         `datasets` keeps them on disk
 npz:PATH                                 NumPy arrays; see `arrays`
 tfds:NAME[:VERSION][:SPLIT][:FEATURE[:LABEL]]
                                          TensorFlow Datasets, prepared already
@@ -52,12 +54,13 @@ FORMS = {
     "csv": "csv:GLOB:FIELD[:LABEL]",
     "tsv": "tsv:GLOB:FIELD[:LABEL]",
     "parquet": "parquet:GLOB:FIELD[:LABEL]",
+    "arrow": "arrow:GLOB:FIELD[:LABEL]",
     "npz": "npz:PATH",
     "tfds": "tfds:NAME[:SPLIT][:FEATURE[:LABEL]]",
 }
-TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "parquet", "tfds")
+_TABLES = ("jsonl", "csv", "tsv", "parquet", "arrow")
+TEXT_KINDS = ("docstrings", "text", *_TABLES, "tfds")
 LABELED_KINDS = (*TEXT_KINDS, "npz")
-_TABLES = ("jsonl", "csv", "tsv", "parquet")
 
 
 def forms(kinds: Sequence[str], *, label: bool = False) -> str:

@@ -143,6 +143,9 @@ class DataConfig:
             the corpus.
         vocabulary_sample_characters: characters of the corpus that the
             vocabulary is trained on.
+        character_coverage: share of the sample's characters that get pieces
+            of their own; the rarest are read as bytes. 1 keeps all, which
+            Chinese or Japanese seldom need.
         holdout_fraction: share of the documents kept for evaluation.
         max_documents: documents that are read; None reads all.
         invalid_utf8: "skip" counts and skips documents that are not UTF-8,
@@ -152,6 +155,7 @@ class DataConfig:
     dataset: str = "docstrings"
     vocabulary: str = "train"
     vocabulary_sample_characters: int = 20_000_000
+    character_coverage: float = 0.9995
     holdout_fraction: float = 0.02
     max_documents: int | None = None
     invalid_utf8: str = "skip"
@@ -170,6 +174,13 @@ class DataConfig:
             "data.holdout_fraction",
             self.holdout_fraction,
             expected="0 < value < 1",
+        )
+        require(
+            0.9 <= self.character_coverage <= 1,
+            "is not a share of the characters",
+            "data.character_coverage",
+            self.character_coverage,
+            expected="0.9 to 1",
         )
         check_choice(
             self.invalid_utf8, ("skip", "refuse"), where="data.invalid_utf8"

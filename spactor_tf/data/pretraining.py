@@ -21,8 +21,8 @@ from spactor_tf.data.corruption import (
     span_corrupt,
 )
 from spactor_tf.data.step_pipeline import Batch, Share, StepPipeline
+from spactor_tf.data.tokens.mixture import MixedStore, batches_of_windows
 from spactor_tf.data.tokens.store import TokenStore
-from spactor_tf.data.tokens.windows import windows_in_order
 from spactor_tf.data.vocabulary import Vocabulary
 
 _EVALUATION_SEED = 1 << 31  # No run has it: theirs are smaller.
@@ -61,7 +61,7 @@ class Pipeline(StepPipeline):
         InputError: the corpus is shorter than one window.
     """
 
-    store: TokenStore
+    store: TokenStore | MixedStore
     vocabulary: Vocabulary
     lengths: CorruptionLengths
     batch_size: int
@@ -78,8 +78,7 @@ class Pipeline(StepPipeline):
             Dataset of ([rows] int64, [rows, raw_length] uint16 or int32).
         """
         length = self.lengths.raw_length
-        windows = windows_in_order(self.store, length, self.seed, share)
-        return windows.rebatch(share.rows, drop_remainder=True)
+        return batches_of_windows(self.store, length, self.seed, share)
 
     def examples(self, index: tf.Tensor, *inputs: tf.Tensor) -> Batch:
         """Corrupts windows.
@@ -124,7 +123,7 @@ class Pipeline(StepPipeline):
 
 def train_pipeline(
     config: PretrainConfig,
-    store: TokenStore,
+    store: TokenStore | MixedStore,
     vocabulary: Vocabulary,
     masking: bool,
 ) -> Pipeline:
@@ -146,7 +145,9 @@ def train_pipeline(
 
 
 def evaluation_pipeline(
-    config: PretrainConfig, store: TokenStore, vocabulary: Vocabulary
+    config: PretrainConfig,
+    store: TokenStore | MixedStore,
+    vocabulary: Vocabulary,
 ) -> Pipeline:
     """Returns the held-out batches, which are the same for all runs.
 

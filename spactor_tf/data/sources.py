@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,37 @@ class ReadingReport:
     invalid_utf8: dict[str, int] = dataclasses.field(default_factory=dict)
     empty: dict[str, int] = dataclasses.field(default_factory=dict)
     by_file: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def weighted_parts(spec: str) -> list[tuple[str, float]]:
+    """Splits `A@0.7,B@0.3` into datasets and their weights.
+
+    Args:
+        spec: of one dataset, or of several, each with a weight.
+
+    Returns:
+        [(specification, weight)]; the weight of a single dataset is 1.
+
+    Raises:
+        InputError: some of several have a weight, or one is not positive.
+    """
+    parts = spec.split(",")
+    found = [re.fullmatch(r"(.+)@(\d*\.?\d+)", part) for part in parts]
+    if not any(found):
+        return [(spec, 1.0)]
+    missing = [p for p, f in zip(parts, found, strict=True) if f is None]
+    weights = [float(match[2]) for match in found if match]
+    if missing or not all(weights):
+        raise InputError(
+            "has no weight" if missing else "a weight is not positive",
+            where="--dataset",
+            got=missing[0] if missing else spec,
+            expected="DATASET@WEIGHT,DATASET@WEIGHT",
+            remedy="A comma inside of a path is written `?`, which matches it",
+        )
+    return [
+        (m[1], w) for m, w in zip(filter(None, found), weights, strict=True)
+    ]
 
 
 class Source:

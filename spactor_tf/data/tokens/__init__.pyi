@@ -1,3 +1,5 @@
+from .mixture import MixedStore as MixedStore
+from .mixture import batches_of_windows as batches_of_windows
 from .preparation import EmptySplit as EmptySplit
 from .preparation import is_held_out as is_held_out
 from .preparation import prepare as prepare
