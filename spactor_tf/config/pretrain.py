@@ -137,8 +137,8 @@ class DataConfig:
     """Where text comes from and how it becomes tokens.
 
     Attributes:
-        dataset: `docstrings`, `text:GLOB`, `text:GLOB:FIELD` for JSON Lines,
-            or `tfds:NAME[:SPLIT][:FEATURE]`.
+        dataset: see `runkit.datasets.specification`; several as
+            `A@0.7,B@0.3`, with their weights.
         vocabulary: path of a SentencePiece model, or "train" to train one on
             the corpus.
         vocabulary_sample_characters: characters of the corpus that the
