@@ -160,21 +160,17 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
     path = as_path(path)
     suffix = path.suffix.lower()
     if url_scheme(path):
-        return _as_utf8(_unpacked_object(path, suffix))
+        # An object's name alone tells how it is compressed.
+        packed = retried(lambda: path.open("rb"), f"reading {path}")
+        if suffix in _OPENERS:
+            return _as_utf8(_OPENERS[suffix](packed, "rb"))
+        return _as_utf8(io.BufferedReader(cast(Any, packed), _BLOCK_BYTES))
     if suffix not in _OPENERS and path.is_file():  # No pipe: read once.
         with path.open("rb") as plain:
             head = plain.read(_LONGEST_MAGIC)
         begins = [s for magic, s in _MAGIC.items() if head.startswith(magic)]
         suffix = begins[0] if begins else ""
     return _as_utf8(_OPENERS.get(suffix, open)(path, "rb"))
-
-
-def _unpacked_object(path: pathlib.Path, suffix: str) -> IO[bytes]:
-    """Opens an object; its name alone tells how it is compressed."""
-    handle = retried(lambda: path.open("rb"), f"reading {path}")
-    if suffix in _OPENERS:
-        return _OPENERS[suffix](handle, "rb")
-    return io.BufferedReader(cast(Any, handle), _BLOCK_BYTES)
 
 
 def _as_utf8(handle: Any) -> IO[bytes]:

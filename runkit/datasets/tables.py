@@ -12,9 +12,8 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from typing import IO, Any, cast
 
-from runkit.datasets.columnar import arrow_rows, parquet_rows
-from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import open_input, plain_suffix, reading
+from runkit.datasets.row_formats import arrow_rows, csv_rows, parquet_rows
 from runkit.errors import InputError, closest
 from runkit.files.storage import as_path
 

@@ -60,8 +60,14 @@ class Mirror:
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        manifest = self._remote / MANIFEST
         try:
-            for name in retried(self._listed, f"reading {self.url}", ()):
+            text = retried(
+                lambda: manifest.read_text() if manifest.exists() else "",
+                f"reading {self.url}",
+                (),
+            )
+            for name in json.loads(text)["files"] if text else ():
                 copy = functools.partial(
                     _copy, self._remote / name, self.folder / name
                 )
@@ -111,12 +117,6 @@ class Mirror:
             path = self._remote / name
             delete = functools.partial(path.unlink, missing_ok=True)
             retried(delete, f"deleting {self.url}/{name}")
-
-    def _listed(self) -> list[str]:
-        manifest = self._remote / MANIFEST
-        if not manifest.exists():
-            return []
-        return list(json.loads(manifest.read_text())["files"])
 
     def _write_manifest(self) -> None:
         sizes = {name: size for name, (size, _) in self._pushed.items()}

@@ -7,7 +7,6 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from runkit import InputError, Progress
 from spactor_tf.config.pretrain import DataConfig, PretrainConfig
@@ -52,9 +51,11 @@ def corpus_vocabulary(
     data = config.data
     if data.vocabulary != "train":
         return Vocabulary.load(data.vocabulary)
+    fingerprints = [source.fingerprint for source, _ in sources]
+    shares = [weight for _, weight in sources]
     rows = config.model.vocabulary_size
     key = hashed(
-        *_identity(sources),
+        *([fingerprints, shares] if shares[1:] else fingerprints),
         rows,
         data.vocabulary_sample_characters,
         data.holdout_fraction,
@@ -113,13 +114,6 @@ class _Sample:
                 if taken >= bound:
                     break
             before += taken
-
-
-def _identity(sources: Sources) -> list[Any]:
-    """What tells sources apart: one alone, as before there were weights."""
-    found = [source.fingerprint for source, _ in sources]
-    shares = [weight for _, weight in sources]
-    return found if len(found) == 1 else [found, shares]
 
 
 def hashed(*parts: object) -> str:
