@@ -14,6 +14,8 @@ PACKAGES = ("runkit", "spactor_tf", "al_tf", "export")
 # that it is tested with stand in requirements.lock.
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
+    "etils[epath]>=1.9",
+    "fsspec>=2024.2",
     "importlib_resources",  # tensorflow-datasets needs it, undeclared.
     "keras>=3.15,<4",
     "keras-hub>=0.32,<0.33",
@@ -50,12 +52,15 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
+        "azure": ["adlfs>=2024.2"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "labeling": [
             "crowd-kit>=1.2",
             "scikit-learn>=1.4",
             "werkzeug>=3",
         ],
+        "gcs": ["gcsfs>=2024.2"],
+        "s3": ["s3fs>=2024.2"],
         "scann": ["scann>=1.4.2"],
         "serving": [
             "aiohttp>=3.13",

@@ -37,7 +37,7 @@ from typing import Any
 from absl import flags
 
 from runkit.errors import InputError, check_choice
-from runkit.files import check_folder
+from runkit.files import as_path, check_folder, refuse_url, url_scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Flag:
         choices: the only values allowed.
         positive: only finite numbers above 0 are allowed.
         least: smallest number allowed.
+        url: whether a URL of object storage can be given.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     positive: bool = False
     least: float | None = None
+    url: bool = False
 
     def define(self, values: flags.FlagValues = flags.FLAGS) -> None:
         """Defines the flag in `values`, unless it is there already."""
@@ -127,6 +129,8 @@ def check_table(table: Iterable[Flag], values: Any) -> None:
         value = getattr(values, flag.name)
         if flag.choices and value is not None:
             check_choice(value, flag.choices, where=f"--{flag.name}")
+        if isinstance(value, str) and not flag.url:
+            refuse_url(value, where=f"--{flag.name}")
         check_flags(
             values,
             required=[flag.name] * flag.required,
@@ -156,6 +160,8 @@ def output_folder(values: Any) -> pathlib.Path:
         InputError: the flag is missing, or names no place for a directory.
     """
     check_flags(values, required=("output_dir",))
+    if url_scheme(values.output_dir):
+        return as_path(values.output_dir, where="--output_dir")
     check_folder(values.output_dir, where="--output_dir")
     return pathlib.Path(values.output_dir)
 

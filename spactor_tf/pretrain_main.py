@@ -32,7 +32,12 @@ _FLAGS = (
         default="tiny",
         choices=tuple(PRESETS),
     ),
-    Flag("output_dir", "Directory of the run.", required=True),
+    Flag(
+        "output_dir",
+        "Directory of the run, local or gs://, s3:// or az://.",
+        required=True,
+        url=True,
+    ),
     Flag(
         "cache_dir",
         "Directory of prepared corpora; default: in the user's cache.",
@@ -52,6 +57,7 @@ _FLAGS = (
         "vocabulary",
         "SentencePiece model file, or 'train' to train one on the corpus.",
         field="data.vocabulary",
+        url=True,
     ),
     Flag(
         "objective",
@@ -81,6 +87,7 @@ _FLAGS = (
         "init_from",
         "Run directory, or T5 of KerasHub or Hugging Face, to start from.",
         field="init_from",
+        url=True,
     ),
     Flag(
         "checkpoint_every",

@@ -15,8 +15,8 @@ import numpy as np
 
 from al_tf.inputs.embeddings import open_npy
 from runkit import InputError, atomic_write
-from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.row_formats import csv_rows
 from runkit.datasets.tables import field, rows
 from runkit.files import check_folder, write_npy
 

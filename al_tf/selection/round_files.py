@@ -37,8 +37,8 @@ from al_tf.selection.margins import (
     multilabel_margin_scores,
 )
 from runkit import InputError
-from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.row_formats import csv_rows
 
 SCORES = ("margins", "probabilities", "logits")
 

@@ -50,7 +50,7 @@ def _count(batches: Any) -> dict[str, float]:
 
 def ours_from_store(folder: str, masking: bool) -> Run:
     """One pass over the prepared corpus."""
-    from spactor_tf.data.token_store import TokenStore
+    from spactor_tf.data.tokens.store import TokenStore
     from spactor_tf.data.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(pathlib.Path(folder) / "vocabulary.model")
@@ -63,7 +63,7 @@ def ours_from_store(folder: str, masking: bool) -> Run:
 
 def ours_from_text(folder: str) -> Run:
     """Tokenizes into a store, then makes one pass over it."""
-    from spactor_tf.data.token_store import prepare
+    from spactor_tf.data.tokens.preparation import prepare
     from spactor_tf.data.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(pathlib.Path(folder) / "vocabulary.model")
@@ -166,7 +166,7 @@ def prepare_inputs(folder: pathlib.Path) -> dict[str, int]:
     )
     from spactor_tf.data.corpus import prepare_corpus
     from spactor_tf.data.sources import Source
-    from spactor_tf.data.token_store import prepare
+    from spactor_tf.data.tokens.preparation import prepare
 
     config = PretrainConfig(
         model=dataclasses.replace(

@@ -15,9 +15,10 @@ import pathlib
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from runkit.errors import InputError
+from runkit.files.storage import StorageError, as_path, retried, url_scheme
 
 
 def _open_zst(path: pathlib.Path, mode: str) -> IO[bytes]:
@@ -63,6 +64,8 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     Raises:
         InputError: nothing matches, or directories alone.
     """
+    if url_scheme(pattern):
+        return _matching_objects(pattern, where, spec)
     try:
         expanded = pathlib.Path(pattern).expanduser()
         if expanded.is_file():
@@ -85,6 +88,38 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     return files
 
 
+def _matching_objects(
+    pattern: str, where: str, spec: str
+) -> list[pathlib.Path]:
+    """Returns the objects that a URL or a pattern of URLs names, sorted."""
+    magic = re.search(r"[*?\[]", pattern)
+    folder, _, rest = (
+        pattern[: magic.start()].rpartition("/") if magic else (pattern, "", "")
+    )
+    path = as_path(folder, where=where)
+
+    def find() -> list[pathlib.Path]:
+        found = [path] if path.exists() else []
+        if magic:
+            found = [*path.glob(rest + pattern[magic.start() :])]
+        return sorted((file for file in found if not file.is_dir()), key=str)
+
+    try:
+        files = retried(find, f"reading {folder}", (1.0,))
+    except StorageError as error:
+        raise InputError(
+            f"cannot be read ({error})", where=where, got=spec
+        ) from None
+    if not files:
+        raise InputError(
+            "no file matches",
+            where=where,
+            got=spec,
+            expected=f"one or more files {pattern}",
+        )
+    return files
+
+
 def escaped(path: pathlib.Path) -> str:
     """Returns a pattern in which folders that exist stand for themselves.
 
@@ -99,7 +134,15 @@ def escaped(path: pathlib.Path) -> str:
 
 def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
     """Returns (name, size, time of change in ns) of each file."""
-    return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    found = []
+    for file in files:
+        status: Any = file.stat()
+        is_local = isinstance(file, pathlib.Path)
+        # Of objects it is often not known.
+        size = status.st_size if is_local else status.length
+        changed = status.st_mtime_ns if is_local else status.mtime * 10**9
+        found.append((str(file), size, changed))
+    return found
 
 
 def plain_suffix(path: pathlib.Path) -> str:
@@ -114,14 +157,23 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
     `.gz`, `.bz2`, `.xz` and `.zst` are unpacked, and so is what begins like
     one of them under another name.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
+    if url_scheme(path):
+        # An object's name alone tells how it is compressed.
+        packed = retried(lambda: path.open("rb"), f"reading {path}")
+        if suffix in _OPENERS:
+            return _as_utf8(_OPENERS[suffix](packed, "rb"))
+        return _as_utf8(io.BufferedReader(cast(Any, packed), _BLOCK_BYTES))
     if suffix not in _OPENERS and path.is_file():  # No pipe: read once.
         with path.open("rb") as plain:
             head = plain.read(_LONGEST_MAGIC)
         begins = [s for magic, s in _MAGIC.items() if head.startswith(magic)]
         suffix = begins[0] if begins else ""
-    handle = _OPENERS.get(suffix, open)(path, "rb")
+    return _as_utf8(_OPENERS.get(suffix, open)(path, "rb"))
+
+
+def _as_utf8(handle: Any) -> IO[bytes]:
     try:
         encoding = _wide_encoding(handle.peek(4)[:4])
     except BaseException:

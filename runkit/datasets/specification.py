@@ -10,6 +10,8 @@ csv:GLOB:FIELD[:LABEL]                   comma-separated, the first row names
                                          the columns
 tsv:GLOB:FIELD[:LABEL]                   the same with tabs, without quoting
 parquet:GLOB:FIELD[:LABEL]               Parquet; no other column is read
+arrow:GLOB:FIELD[:LABEL]                 Arrow files, as Hugging Face's
+                                         `datasets` keeps them on disk
 npz:PATH                                 NumPy arrays; see `arrays`
 tfds:NAME[:VERSION][:SPLIT][:FEATURE[:LABEL]]
                                          TensorFlow Datasets, prepared already
@@ -26,7 +28,7 @@ has exactly one text, or one that is named `text`.
 Colons: fields are counted from the right. Where that leaves a choice, the
 longest path that exists wins, so `jsonl:a:b.jsonl:text` reads the file
 `a:b.jsonl`. `\:` is always a part of the path (or of the field), and so is the
-colon of a drive, `C:\pool.jsonl`.
+colon of a drive, `C:\pool.jsonl`, or of a URL, `gs://bucket/pool.jsonl`.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from runkit.datasets.inputs import escaped, plain_suffix
 from runkit.datasets.prepared_data import split_spec
 from runkit.datasets.tables import SUFFIXES
 from runkit.errors import InputError, closest
+from runkit.files.storage import url_scheme
 
 UNITS = ("whole", "lines", "blank_lines")
 FORMS = {
@@ -51,12 +54,13 @@ FORMS = {
     "csv": "csv:GLOB:FIELD[:LABEL]",
     "tsv": "tsv:GLOB:FIELD[:LABEL]",
     "parquet": "parquet:GLOB:FIELD[:LABEL]",
+    "arrow": "arrow:GLOB:FIELD[:LABEL]",
     "npz": "npz:PATH",
     "tfds": "tfds:NAME[:SPLIT][:FEATURE[:LABEL]]",
 }
-TEXT_KINDS = ("docstrings", "text", "jsonl", "csv", "tsv", "parquet", "tfds")
+_TABLES = ("jsonl", "csv", "tsv", "parquet", "arrow")
+TEXT_KINDS = ("docstrings", "text", *_TABLES, "tfds")
 LABELED_KINDS = (*TEXT_KINDS, "npz")
-_TABLES = ("jsonl", "csv", "tsv", "parquet")
 
 
 def forms(kinds: Sequence[str], *, label: bool = False) -> str:
@@ -202,7 +206,9 @@ def _split_path(rest: str, most: int) -> tuple[str, list[str]]:
     """Splits "PATH[:OPTION]..." into the path and at most `most` options."""
     parts = [p.replace("\\:", ":") for p in re.split(r"(?<!\\):", rest)]
     has_drive = len(parts) > 1 and re.match(r"[A-Za-z]$", parts[0])
-    least = 2 if has_drive and parts[1][:1] in ("\\", "/") else 1
+    has_root = len(parts) > 1 and parts[1][:1] in ("\\", "/")
+    is_url = len(parts) > 1 and parts[1].startswith("//")
+    least = 2 if (has_drive and has_root) or is_url else 1
     fewest = max(least, len(parts) - most)
     for count in range(len(parts), fewest, -1):
         path = ":".join(parts[:count])
@@ -230,7 +236,9 @@ def _check_parts(
 
 
 def exists(pattern: str) -> bool:
-    """Whether a path exists or a pattern matches something."""
+    """Whether a local path exists or a pattern matches something."""
+    if url_scheme(pattern):
+        return False  # Whoever opens it asks the storage, once.
     try:
         path = pathlib.Path(pattern).expanduser()
         return path.exists() or (

@@ -1,4 +1,4 @@
-"""Tables from outside, row by row: JSON Lines, CSV, TSV and Parquet.
+"""Tables from outside, row by row: JSON Lines, CSV, TSV, Parquet and Arrow.
 
 The files are read as they are consumed, so they may be larger than the memory.
 """
@@ -9,16 +9,16 @@ import codecs
 import collections
 import json
 import os
-import pathlib
 import re
 from collections.abc import Container, Iterator, Sequence
 from typing import IO, Any, cast
 
-from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import open_input, plain_suffix, reading
+from runkit.datasets.row_formats import arrow_rows, csv_rows, parquet_rows
 from runkit.errors import InputError, closest
+from runkit.files.storage import as_path
 
-FORMATS = ("jsonl", "csv", "tsv", "parquet")
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "arrow")
 # What a file holds by its suffix; a JSON file is one list of objects, or JSON
 # Lines by another name.
 SUFFIXES = {
@@ -30,7 +30,6 @@ SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_PARQUET_ROWS = 1024
 _BLOCK_BYTES = 1 << 16
 # The start of a list of objects; a line may also be a list of other things.
 _LIST_OF_OBJECTS = re.compile(rb"\[\s*(\{|\Z)")
@@ -65,7 +64,7 @@ def rows(
     Raises:
         InputError: the file cannot be read or is not such a table.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
     table = table or SUFFIXES.get(plain_suffix(path), "")
     if table not in FORMATS:
         raise InputError(
@@ -77,7 +76,10 @@ def rows(
         yield from json_lines(path, lenient=lenient)
         return
     if table == "parquet":
-        yield from _parquet_rows(path, fields, lenient)
+        yield from parquet_rows(path, fields, lenient)
+        return
+    if table == "arrow":
+        yield from arrow_rows(path, fields, lenient)
         return
     header: list[str] | None = None
     for number, cells in enumerate(
@@ -224,59 +226,6 @@ def _list_items(
             where=f"{path}",
             expected="one list of objects, or one object per line",
         )
-
-
-def _parquet_rows(
-    path: pathlib.Path, fields: Sequence[str], lenient: bool
-) -> Iterator[tuple[str, Any]]:
-    """Yields the rows of a Parquet file, a few at a time; see `rows`."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    errors = "surrogateescape" if lenient else "strict"
-    number = 0
-    try:
-        with path.open("rb") as handle, parquet.ParquetFile(handle) as file:
-            known = {column.path for column in file.schema}
-            top = set(file.schema_arrow.names)
-            wanted = [
-                name
-                for name in dict.fromkeys(fields)
-                if name in top or name in known or name.split(".")[0] in top
-            ]
-            columns = wanted or None
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
-                for row in batch_rows(batch, errors):
-                    yield f"{path}, row {number}", row
-                    number += 1
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"is not a Parquet file that can be read ({error})",
-            where=str(path),
-        ) from None
-
-
-def batch_rows(batch: Any, errors: str) -> Iterator[dict[str, Any]]:
-    """Yields the rows of an Arrow batch; bytes are read as UTF-8."""
-    import pyarrow as pa
-
-    columns = []
-    for column in batch.columns:
-        kind = column.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            # Nothing has checked that they are UTF-8.
-            column = column.cast(pa.binary(), safe=False)
-        columns.append(
-            [
-                value.decode("utf-8", errors)
-                if isinstance(value, bytes)
-                else value
-                for value in column.to_pylist()
-            ]
-        )
-    names = batch.schema.names
-    for cells in zip(*columns, strict=True):
-        yield dict(zip(names, cells, strict=True))
 
 
 def field(row: Any, name: str, place: str) -> Any:

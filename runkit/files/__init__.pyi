@@ -9,3 +9,9 @@ from .formats import read_json as read_json
 from .formats import write_json as write_json
 from .formats import write_npy as write_npy
 from .locks import lock_directory as lock_directory
+from .mirror import downloaded as downloaded
+from .mirror import mirrored as mirrored
+from .storage import StorageError as StorageError
+from .storage import as_path as as_path
+from .storage import refuse_url as refuse_url
+from .storage import url_scheme as url_scheme

@@ -137,12 +137,15 @@ class DataConfig:
     """Where text comes from and how it becomes tokens.
 
     Attributes:
-        dataset: `docstrings`, `text:GLOB`, `text:GLOB:FIELD` for JSON Lines,
-            or `tfds:NAME[:SPLIT][:FEATURE]`.
+        dataset: see `runkit.datasets.specification`; several as
+            `A@0.7,B@0.3`, with their weights.
         vocabulary: path of a SentencePiece model, or "train" to train one on
             the corpus.
         vocabulary_sample_characters: characters of the corpus that the
             vocabulary is trained on.
+        character_coverage: share of the sample's characters that get pieces
+            of their own; the rarest are read as bytes. 1 keeps all, which
+            Chinese or Japanese seldom need.
         holdout_fraction: share of the documents kept for evaluation.
         max_documents: documents that are read; None reads all.
         invalid_utf8: "skip" counts and skips documents that are not UTF-8,
@@ -152,6 +155,7 @@ class DataConfig:
     dataset: str = "docstrings"
     vocabulary: str = "train"
     vocabulary_sample_characters: int = 20_000_000
+    character_coverage: float = 0.9995
     holdout_fraction: float = 0.02
     max_documents: int | None = None
     invalid_utf8: str = "skip"
@@ -170,6 +174,13 @@ class DataConfig:
             "data.holdout_fraction",
             self.holdout_fraction,
             expected="0 < value < 1",
+        )
+        require(
+            0.9 <= self.character_coverage <= 1,
+            "is not a share of the characters",
+            "data.character_coverage",
+            self.character_coverage,
+            expected="0.9 to 1",
         )
         check_choice(
             self.invalid_utf8, ("skip", "refuse"), where="data.invalid_utf8"

@@ -16,6 +16,6 @@ from .sources import ReadingReport as ReadingReport
 from .sources import Source as Source
 from .step_pipeline import Batch as Batch
 from .step_pipeline import StepPipeline as StepPipeline
-from .token_store import TokenStore as TokenStore
+from .tokens import TokenStore as TokenStore
 from .vocabulary import Vocabulary as Vocabulary
 from .vocabulary import train_vocabulary as train_vocabulary

@@ -14,27 +14,33 @@ in its folder, and goes on with no other corpus unless it is told to.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import pathlib
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from runkit import InputError, Progress, read_json, write_json
+from runkit import InputError, read_json, write_json
 from spactor_tf.config.pretrain import PretrainConfig
-from spactor_tf.data.sources import NOT_UTF_8, Source
-from spactor_tf.data.token_store import (
-    EmptySplit,
-    TokenStore,
-    is_held_out,
-    prepare,
+from spactor_tf.data.corpus_vocabulary import (
+    Sources,
+    corpus_vocabulary,
+    hashed,
+    too_little,
 )
-from spactor_tf.data.vocabulary import Vocabulary, train_vocabulary
-from spactor_tf.data.vocabulary_text import NoTextError
+from spactor_tf.data.sources import NOT_UTF_8, Source, weighted_parts
+from spactor_tf.data.tokens.mixture import MixedStore
+from spactor_tf.data.tokens.preparation import SPLITS, EmptySplit, prepare
+from spactor_tf.data.tokens.store import (
+    FIRST_LAYOUT,
+    LAYOUT,
+    StoreLayout,
+    TokenStore,
+)
+from spactor_tf.data.vocabulary import Vocabulary
 
 _RECORD, _VOCABULARY = "corpus.json", "vocabulary.model"
+_CONFIG = "config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +53,15 @@ class Corpus:
         heldout: tokens to evaluate on; no document is in both.
         reading: what was read, kept, held out and skipped.
         content: hash of each file; see `Source.content`.
+        layout: of the stores, which the order of the windows depends on.
     """
 
     vocabulary: Vocabulary
-    train: TokenStore
-    heldout: TokenStore
+    train: TokenStore | MixedStore
+    heldout: TokenStore | MixedStore
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
     content: dict[str, Any] = dataclasses.field(default_factory=dict)
+    layout: StoreLayout = LAYOUT
 
     def record(self, folder: pathlib.Path) -> None:
         """Writes the corpus's identity into the folder of a run."""
@@ -63,6 +71,7 @@ class Corpus:
             "reading": self.reading,
             "content": self.content,
             "vocabulary": self.vocabulary.fingerprint,
+            "layout": dataclasses.asdict(self.layout),
         }
         write_json(folder / _RECORD, record)
 
@@ -106,9 +115,12 @@ def prepare_corpus(
     """
     cache = pathlib.Path(cache_dir or default_cache_dir())
     data = config.data
-    source = Source(data.dataset, data.invalid_utf8, data.max_documents)
+    sources = [
+        (Source(spec, data.invalid_utf8, data.max_documents), weight)
+        for spec, weight in weighted_parts(data.dataset)
+    ]
     before = _record_of(run_folder)
-    content = source.content(before.get("content"))
+    content = _content(sources, before.get("content"))
     if changes := _changes(before.get("content", content), content):
         if not accept_changed:
             raise InputError(
@@ -122,7 +134,7 @@ def prepare_corpus(
     if before and accept_changed and vocabulary is None and run_folder:
         vocabulary = Vocabulary.load(pathlib.Path(run_folder) / _VOCABULARY)
     if vocabulary is None:
-        vocabulary = _vocabulary(config, source, cache)
+        vocabulary = corpus_vocabulary(config, sources, cache)
     if before.get("vocabulary", vocabulary.fingerprint) != (
         vocabulary.fingerprint
     ):
@@ -134,24 +146,88 @@ def prepare_corpus(
             "another --output_dir",
         )
     vocabulary.check_rows(config.model.vocabulary_size, "model.vocabulary_size")
-    key = _key(
-        source.fingerprint, vocabulary.fingerprint, data.holdout_fraction
+    layout = _layout(before, run_folder)
+    prepared = [
+        _prepared(config, source, vocabulary, layout, cache)
+        for source, _ in sources
+    ]
+    stores, readings = zip(*prepared, strict=True)
+    if len(sources) == 1:
+        train, heldout = (stores[0][split] for split in SPLITS)
+        return Corpus(vocabulary, train, heldout, readings[0], content, layout)
+    weights = [weight for _, weight in sources]
+    train, heldout = (
+        MixedStore([store[split] for store in stores], weights)
+        for split in SPLITS
     )
-    folder = cache / f"tokens-{key}"
+    reading = {
+        "dataset": data.dataset,
+        "documents": sum(reading["documents"] for reading in readings),
+        "parts": list(readings),
+    }
+    return Corpus(vocabulary, train, heldout, reading, content, layout)
+
+
+def _prepared(
+    config: PretrainConfig,
+    source: Source,
+    vocabulary: Vocabulary,
+    layout: StoreLayout,
+    cache: pathlib.Path,
+) -> tuple[dict[str, TokenStore], dict[str, Any]]:
+    """The stores of one source, and what was read for them."""
+    fraction = config.data.holdout_fraction
+    parts = [source.fingerprint, vocabulary.fingerprint, fraction]
+    if layout.shard_tokens != FIRST_LAYOUT.shard_tokens:
+        parts.append(layout.shard_tokens)
+    folder = cache / f"tokens-{hashed(*parts)}"
     try:
         stores = prepare(
             _recorded(source, folder),
             vocabulary,
             folder,
-            holdout_fraction=data.holdout_fraction,
+            holdout_fraction=fraction,
+            layout=layout,
         )
     except EmptySplit as error:
-        raise _too_little(error.what, source) from None
+        raise too_little(error.what, source) from None
     reading = _reading(source, folder, stores)
     _tell(reading)
-    return Corpus(
-        vocabulary, stores["train"], stores["heldout"], reading, content
-    )
+    return stores, reading
+
+
+def _content(sources: Sources, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Hash of each file of the sources; see `Source.content`."""
+    found: dict[str, Any] = {}
+    for source, _ in sources:
+        content = source.content(before)
+        if len(sources) > 1 and not source.files:
+            content = {source.spec: content["dataset"]}
+        found |= content
+    return found
+
+
+def _layout(
+    record: dict[str, Any], run_folder: str | os.PathLike | None
+) -> StoreLayout:
+    """The layout of a run's stores: its own, or today's for a new run.
+
+    Raises:
+        InputError: the record has another form.
+    """
+    if run_folder is None or not record:
+        is_run = run_folder and (pathlib.Path(run_folder) / _CONFIG).is_file()
+        return FIRST_LAYOUT if is_run else LAYOUT
+    try:
+        known = record.get("layout", dataclasses.asdict(FIRST_LAYOUT))
+        return StoreLayout(**known)
+    except TypeError:
+        raise InputError(
+            "is not the layout of a token store",
+            where=f"{run_folder}/{_RECORD}",
+            got=record["layout"],
+            remedy="Continue the run with the version that began it",
+        ) from None
 
 
 def _record_of(folder: str | os.PathLike | None) -> dict[str, Any]:
@@ -218,86 +294,3 @@ def _tell(reading: dict[str, Any]) -> None:
                 f"are not UTF-8 and kept {file['documents']}",
                 file=sys.stderr,
             )
-
-
-def _too_little(what: str, source: Source, held: str = "") -> InputError:
-    """The error for a corpus without documents, with what was read."""
-    found = source.reading()
-    skipped = ", ".join(f"{n} {why}" for why, n in found["skipped"].items())
-    return InputError(
-        what,
-        where="--dataset",
-        got=f"{found['files']} files of {found['bytes']} bytes, "
-        f"{found['documents']} documents{held}; skipped: {skipped}",
-        expected="documents in the train and the held-out part",
-        remedy="Take more documents or another data.holdout_fraction; "
-        "text:GLOB:lines and text:GLOB:blank_lines make many documents of a "
-        "file. Text in another encoding is converted by "
-        "`iconv -f latin1 -t utf-8`",
-    )
-
-
-def _vocabulary(
-    config: PretrainConfig, source: Source, cache: pathlib.Path
-) -> Vocabulary:
-    data = config.data
-    if data.vocabulary != "train":
-        return Vocabulary.load(data.vocabulary)
-    rows = config.model.vocabulary_size
-    key = _key(
-        source.fingerprint,
-        rows,
-        data.vocabulary_sample_characters,
-        data.holdout_fraction,
-    )
-    path = cache / f"vocabulary-{key}.model"
-    if not path.is_file():
-        sample = _Sample(
-            source, data.vocabulary_sample_characters, data.holdout_fraction
-        )
-        print(
-            f"training a vocabulary of {rows} rows on at most "
-            f"{sample.characters:,} characters",
-            file=sys.stderr,
-        )
-        try:
-            trained = train_vocabulary(sample, rows)
-        except NoTextError as error:
-            held = f", {sample.held_out} held out"
-            raise _too_little(error.what, source, held) from None
-        trained.save(path)
-    return Vocabulary.load(path)
-
-
-class _Sample:
-    """First documents of the train part, up to so many characters.
-
-    Attributes:
-        characters: bound of the sample.
-        kept: documents of the last pass.
-        held_out: documents that it passed over.
-    """
-
-    def __init__(self, source: Source, characters: int, fraction: float):
-        self.characters = characters
-        self.kept = self.held_out = 0
-        self._source, self._fraction = source, fraction
-
-    def __iter__(self) -> Iterator[str]:
-        taken = self.kept = self.held_out = 0
-        progress = Progress(self.characters, "characters", "reading a sample")
-        for text in self._source:
-            if is_held_out(text, self._fraction):
-                self.held_out += 1
-                continue
-            self.kept += 1
-            taken += len(text)
-            yield text
-            progress.update(min(taken, self.characters))
-            if taken >= self.characters:
-                return
-
-
-def _key(*parts: object) -> str:
-    text = json.dumps(parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

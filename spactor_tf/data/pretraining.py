@@ -1,15 +1,15 @@
 """Corrupted windows of a corpus: the batches of pre-training.
 
-Step i of a run reads examples i*B .. (i+1)*B - 1. Example e is window
-`shuffled(e)` of the corpus: every pass visits every window once, in a new
-order, with new noise. A batch is a pure function of (seed, step).
+Step i of a run reads examples i*B .. (i+1)*B - 1. Every pass visits every
+window of the corpus once, in a new order (`spactor_tf.data.tokens.windows`),
+with new noise. A batch is a pure function of (seed, step), in TensorFlow's
+operations alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from spactor_tf.config.pretrain import PretrainConfig
@@ -20,9 +20,9 @@ from spactor_tf.data.corruption import (
     replacement_uniforms,
     span_corrupt,
 )
-from spactor_tf.data.permutation import shuffled
-from spactor_tf.data.step_pipeline import Batch, StepPipeline
-from spactor_tf.data.token_store import TokenStore
+from spactor_tf.data.step_pipeline import Batch, Share, StepPipeline
+from spactor_tf.data.tokens.mixture import MixedStore, batches_of_windows
+from spactor_tf.data.tokens.store import TokenStore
 from spactor_tf.data.vocabulary import Vocabulary
 
 _EVALUATION_SEED = 1 << 31  # No run has it: theirs are smaller.
@@ -61,7 +61,7 @@ class Pipeline(StepPipeline):
         InputError: the corpus is shorter than one window.
     """
 
-    store: TokenStore
+    store: TokenStore | MixedStore
     vocabulary: Vocabulary
     lengths: CorruptionLengths
     batch_size: int
@@ -71,24 +71,30 @@ class Pipeline(StepPipeline):
     def __post_init__(self) -> None:
         self.store.check_window(self.lengths.raw_length)
 
-    def examples(self, index: tf.Tensor) -> Batch:
-        """Makes the examples with the given numbers.
+    def inputs(self, share: Share) -> tf.data.Dataset:
+        """Returns numbers and windows of the examples of each batch.
+
+        Returns:
+            Dataset of ([rows] int64, [rows, raw_length] uint16 or int32).
+        """
+        length = self.lengths.raw_length
+        return batches_of_windows(self.store, length, self.seed, share)
+
+    def examples(self, index: tf.Tensor, *inputs: tf.Tensor) -> Batch:
+        """Corrupts windows.
 
         Args:
             index: [n] int64, numbers of examples in the run.
+            *inputs: [n, raw_length] integers, their windows.
 
         Returns:
             See `feature_specs`; without the `mlm_` features unless `masking`.
         """
-        length = self.lengths.raw_length
-
-        def windows(index: np.ndarray) -> np.ndarray:
-            count = self.store.num_windows(length)
-            return self.store.windows(shuffled(index, count, self.seed), length)
-
-        tokens = tf.numpy_function(windows, [index], tf.int32)
+        (windows,) = inputs
+        shape = [index.shape[0], self.lengths.raw_length]
+        tokens = tf.ensure_shape(tf.cast(windows, tf.int32), shape)
         corrupted = span_corrupt(
-            tf.ensure_shape(tokens, [index.shape[0], length]),
+            tokens,
             index,
             lengths=self.lengths,
             sentinel_ids=self.vocabulary.sentinel_ids,
@@ -117,7 +123,7 @@ class Pipeline(StepPipeline):
 
 def train_pipeline(
     config: PretrainConfig,
-    store: TokenStore,
+    store: TokenStore | MixedStore,
     vocabulary: Vocabulary,
     masking: bool,
 ) -> Pipeline:
@@ -139,7 +145,9 @@ def train_pipeline(
 
 
 def evaluation_pipeline(
-    config: PretrainConfig, store: TokenStore, vocabulary: Vocabulary
+    config: PretrainConfig,
+    store: TokenStore | MixedStore,
+    vocabulary: Vocabulary,
 ) -> Pipeline:
     """Returns the held-out batches, which are the same for all runs.
 

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import pathlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +20,7 @@ from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.datasets.inputs import reading
 from runkit.datasets.tables import whole_text
+from runkit.files import as_path
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
 # The coarsest times of change of the usual file systems.
@@ -41,6 +42,37 @@ class ReadingReport:
     invalid_utf8: dict[str, int] = dataclasses.field(default_factory=dict)
     empty: dict[str, int] = dataclasses.field(default_factory=dict)
     by_file: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def weighted_parts(spec: str) -> list[tuple[str, float]]:
+    """Splits `A@0.7,B@0.3` into datasets and their weights.
+
+    Args:
+        spec: of one dataset, or of several, each with a weight.
+
+    Returns:
+        [(specification, weight)]; the weight of a single dataset is 1.
+
+    Raises:
+        InputError: some of several have a weight, or one is not positive.
+    """
+    parts = spec.split(",")
+    found = [re.fullmatch(r"(.+)@(\d*\.?\d+)", part) for part in parts]
+    if not any(found):
+        return [(spec, 1.0)]
+    missing = [p for p, f in zip(parts, found, strict=True) if f is None]
+    weights = [float(match[2]) for match in found if match]
+    if missing or not all(weights):
+        raise InputError(
+            "has no weight" if missing else "a weight is not positive",
+            where="--dataset",
+            got=missing[0] if missing else spec,
+            expected="DATASET@WEIGHT,DATASET@WEIGHT",
+            remedy="A comma inside of a path is written `?`, which matches it",
+        )
+    return [
+        (m[1], w) for m, w in zip(filter(None, found), weights, strict=True)
+    ]
 
 
 class Source:
@@ -115,7 +147,8 @@ class Source:
         Returns:
             {file: {"bytes", "mtime_ns", "sha256"}}, or {"dataset":
             {"sha256"}} where the dataset has no files. A time is None if the
-            file changed so lately that another change could have the same.
+            file changed so lately that another change could have the same, or
+            if the storage does not tell.
 
         Raises:
             InputError: a file that cannot be read.
@@ -130,11 +163,11 @@ class Source:
             known = (before or {}).get(name, {})
             digest = known.get("sha256")
             if (known.get("bytes"), known.get("mtime_ns")) != (size, changed):
-                with reading(name), pathlib.Path(name).open("rb") as handle:
+                with reading(name), as_path(name).open("rb") as handle:
                     digest = hashlib.file_digest(handle, "sha256").hexdigest()
             found[name] = {
                 "bytes": size,
-                "mtime_ns": changed if changed < settled else None,
+                "mtime_ns": changed if 0 < changed < settled else None,
                 "sha256": digest,
             }
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import NotRequired, TypedDict
 
 import tensorflow as tf
@@ -28,20 +29,67 @@ class Batch(TypedDict):
     mlm_uniforms: NotRequired[tf.Tensor]
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The examples of a run that one host makes.
+
+    Attributes:
+        first: number of the first example of the first step.
+        end: number behind the last example of the last step.
+        batch_size: examples of a step over all hosts.
+        first_row: this host's first row in a step's batch.
+        end_row: the row behind its last one.
+        rows: examples of one replica's batch.
+    """
+
+    first: int
+    end: int
+    batch_size: int
+    first_row: int
+    end_row: int
+    rows: int
+
+
 class StepPipeline(abc.ABC):
     """Batches that are a function of the step alone.
 
     A subclass makes the examples with given numbers; step i consists of the
     numbers i * batch_size .. (i + 1) * batch_size - 1. No state is kept, so a
     pipeline starts at any step at once and gives the same examples for any
-    number of replicas, and each host reads only its own rows.
+    number of replicas, and each host makes only its own rows.
     """
 
     batch_size: int
 
     @abc.abstractmethod
-    def examples(self, index: tf.Tensor) -> Batch:
-        """Makes the examples with the numbers `index`, [n] int64."""
+    def examples(self, index: tf.Tensor, *inputs: tf.Tensor) -> Batch:
+        """Makes examples.
+
+        Args:
+            index: [n] int64, numbers of the examples.
+            *inputs: what `inputs` gives besides.
+        """
+
+    def inputs(self, share: Share) -> tf.data.Dataset:
+        """Returns what `examples` is called with, in the order of the run.
+
+        Args:
+            share: the examples of the run that the host makes.
+
+        Returns:
+            Dataset of tuples, one for the batch of each replica of the host,
+            of which the first is [rows] int64, the numbers of the examples.
+        """
+        local = share.end_row - share.first_row
+        replicas = local // share.rows
+
+        def numbers(place: tf.Tensor) -> tuple[tf.Tensor]:
+            row = share.first_row + place % replicas * share.rows
+            first = share.first + place // replicas * share.batch_size + row
+            return (first + tf.range(share.rows, dtype=tf.int64),)
+
+        steps = (share.end - share.first) // share.batch_size
+        return tf.data.Dataset.range(steps * replicas).map(numbers)
 
     def dataset(
         self,
@@ -76,15 +124,19 @@ class StepPipeline(abc.ABC):
             )
         local = replicas if local_replicas is None else local_replicas
         rows = self.batch_size // replicas
-
-        def examples(number: tf.Tensor) -> Batch:
-            step, replica = number // local, number % local + first_replica
-            first = step * self.batch_size + replica * rows
-            index = first + tf.range(rows, dtype=tf.int64)
-            return self.examples(tf.ensure_shape(index, [rows]))
-
-        dataset = tf.data.Dataset.range(start_step * local, end_step * local)
-        dataset = dataset.map(
-            examples, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        share = Share(
+            start_step * self.batch_size,
+            end_step * self.batch_size,
+            self.batch_size,
+            first_replica * rows,
+            (first_replica + local) * rows,
+            rows,
+        )
+        dataset = self.inputs(share).map(
+            lambda index, *inputs: self.examples(
+                tf.ensure_shape(index, [rows]), *inputs
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         return dataset.prefetch(tf.data.AUTOTUNE)

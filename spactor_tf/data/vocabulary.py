@@ -19,7 +19,6 @@ import functools
 import hashlib
 import io
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from sentencepiece import (
 from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
+from runkit.files import as_path
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
 from spactor_tf.data.vocabulary_text import (
     MAX_SENTENCE_BYTES,
@@ -102,7 +102,7 @@ class Vocabulary:
                 lacks T5's control ids.
         """
         try:
-            proto = pathlib.Path(path).read_bytes()
+            proto = as_path(path).read_bytes()
         except OSError as error:
             raise InputError(
                 f"cannot be read ({error.strerror})", where=str(path)
@@ -238,7 +238,9 @@ class Vocabulary:
             )
 
 
-def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
+def train_vocabulary(
+    texts: Iterable[str], rows: int, character_coverage: float = 0.9995
+) -> Vocabulary:
     """Trains a lossless unigram SentencePiece model.
 
     Identity normalization, unchanged white space and byte fallback make
@@ -249,6 +251,7 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
         texts: documents.
         rows: rows of the embedding that it must fit into; 128 of them are
             reserved for special tokens, as in T5.
+        character_coverage: share of the characters that get pieces.
 
     Raises:
         InputError: the corpus is empty or too small for that many pieces;
@@ -257,16 +260,19 @@ def train_vocabulary(texts: Iterable[str], rows: int) -> Vocabulary:
     if iter(texts) is texts:
         texts = list(texts)  # They may be read more than once.
     try:
-        return _train(texts, rows)
+        return _train(texts, rows, character_coverage)
     except TooManyCharactersError:
         # The rare ones are read as bytes, and need no piece.
         if not (characters := frequent_characters(texts, rows)):
             raise
-        return _train(texts, rows, characters)
+        return _train(texts, rows, 1.0, characters)
 
 
 def _train(
-    texts: Iterable[str], rows: int, characters: set[str] | None = None
+    texts: Iterable[str],
+    rows: int,
+    character_coverage: float,
+    characters: set[str] | None = None,
 ) -> Vocabulary:
     """Trains on the given characters alone; fewer pieces may come of it."""
     buffer = io.BytesIO()
@@ -278,6 +284,7 @@ def _train(
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
             byte_fallback=True,
+            character_coverage=character_coverage,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,  # It would swallow leading spaces.

@@ -19,8 +19,8 @@ from typing import Any
 
 from runkit import InputError, read_json
 from runkit.datasets import prepared_data, tables
-from runkit.datasets.delimited import csv_rows
 from runkit.datasets.inputs import reading
+from runkit.datasets.row_formats import csv_rows
 from runkit.errors import check_choice
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"

@@ -47,7 +47,7 @@ class CheckpointStore:
 
     def __init__(self, run_dir: str | os.PathLike, keep_last: int = 3):
         self.folder = pathlib.Path(run_dir) / "checkpoints"
-        self._keep_last = keep_last
+        self.keep_last = keep_last
 
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, ascending."""
@@ -111,7 +111,7 @@ class CheckpointStore:
                 remedy=self._last_good(),
             ) from None
         steps = self.steps()
-        keep = set(steps[-self._keep_last :]) | {self.best()}
+        keep = set(steps[-self.keep_last :]) | {self.best()}
         for old in steps:
             if old not in keep:
                 shutil.rmtree(self.path(old), ignore_errors=True)

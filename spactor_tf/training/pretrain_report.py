@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import os
 import pathlib
@@ -9,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from runkit.report import Report, new_figure
 from spactor_tf.config.fields import flatten, to_dict
@@ -184,7 +184,8 @@ def _examples(
 ) -> None:
     """Corrupted held-out text with sentinels and replaced tokens marked."""
     report.heading("Corrupted examples")
-    batch = pipeline.examples(tf.range(_EXAMPLES, dtype=tf.int64))
+    few = dataclasses.replace(pipeline, batch_size=_EXAMPLES)
+    batch = next(iter(few.dataset(0, 1)))
     has_generator = model.generator is not None
     replaced = tokens = batch["encoder_tokens"]
     if has_generator:

@@ -21,12 +21,19 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 
 from runkit import InputError, report
-from runkit.files import lock_directory
+from runkit.files import (
+    as_path,
+    downloaded,
+    lock_directory,
+    mirrored,
+    url_scheme,
+)
 from spactor_tf.config.fields import diff
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
@@ -49,6 +56,7 @@ from spactor_tf.model.curriculum import Stage
 from spactor_tf.model.pretrainer import SpactorPretrainer
 from spactor_tf.model.replica_step import metrics_from_sums
 from spactor_tf.training import distribution
+from spactor_tf.training.checkpointing import CheckpointStore
 from spactor_tf.training.monitoring import Throughput, check_callbacks
 from spactor_tf.training.run_loop import TrainingRun
 
@@ -65,7 +73,8 @@ def pretrain(
 
     Args:
         config: of the run.
-        output_dir: of the run; created.
+        output_dir: of the run; created. A URL of object storage is worked
+            on in a local copy below `cache_dir`, and gets every checkpoint.
         cache_dir: where prepared corpora are kept; None is the user's cache.
         accept_changed_corpus: resume although the text is not the same.
         callbacks: called with every line of metrics; see
@@ -77,11 +86,38 @@ def pretrain(
     Raises:
         InputError: bad input; nothing was written to `output_dir`.
         InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the run;
-            the state is saved.
+            the state is saved. Or the object storage of `output_dir` does not
+            answer; names the last checkpoint that it holds.
     """
     check_callbacks(callbacks)
-    run = Run(config, output_dir, cache_dir, accept_changed_corpus)
-    return run.execute(callbacks)
+    copies = pathlib.Path(cache_dir or corpus.default_cache_dir())
+    with mirrored(output_dir, copies) as (folder, publish):
+        run = Run(config, folder, cache_dir, accept_changed_corpus)
+        if url_scheme(output_dir) and run.chief:
+            run.checkpoints = _Published(run.checkpoints, publish)
+        run.execute(callbacks)
+        if run.chief:
+            publish("the end of the run")
+    return as_path(output_dir)
+
+
+class _Published(CheckpointStore):
+    """Checkpoints that are in object storage once they are saved."""
+
+    def __init__(self, store: CheckpointStore, publish: Callable[[str], None]):
+        super().__init__(store.folder.parent, store.keep_last)
+        self._publish = publish
+
+    def save(
+        self,
+        step: int,
+        variables: dict[str, list],
+        state: dict[str, Any],
+        files: dict[str, bytes],
+    ) -> None:
+        """Writes a checkpoint and publishes the run up to it."""
+        super().save(step, variables, state, files)
+        self._publish(f"step {step}")
 
 
 class Run(TrainingRun):
@@ -112,7 +148,11 @@ class Run(TrainingRun):
         accept_changed_corpus: bool = False,
     ):
         config.validate()
-        start = load_pretrained(config.init_from) if config.init_from else None
+        start = None
+        if config.init_from:
+            copies = pathlib.Path(cache_dir or corpus.default_cache_dir())
+            model = downloaded(config.init_from, copies, where="--init_from")
+            start = load_pretrained(model)
         if start is not None:
             config = _started_from(config, start)
         lengths = corruption_lengths(config.corruption)
@@ -223,9 +263,12 @@ class Run(TrainingRun):
         return {f"heldout_{k}": float(v) for k, v in metrics.items()}
 
     def begin(self) -> None:
-        """Records the corpus beside the configuration."""
-        super().begin()
+        """Records the corpus beside the configuration.
+
+        First, so that a run that has a configuration has its data order too.
+        """
         self.corpus.record(self.folder)
+        super().begin()
 
     def finish(self) -> None:
         """Saves the preset and writes the report."""

@@ -5,8 +5,11 @@ classes, or the refusal. Every door that reads such a dataset must agree:
 pre-training, pools, scoring and the classifiers.
 """
 
+import bz2
 import codecs
 import gzip
+import io
+import lzma
 import os
 import pathlib
 import re
@@ -15,6 +18,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import pyarrow as pa
 from absl.testing import absltest, parameterized
 
 from al_tf.pools import pool as pools
@@ -68,6 +72,16 @@ def task_texts(source: str, folder: pathlib.Path) -> list[str]:
 PLAIN = {"pre-training": pretraining, "scoring": scoring_texts}
 LABELED = {"pool": pool, "classifier": classifier}
 
+
+def arrow_stream(columns: dict[str, list[Any]], rows: int) -> bytes:
+    """A table as `datasets` writes it: a stream of batches."""
+    table = pa.table(columns)
+    target = io.BytesIO()
+    with pa.ipc.new_stream(target, table.schema) as writer:
+        writer.write_table(table, rows)
+    return target.getvalue()
+
+
 # File -> content; every specification below names them in the test's folder.
 FILES: dict[str, str | bytes] = {
     "a.txt": "one\n\ntwo\nlines\n",
@@ -81,6 +95,10 @@ FILES: dict[str, str | bytes] = {
     '{"text": "z", "q": "w", "n": 2}\n{"text": "v", "q": "", "n": 1}\n',
     "mark.jsonl": codecs.BOM_UTF8 + b'{"text": "x", "n": 1}\r\n',
     "zip.jsonl.gz": gzip.compress(b'{"text": "x", "n": "a"}'),
+    "zip.csv.bz2": bz2.compress(b"text,n\nx,1\n"),
+    "deep.jsonl.xz": lzma.compress(b'{"o": {"text": "x"}, "n": 1}'),
+    "t.arrow": arrow_stream({"text": ["x", None, "y"], "n": [1, 2, 3]}, 2),
+    "deep.arrow": arrow_stream({"o": [{"text": "x"}], "n": [1]}, 1),
     "a:b.jsonl": '{"text": "colon", "n": 1}',
     "lists.jsonl": '{"text": "x", "n": ["b", "a"]}\n{"text": "y", "n": []}\n',
     "mixed.jsonl": '{"text": "x", "n": ["b"]}\n{"text": "y", "n": "b"}\n',
@@ -132,6 +150,12 @@ TEXTS: tuple[tuple[str, list[str] | str], ...] = (
     ("jsonl:broken.jsonl:text", "broken.jsonl, line 2: is not JSON"),
     ("jsonl:number.jsonl:text", "line 1, field text: is not text; got 3"),
     ("jsonl:C:\\pool.jsonl:text", "no file matches"),
+    ("csv:zip.csv.bz2:text", ["x"]),
+    ("jsonl:deep.jsonl.xz:o.text", ["x"]),
+    ("arrow:deep.arrow:o.text", ["x"]),
+    ("arrow:t.arrow:text", "t.arrow, row 1, field text: holds no text"),
+    ("arrow:t.arrow:txt", "t.arrow, row 0: has no field.*'text'"),
+    ("arrow:t.csv:text", "t.csv: is not an Arrow file"),
     ("csv:t.csv:text", ['x, with "quotes"\n', "z", "v"]),
     ("csv:mark.csv:text", ["x"]),
     ("csv:short.csv:text", "record 1, field text: holds no text"),

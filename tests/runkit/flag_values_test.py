@@ -1,5 +1,6 @@
 """Flags of a binary: the table, its checks, what --help shows."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -47,6 +48,13 @@ class TableTest(parameterized.TestCase):
         self.assertEqual(values.set, ["a=1", "b=2"])
         self.assertTrue(values.warm)
         flag_values.check_table(TABLE, values)
+
+    def test_only_flags_that_say_so_take_urls(self):
+        values = parsed("--folder=gs://bucket/run")
+        with self.assertRaisesRegex(InputError, "--folder: is a URL"):
+            flag_values.check_table(TABLE, values)
+        taking = [dataclasses.replace(flag, url=True) for flag in TABLE]
+        flag_values.check_table(taking, values)
 
     def test_what_is_not_given_is_not_checked(self):
         values = parsed("--folder=out")

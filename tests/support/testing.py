@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import pathlib
 from typing import Any
 from unittest import mock
@@ -13,8 +14,8 @@ from runkit import flag_values
 from spactor_tf.config import presets
 from spactor_tf.config import pretrain as config_lib
 from spactor_tf.config.fields import override
-from spactor_tf.data import token_store
 from spactor_tf.data import vocabulary as vocabulary_lib
+from spactor_tf.data.tokens import preparation, store
 from spactor_tf.inference import pretrained
 from spactor_tf.model import t5
 from spactor_tf.training import metrics_log
@@ -79,9 +80,9 @@ def vocabulary() -> vocabulary_lib.Vocabulary:
 
 def token_stores(
     folder: str | pathlib.Path, count: int = 120
-) -> dict[str, token_store.TokenStore]:
+) -> dict[str, store.TokenStore]:
     """Prepares `documents(count)` below `folder`: {"train", "heldout"}."""
-    return token_store.prepare(
+    return preparation.prepare(
         documents(count), vocabulary(), folder, holdout_fraction=0.2
     )
 
@@ -136,9 +137,36 @@ def contents(folder):
     }
 
 
-def stream_of(store):
-    """All tokens of a store."""
-    return store.windows(np.arange(store.num_tokens), 1)[:, 0]
+def write_store(folder, shards, dtype="<u2", **options):
+    """A store with the given shards, made without the code under test."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, tokens in enumerate(shards):
+        data = np.array(tokens, dtype).tobytes()
+        (folder / f"shard-{number:05d}.tokens").write_bytes(data)
+    index = {
+        "tokens": sum(map(len, shards)),
+        "documents": len(shards),
+        "shard_tokens": list(map(len, shards)),
+        "dtype": dtype,
+    }
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return store.TokenStore(folder, **options)
+
+
+def stream_of(tokens):
+    """All tokens of a store, read by NumPy."""
+    shards = sorted(pathlib.Path(tokens.path).glob("shard-*.tokens"))
+    return np.concatenate([np.fromfile(s, tokens.dtype) for s in shards])
+
+
+def windows_of(tokens, length):
+    """[n, length], the windows of a store as they stand in the stream."""
+    stream = stream_of(tokens).astype(np.int32)
+    last = len(stream) - length
+    count = -(-len(stream) // length)
+    starts = [min(i * length, last) for i in range(count)]
+    return np.stack([stream[s : s + length] for s in starts])
 
 
 @functools.cache

@@ -12,7 +12,8 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf.data.corpus import prepare_corpus
-from spactor_tf.data.token_store import is_held_out
+from spactor_tf.data.tokens.preparation import is_held_out
+from spactor_tf.data.tokens.store import FIRST_LAYOUT, LAYOUT
 from tests.support import testing
 
 
@@ -116,6 +117,27 @@ class CorpusTest(parameterized.TestCase):
                 )
                 with self.assertRaisesRegex(InputError, message):
                     prepare_corpus(config, self.cache)
+
+    def test_a_run_keeps_the_layout_of_its_stores(self):
+        config = self.config(
+            testing.write_corpus(self.folder),
+            **{"data.vocabulary": str(self.vocabulary)},
+        )
+        run = self.folder / "run"
+        new = prepare_corpus(config, self.cache, run_folder=run)
+        self.assertEqual(new.layout, LAYOUT)
+        # A run of a version that recorded none.
+        run.mkdir()
+        (run / "config.json").write_text("{}", encoding="utf-8")
+        old = prepare_corpus(config, self.cache, run_folder=run)
+        self.assertEqual(old.layout, FIRST_LAYOUT)
+        np.testing.assert_array_equal(
+            testing.stream_of(old.train), testing.stream_of(new.train)
+        )
+        for corpus in (new, old):
+            corpus.record(run)
+            again = prepare_corpus(config, self.cache, run_folder=run)
+            self.assertEqual(again.layout, corpus.layout)
 
     def test_a_run_knows_its_corpus(self):
         dataset = testing.write_corpus(self.folder)

@@ -2,15 +2,20 @@
 
 import hypothesis
 import numpy as np
+import tensorflow as tf
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
-from spactor_tf.data.permutation import shuffled
+from spactor_tf.data.permutation import shuffled, shuffled_in_graph
 
 settings = hypothesis.settings(
     max_examples=60, deadline=None, derandomize=True, database=None
 )
 seeds = st.integers(0, 2**31)
+GOLDEN = [
+    *(3, 5, 11, 0, 2, 4, 6, 1, 10, 7, 8, 9),
+    *(10, 11, 0, 4, 6, 3, 5, 7, 2, 8, 1, 9),
+]
 
 
 class ShuffledTest(parameterized.TestCase):
@@ -61,6 +66,24 @@ class ShuffledTest(parameterized.TestCase):
         whole = shuffled(np.arange(400), 37, 5)
         some = np.array([399, 3, 3, 38])
         np.testing.assert_array_equal(shuffled(some, 37, 5), whole[some])
+
+    def test_the_order_never_changes(self):
+        # The batches of all runs that there are depend on it.
+        order = shuffled(np.arange(24), 12, 3)
+        self.assertEqual(order.tolist(), GOLDEN)
+
+    @parameterized.parameters(1, 2, 3, 4, 5, 16, 17, 1000, 4097)
+    def test_a_graph_gives_the_same_order(self, size):
+        for number, seed in ((0, 0), (3, 7), (2**33, 2**31)):
+            place = np.arange(0, size, 1 + size // 50)
+            graph = shuffled_in_graph(
+                tf.constant(place),
+                tf.constant(size, tf.int64),
+                tf.constant(number, tf.int64),
+                seed,
+            )
+            expected = shuffled(number * size + place, size, seed)
+            np.testing.assert_array_equal(graph.numpy(), expected)
 
 
 if __name__ == "__main__":

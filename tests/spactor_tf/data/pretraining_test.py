@@ -6,7 +6,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
@@ -140,13 +139,12 @@ class PipelineTest(parameterized.TestCase):
                 batch["encoder_tokens"], batch["decoder_targets"], strict=True
             ):
                 seen.add(tuple(raw_window(inputs, targets, vocabulary)))
-        expected = store.windows(np.arange(windows), lengths.raw_length)
+        expected = testing.windows_of(store, lengths.raw_length)
         self.assertEqual(seen, set(map(tuple, expected.tolist())))
 
     def test_a_short_corpus_repeats_with_new_noise(self):
         length = self.pipeline.lengths.raw_length
         windows = self.stores["train"].num_windows(length)
-        index = np.arange(3) * windows  # Some window of three passes.
         order = shuffled(np.arange(3 * windows), windows, self.config.seed)
         same = [
             p * windows
@@ -155,11 +153,14 @@ class PipelineTest(parameterized.TestCase):
                     order[p * windows : (p + 1) * windows] == order[0]
                 )[0]
             )
-            for p in range(len(index))
+            for p in range(3)
         ]
-        examples = self.pipeline.examples(tf.constant(same, tf.int64))
-        inputs = examples["encoder_tokens"].numpy()
-        targets = examples["decoder_targets"].numpy()
+        single = dataclasses.replace(self.pipeline, batch_size=1)
+        found = [batches(single.dataset(e, e + 1))[0] for e in same]
+        inputs, targets = (
+            np.concatenate([batch[name] for batch in found])
+            for name in ("encoder_tokens", "decoder_targets")
+        )
         raw = {
             tuple(raw_window(i, t, testing.vocabulary()))
             for i, t in zip(inputs, targets, strict=True)

@@ -1,38 +1,18 @@
 """Token stores: every token is reached, and a kill at any point costs none."""
 
-import json
 import os
 import pathlib
-import shutil
 from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import hypothesis
 import numpy as np
 from absl.testing import absltest, parameterized
-from hypothesis import strategies as st
 
 from runkit import InputError
-from spactor_tf.data.token_store import TokenStore, is_held_out, prepare
+from spactor_tf.data.tokens.preparation import is_held_out, prepare
+from spactor_tf.data.tokens.store import StoreLayout, TokenStore
 from tests.support import testing
-
-
-def write_store(folder, shards, dtype="<u2", **options):
-    """A store with the given shards, made without the code under test."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, tokens in enumerate(shards):
-        data = np.array(tokens, dtype).tobytes()
-        (folder / f"shard-{number:05d}.tokens").write_bytes(data)
-    index = {
-        "tokens": sum(map(len, shards)),
-        "documents": len(shards),
-        "shard_tokens": list(map(len, shards)),
-        "dtype": dtype,
-    }
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    return TokenStore(folder, **options)
 
 
 class Killed(BaseException):
@@ -53,58 +33,9 @@ class KillAfter:
         return self._rename(path, target)
 
 
-class WindowsTest(parameterized.TestCase):
-    @hypothesis.settings(
-        max_examples=100, deadline=None, derandomize=True, database=None
-    )
-    @hypothesis.given(
-        st.lists(st.integers(1, 12), min_size=1, max_size=6),
-        st.integers(1, 9),
-        st.sampled_from(["<u2", "<i4"]),
-    )
-    def test_every_token_is_reached_also_across_shards(self, sizes, length, t):
-        total = sum(sizes)
-        hypothesis.assume(total >= length)
-        stream = np.arange(total) + 60_000 * (t == "<i4") * 2
-        shards = np.split(stream, np.cumsum(sizes)[:-1])
-        folder = self.create_tempdir().full_path
-        store = write_store(folder, shards, t)
-        count = store.num_windows(length)
-        self.assertEqual(count, -(-total // length))
-        windows = store.windows(np.arange(count), length)
-        self.assertEqual(windows.dtype, np.int32)
-        self.assertEqual(set(windows.ravel()), set(stream))
-        for number, window in enumerate(windows):
-            start = min(number * length, total - length)
-            np.testing.assert_array_equal(
-                window, stream[start : start + length]
-            )
-        shutil.rmtree(folder)
-
-    def test_any_order_and_repeats(self):
-        store = write_store(self.create_tempdir().full_path, [range(10)])
-        got = store.windows(np.array([2, 0, 2]), 4)
-        self.assertEqual(
-            got.tolist(), [[6, 7, 8, 9], [0, 1, 2, 3], [6, 7, 8, 9]]
-        )
-
-    def test_more_shards_than_a_process_may_have_files_open(self):
-        before = len(list(pathlib.Path("/proc/self/fd").iterdir()))
-        store = write_store(
-            self.create_tempdir().full_path,
-            [[i] for i in range(30)],
-            max_open_shards=4,
-        )
-        windows = store.windows(np.arange(10), 3)
-        self.assertEqual(windows.ravel().tolist(), list(range(30)))
-        after = len(list(pathlib.Path("/proc/self/fd").iterdir()))
-        self.assertLessEqual(after - before, 4)
-        del store
-        closed = len(list(pathlib.Path("/proc/self/fd").iterdir()))
-        self.assertEqual(closed, before)
-
+class SizeTest(absltest.TestCase):
     def test_corpus_shorter_than_a_window(self):
-        store = write_store(self.create_tempdir().full_path, [range(7)])
+        store = testing.write_store(self.create_tempdir().full_path, [range(7)])
         self.assertEqual(store.num_windows(7), 1)
         with self.assertRaisesRegex(
             InputError, "got '7 tokens'; expected at least 8 tokens.*Take more"
@@ -119,7 +50,7 @@ class DamagedStoreTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.create_tempdir().full_path) / "s"
-        write_store(self.folder, [range(10), range(5)])
+        testing.write_store(self.folder, [range(10), range(5)])
 
     def refused(self, pattern):
         with self.assertRaisesRegex(InputError, pattern):
@@ -212,7 +143,7 @@ class PrepareTest(parameterized.TestCase):
             folder or self.folder,
             holdout_fraction=0.3,
             # Small batches and shards, so that there are several of each.
-            shard_tokens=shard_tokens,
+            layout=StoreLayout(shard_tokens),
             batch_characters=900,
         )
 

@@ -1,0 +1,226 @@
+"""A directory in object storage, worked on in a local copy.
+
+Object storage has no rename, no lock and no append, which whole files, locks
+and logs are made with. So a run works in a local directory, and `push` brings
+it to the URL. `MANIFEST`, one object that is written last, lists what belongs
+together: a process that is killed in `push` leaves the state before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+
+from runkit.errors import InputError, InterruptedRun
+from runkit.files.locks import lock_directory
+from runkit.files.storage import (
+    StorageError,
+    as_path,
+    files_below,
+    retried,
+    url_scheme,
+)
+
+MANIFEST = "files.json"
+_BLOCK_BYTES = 1 << 23
+_Stamp = tuple[int, int]  # Size and time of change.
+
+
+class Mirror:
+    """A local directory and its copy at a URL.
+
+    Args:
+        url: of the directory in object storage.
+        folder: local; its content is replaced by `pull`.
+        where: flag that named the URL, for messages.
+
+    Raises:
+        InputError: an unknown scheme, or its driver is not installed.
+    """
+
+    def __init__(
+        self, url: str, folder: str | os.PathLike, where: str = "--output_dir"
+    ):
+        self.url, self.folder = url, pathlib.Path(folder)
+        self._where = where
+        self._remote = as_path(url, where=where)
+        self._pushed: dict[str, _Stamp] = {}
+
+    def pull(self) -> None:
+        """Makes the local directory what the URL holds; empty if nothing.
+
+        Raises:
+            InputError: it cannot be read: no such bucket, no permission.
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        manifest = self._remote / MANIFEST
+        try:
+            text = retried(
+                lambda: manifest.read_text() if manifest.exists() else "",
+                f"reading {self.url}",
+                (),
+            )
+            for name in json.loads(text)["files"] if text else ():
+                copy = functools.partial(
+                    _copy, self._remote / name, self.folder / name
+                )
+                retried(copy, f"reading {self.url}/{name}")
+        except StorageError as error:
+            raise InputError(
+                f"cannot be read ({error})",
+                where=self._where,
+                got=self.url,
+                remedy="Check that the bucket exists and that you may read it",
+            ) from None
+        self._pushed = self._stamps()
+
+    def check_writable(self) -> None:
+        """Refuses a URL that nothing can be written to.
+
+        Raises:
+            InputError: no such bucket, no credentials, no permission.
+        """
+        try:
+            retried(self._write_manifest, f"writing to {self.url}", ())
+        except StorageError as error:
+            raise InputError(
+                f"may not be written ({error})",
+                where=self._where,
+                got=self.url,
+                remedy="Check the bucket's name and your credentials",
+            ) from None
+
+    def push(self) -> None:
+        """Brings what has changed to the URL, whole or not at all.
+
+        Raises:
+            StorageError: the URL still holds the state before.
+        """
+        before, now = self._pushed, self._stamps()
+        for name, stamp in now.items():
+            if before.get(name) != stamp:
+                copy = functools.partial(
+                    _copy, self.folder / name, self._remote / name
+                )
+                retried(copy, f"writing {self.url}/{name}")
+        self._pushed = now
+        retried(self._write_manifest, f"writing {self.url}/{MANIFEST}")
+        for name in before.keys() - now.keys():
+            # No longer listed: if it stays, nobody reads it.
+            path = self._remote / name
+            delete = functools.partial(path.unlink, missing_ok=True)
+            retried(delete, f"deleting {self.url}/{name}")
+
+    def _write_manifest(self) -> None:
+        sizes = {name: size for name, (size, _) in self._pushed.items()}
+        text = json.dumps({"files": sizes}, indent=2, sort_keys=True)
+        (self._remote / MANIFEST).write_text(text)
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        found = {}
+        for name, path in files_below(self.folder):
+            status = path.stat()
+            found[name] = (status.st_size, status.st_mtime_ns)
+        return found
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a file; the other side may be an object."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, _BLOCK_BYTES)
+
+
+def working_folder(url: str, parent: str | os.PathLike) -> pathlib.Path:
+    """Returns the local directory below `parent` that belongs to a URL."""
+    digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+    return pathlib.Path(parent) / f"copy-{digest}"
+
+
+@contextlib.contextmanager
+def mirrored(
+    path: str | os.PathLike, parent: str | os.PathLike
+) -> Iterator[tuple[pathlib.Path, Callable[[str], None]]]:
+    """Yields where a run works, and what brings its state to `path`.
+
+    Args:
+        path: directory of the run. A local one is where it works.
+        parent: local directory in which the copy of a URL lies; one process
+            at a time may work in it.
+
+    Yields:
+        (local directory, publish): `publish(state)` names the state that is
+        published, "step 100", and raises InterruptedRun if the URL does not
+        answer, with the name of the last state that it holds.
+
+    Raises:
+        InputError: the URL cannot be read or written; or another process of
+            this machine works on it.
+    """
+    if not url_scheme(path):
+        yield pathlib.Path(path), lambda state: None
+        return
+    url = os.fspath(path).rstrip("/")
+    folder = working_folder(url, parent)
+    mirror = Mirror(url, folder)
+    published = "none by this process"
+
+    def publish(state: str) -> None:
+        nonlocal published
+        try:
+            mirror.push()
+        except StorageError as error:
+            raise InterruptedRun(
+                f"{error}. The last good checkpoint there: {published}; the "
+                "same command resumes from it"
+            ) from None
+        published = state
+
+    with lock_directory(folder, beside=True):
+        mirror.pull()
+        mirror.check_writable()
+        yield folder, publish
+
+
+def downloaded(
+    path: str | os.PathLike, parent: str | os.PathLike, *, where: str
+) -> pathlib.Path:
+    """Returns a local copy of the model at a URL; a local path as it is.
+
+    Args:
+        path: directory of a model, or of a run, whose `preset` is copied.
+        parent: local directory in which the copy lies.
+        where: flag that named the URL, for messages.
+
+    Raises:
+        InputError: nothing is there, or it cannot be read.
+    """
+    if not url_scheme(path):
+        return pathlib.Path(path)
+    url = os.fspath(path).rstrip("/")
+    remote, folder = as_path(url, where=where), working_folder(url, parent)
+
+    def copy() -> int:
+        preset = remote / "preset"
+        files = [*files_below(preset if preset.is_dir() else remote)]
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, file in files:
+            _copy(file, folder / name)
+        return len(files)
+
+    try:
+        found = retried(copy, f"reading {url}")
+    except StorageError as error:
+        raise InputError(
+            f"cannot be read ({error})", where=where, got=url
+        ) from None
+    if not found:
+        raise InputError("holds no files", where=where, got=url)
+    return folder

@@ -1,0 +1,142 @@
+"""Paths that may be URLs of object storage, through `etils.epath`.
+
+`gs://`, `s3://` and `az://` are reached by drivers of fsspec, which are
+installed apart. A local path stays a `pathlib.Path`.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
+
+from absl import logging
+
+from runkit.errors import InputError, closest
+
+Result = TypeVar("Result")
+
+# Scheme -> the package that reads it.
+DRIVERS = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs"}
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+class StorageError(OSError):
+    """Object storage that does not answer, also not when asked again."""
+
+
+def url_scheme(path: str | os.PathLike) -> str:
+    """Returns the scheme of a URL, "" of a local path."""
+    found = _URL.match(os.fspath(path))
+    return found[1] if found else ""
+
+
+def refuse_url(path: str | os.PathLike, *, where: str) -> None:
+    """Refuses a URL where only local paths work.
+
+    Raises:
+        InputError: `path` is a URL; a directory called `gs:` is never made.
+    """
+    if url_scheme(path) not in ("", "http", "https"):  # Servers and texts.
+        raise InputError(
+            "is a URL, and only local paths can be used here",
+            where=where,
+            got=os.fspath(path),
+            remedy="Copy it to a local path. URLs can be given to "
+            "spactor_tf.pretrain_main: --output_dir, --init_from, --vocabulary "
+            "and the files of --dataset",
+        )
+
+
+def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
+    """Returns the path of a local file or of an object.
+
+    Args:
+        path: local, or a URL.
+        where: flag or argument that it came from, for messages.
+
+    Returns:
+        A `pathlib.Path`, or for a URL an `etils.epath.Path`, which has the
+        same methods.
+
+    Raises:
+        InputError: an unknown scheme, or its driver is not installed.
+    """
+    scheme = url_scheme(path)
+    if not scheme:
+        return pathlib.Path(path)
+    if scheme not in DRIVERS:
+        raise InputError(
+            "unknown scheme of a URL",
+            where=where or os.fspath(path),
+            got=scheme,
+            remedy=closest(scheme, DRIVERS),
+        )
+    # TensorFlow's own file systems reach gs:// alone, and no emulator.
+    os.environ.setdefault("EPATH_USE_TF", "false")
+    import fsspec
+    from etils import epath
+
+    try:
+        fsspec.get_filesystem_class("gcs" if scheme == "gs" else scheme)
+    except ImportError as error:
+        raise InputError(
+            f"needs a package that is not installed ({error})",
+            where=where or os.fspath(path),
+            remedy=f"Run `pip install {DRIVERS[scheme]}`",
+        ) from None
+    return cast(pathlib.Path, epath.Path(os.fspath(path)))
+
+
+def retried(
+    operation: Callable[[], Result],
+    what: str,
+    waits: tuple[float, ...] | None = None,
+) -> Result:
+    """Returns what `operation` does, tried again where storage fails.
+
+    Args:
+        operation: may be called several times.
+        what: is done, for messages.
+        waits: seconds between the attempts; None: `RETRY_SECONDS`.
+
+    Raises:
+        StorageError: every attempt failed.
+    """
+    waits = RETRY_SECONDS if waits is None else waits
+    for wait in (*waits, None):
+        try:
+            return operation()
+        # Drivers raise errors of their own, which no base class joins.
+        except Exception as error:
+            if wait is None:
+                raise StorageError(f"{what}: {_in_short(error)}") from error
+            logging.warning(
+                "%s: %s; again in %g s", what, _in_short(error), wait
+            )
+            time.sleep(wait)
+    raise AssertionError  # The last attempt returns or raises.
+
+
+def _in_short(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__} {lines[0][:200]}".strip()
+
+
+def files_below(folder: Any) -> Iterator[tuple[str, pathlib.Path]]:
+    """Yields (path relative to the folder, path) of every file below it.
+
+    Names that begin with a dot are passed over: locks and temporary files.
+    """
+    for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            for name, file in files_below(path):
+                yield f"{path.name}/{name}", file
+        else:
+            yield path.name, path

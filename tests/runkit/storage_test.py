@@ -1,0 +1,182 @@
+"""Paths in object storage: reached, refused, retried; nothing half."""
+
+import gzip
+import json
+import os
+import pathlib
+import sys
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+
+from runkit import InputError
+from runkit.datasets import open_texts
+from runkit.errors import InterruptedRun
+from runkit.files import mirror, storage
+from tests.support import testing
+from tests.support.bucket import bucket
+
+
+class PathsTest(parameterized.TestCase):
+    @parameterized.parameters("runs/a", "/runs/a", "C:\\runs", "a:b", "./gs:/x")
+    def test_local_paths_stay_local(self, path):
+        self.assertEqual(storage.url_scheme(path), "")
+        self.assertEqual(storage.as_path(path), pathlib.Path(path))
+        storage.refuse_url(path, where="--x")
+
+    @parameterized.parameters("gs", "s3", "az")
+    def test_a_scheme_without_its_driver_says_how_to_install_it(self, scheme):
+        driver = storage.DRIVERS[scheme]
+        with (
+            mock.patch.dict(sys.modules, {driver: None}),
+            mock.patch.dict("fsspec.registry._registry", clear=True),
+            self.assertRaisesRegex(
+                InputError, f"--output_dir: needs .*pip install {driver}"
+            ),
+        ):
+            storage.as_path(f"{scheme}://b/x", where="--output_dir")
+
+    def test_an_unknown_scheme(self):
+        with self.assertRaisesRegex(InputError, "unknown scheme.*'s3'"):
+            storage.as_path("s3a://b/x")
+
+    def test_a_url_is_refused_where_only_paths_work(self):
+        with self.assertRaisesRegex(
+            InputError, "--run_dir: is a URL.*spactor_tf.pretrain_main"
+        ):
+            storage.refuse_url("gs://b/x", where="--run_dir")
+
+
+class RetryTest(absltest.TestCase):
+    def test_storage_is_asked_again(self):
+        answers = [OSError("one"), ValueError("two"), "found"]
+
+        def operation():
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        with mock.patch("time.sleep") as sleep:
+            self.assertEqual(storage.retried(operation, "reading"), "found")
+        waits = [call.args[0] for call in sleep.call_args_list]
+        self.assertEqual(waits, list(storage.RETRY_SECONDS[:2]))
+
+    def test_in_the_end_it_is_said(self):
+        def gone():
+            raise OSError("no such bucket")
+
+        with self.assertRaisesRegex(
+            storage.StorageError, "writing x: OSError no such bucket"
+        ):
+            storage.retried(gone, "writing x", (0.0, 0.0))
+
+
+class MirrorTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.bucket = self.enter_context(bucket())
+        self.parent = pathlib.Path(self.create_tempdir().full_path)
+        self.url = "s3://bucket/runs/a"
+
+    def listed(self):
+        text = self.bucket().cat(f"{self.url}/{mirror.MANIFEST}")
+        return set(json.loads(text)["files"])
+
+    def test_another_machine_finds_what_was_published(self):
+        with mirror.mirrored(self.url, self.parent / "one") as (one, publish):
+            (one / "checkpoints").mkdir()
+            (one / "checkpoints/a").write_bytes(b"first")
+            (one / ".lock").write_bytes(b"")
+            publish("step 1")
+            (one / "checkpoints/a").unlink()
+            (one / "checkpoints/b").write_bytes(b"second")
+            (one / "log").write_bytes(b"line")
+            publish("step 2")
+        expected = {"checkpoints/b": b"second", "log": b"line"}
+        self.assertEqual(self.listed(), set(expected))
+        self.assertFalse(self.bucket().exists(f"{self.url}/checkpoints/a"))
+        with mirror.mirrored(self.url, self.parent / "two") as (two, _):
+            self.assertEqual(testing.contents(two), expected)
+
+    def test_a_failure_at_any_write_leaves_a_published_state(self):
+        def state(step):
+            return {f"checkpoints/{step}/{n}": str(step).encode() for n in "ab"}
+
+        with mirror.mirrored(self.url, self.parent) as (folder, publish):
+            for name, data in state(1).items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+            publish("step 1")
+        for writes in range(1, 4):
+            before = set(state(1))
+            with (
+                self.subTest(writes=writes),
+                mirror.mirrored(self.url, self.parent) as (folder, publish),
+            ):
+                self.assertEqual(testing.contents(folder).keys(), before)
+                publish("step 1")
+                for name, data in state(2).items():
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / name).write_bytes(data)
+                self.bucket.failures_after = writes - 1
+                with self.assertRaisesRegex(
+                    InterruptedRun, "the bucket is gone.*checkpoint.*: step 1"
+                ):
+                    publish("step 2")
+                self.bucket.failures_after = None
+                self.assertEqual(self.listed(), before)
+
+    def test_a_bucket_that_cannot_be_written_is_told_at_the_door(self):
+        self.bucket.failures_after = 0
+        with (
+            self.assertRaisesRegex(
+                InputError, "--output_dir: may not be written.*credentials"
+            ),
+            mirror.mirrored(self.url, self.parent),
+        ):
+            pass
+
+    def test_a_model_is_copied_and_a_run_gives_its_preset(self):
+        files = self.bucket()
+        files.pipe("s3://bucket/run/preset/config.json", b"{}")
+        files.pipe("s3://bucket/run/checkpoints/big", b"no")
+        for url in ("s3://bucket/run", "s3://bucket/run/preset/"):
+            folder = mirror.downloaded(url, self.parent, where="--init_from")
+            self.assertEqual(testing.contents(folder), {"config.json": b"{}"})
+        with self.assertRaisesRegex(InputError, "--init_from: "):
+            mirror.downloaded(
+                "s3://bucket/no", self.parent, where="--init_from"
+            )
+
+
+class TextsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("text:s3://bucket/a.txt:lines", ["one", "two"]),
+        ("text:s3://bucket/*/c.txt", ["deep"]),
+        ("jsonl:s3://bucket/t.jsonl.gz:o.text", ["x", "y"]),
+        ("csv:s3://bucket/t.csv:text", ["z"]),
+        ("text:s3://bucket/none*", "no file matches"),
+        ("text:ftp://bucket/a", "unknown scheme of a URL"),
+    )
+    def test_datasets(self, spec, expected):
+        lines = b'{"o": {"text": "x"}}\n{"o": {"text": "y"}}\n'
+        with bucket() as files:
+            for name, data in {
+                "a.txt": b"one\ntwo\n",
+                "deep/c.txt": b"deep",
+                "t.jsonl.gz": gzip.compress(lines),
+                "t.csv": b"text,n\nz,1\n",
+            }.items():
+                files().pipe(f"s3://bucket/{name}", data)
+            if isinstance(expected, str):
+                with self.assertRaisesRegex(InputError, expected):
+                    open_texts(spec)
+                return
+            found = [record.text for record in open_texts(spec).records()]
+            self.assertEqual(found, expected)
+        self.assertFalse(os.path.lexists("s3:"))
+
+
+if __name__ == "__main__":
+    absltest.main()
