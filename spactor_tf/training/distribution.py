@@ -72,14 +72,13 @@ def _tpu_strategy() -> tf.distribute.Strategy:
 
 
 def check_batch(
-    strategy: tf.distribute.Strategy, batch_size: int, accumulation_steps: int
+    replicas: int, batch_size: int, accumulation_steps: int
 ) -> None:
     """Refuses a batch that cannot be divided among replicas and slices.
 
     Raises:
         InputError: with the number that it has to be a multiple of.
     """
-    replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * accumulation_steps):
         raise InputError(
             "is not divisible by replicas times accumulation_steps",

@@ -72,15 +72,16 @@ class TrainingRun(abc.ABC):
         self.continuation = continuation_of(config, self.folder)
         self.strategy = distribution.make_strategy(config.runtime.strategy)
         distribution.check_batch(
-            self.strategy, config.batch_size, config.accumulation_steps
+            self.strategy.num_replicas_in_sync,
+            config.batch_size,
+            config.accumulation_steps,
         )
         self.chief = distribution.is_chief(self.strategy)
         self.checkpoints = CheckpointStore(
             self.folder, config.runtime.keep_last
         )
         self.step = 0
-        # Of the last evaluation; lower is better.
-        self.score: float | None = None
+        self.score: float | None = None  # Of the last evaluation.
 
     # --- What a subclass defines ----------------------------------------------
 
@@ -205,9 +206,9 @@ class TrainingRun(abc.ABC):
         schedule = build_schedule(self.config.optimizer, end)
         progress = Progress(self.config.train_steps, start=self.step)
         meter = self.throughput()
+        traced: Stage | None = None
         batches: Any = None
         run_steps: Any = None
-        traced = None
         while not self.is_over:
             stage = self.model.stage
             if stage is not traced:

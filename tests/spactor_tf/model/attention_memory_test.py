@@ -24,8 +24,9 @@ class AttentionMemoryTest(parameterized.TestCase):
         n, m = lengths.input_length, lengths.target_length
         model = SpactorPretrainer(config, testing.vocabulary())
         model.compile(build_optimizer(config.optimizer, config.train_steps))
+        stage = model.stage
         step = tf.function(
-            lambda batch: replica_step.train_step(model, batch, model.stage)
+            lambda batch: replica_step.train_step(model, batch, stage)
         )
         graph = step.get_concrete_function(feature_specs(lengths, 4)).graph
         scores = [
