@@ -98,7 +98,8 @@ def _activations(
 ) -> dict[str, int]:
     """Bytes of the activations at the end of the forward pass."""
     lengths = corruption_lengths(config.corruption)
-    model, size = config.model, _bytes_of(config.dtype)
+    model = config.model
+    size = _FLOAT32 if config.dtype == "float32" else 2
     table = size * model.vocabulary_size * model.hidden_dim
     parts = {"encoder": rows * _encoder(model, lengths, size)}
     if size < _FLOAT32:
@@ -119,10 +120,6 @@ def _activations(
         head = 4 * size * lengths.input_length * model.hidden_dim
         parts["replaced_token_head"] = rows * head
     return parts
-
-
-def _bytes_of(dtype: str) -> int:
-    return _FLOAT32 if dtype == "float32" else 2
 
 
 def _attention(
