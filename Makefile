@@ -54,8 +54,13 @@ bazel-test: $(STAMP) ## the same tests as Bazel targets
 	PATH="$(abspath $(VENV))/bin:$$PATH" PYTHON_BIN_PATH=$(abspath $(PY)) \
 	  bazel test //...
 
+# Not gpu and tpu: CUDA's libraries would come to every machine, and
+# tensorflow-tpu holds the same files as tensorflow.
+LOCKED_EXTRAS := active-learning dev docs scann serving tasks
+
 lock: ## resolve setup.py again into requirements.lock (needs uv)
-	uv pip compile setup.py --all-extras --universal --python-version 3.11 \
+	uv pip compile setup.py $(addprefix --extra ,$(LOCKED_EXTRAS)) \
+	  --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links -o requirements.lock
 

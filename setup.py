@@ -53,6 +53,10 @@ setup(
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
         "azure": ["adlfs>=2024.2"],
+        # `make lock` leaves these two out; docs/how_to/accelerators.md tells
+        # how they are installed.
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
+        "tpu": ["tensorflow-tpu>=2.20,<2.21"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "labeling": [
             "crowd-kit>=1.2",
@@ -98,6 +102,7 @@ setup(
             "spactor-convert = spactor_tf.convert_main:run",
             "spactor-fill = spactor_tf.fill_main:run",
             "spactor-finetune = spactor_tf.finetune_main:run",
+            "spactor-plan = spactor_tf.plan_main:run",
             "spactor-preset = spactor_tf.preset_main:run",
             "spactor-pretrain = spactor_tf.pretrain_main:run",
         ]

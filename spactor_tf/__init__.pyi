@@ -6,6 +6,7 @@ from . import data as data
 from . import finetune as finetune
 from . import inference as inference
 from . import model as model
+from . import planning as planning
 from . import tasks as tasks
 from . import training as training
 from .config.finetune import FinetuneConfig as FinetuneConfig

@@ -23,6 +23,8 @@ _EXPECTED = {
     "float": "a number (float)",
     "str": "a text",
 }
+# {field: {value that earlier versions wrote: what it is called now}}.
+_EARLIER = {"runtime.jit_compile": {"True": "true", "False": "false"}}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def override(config: Config, fields: Mapping[str, Any]) -> Config:
                 got=name,
                 remedy=closest(name, known),
             )
+        value = _EARLIER.get(name, {}).get(str(value), value)
         section, _, field = name.rpartition(".")
         part: Any = getattr(config, section) if section else config
         value = _read(value, part, field, where=name)

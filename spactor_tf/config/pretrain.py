@@ -31,6 +31,8 @@ OPTIMIZERS = ("adafactor", "adamw", "adamw_scaled", "muon", "schedule_free")
 SCHEDULES = ("inverse_sqrt", "constant", "linear", "cosine")
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 DTYPES = ("float32", "mixed_bfloat16")
+# As flags say it, and as Keras does; its "auto" compiles for one accelerator.
+JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,14 +198,19 @@ class RunnerConfig:
 
     Attributes:
         strategy: "none", "mirrored", "multi_worker" or "tpu".
-        jit_compile: compile the step with XLA.
+        jit_compile: whether to compile the step with XLA, "true" or "false";
+            "auto": for one accelerator. A TPU compiles in any case.
+        steps_per_execution: steps that the device does in one call, at most;
+            a call also ends where the run logs, evaluates, saves or changes
+            its stage.
         checkpoint_every: steps between checkpoints.
         log_every: steps between lines of `metrics.jsonl`.
         keep_last: checkpoints kept beside the best one.
     """
 
     strategy: str = "none"
-    jit_compile: bool = False
+    jit_compile: str = "auto"
+    steps_per_execution: int = 1
     checkpoint_every: int = 1000
     log_every: int = 50
     keep_last: int = 1
@@ -211,8 +218,21 @@ class RunnerConfig:
     def validate(self) -> None:
         """Raises InputError for unknown strategies and empty intervals."""
         check_choice(self.strategy, STRATEGIES, where="runtime.strategy")
+        check_choice(self.jit_compile, JIT_COMPILE, where="runtime.jit_compile")
+        require(
+            self.jit_compile != "true" or self.strategy == "none",
+            "cannot be compiled as one program for several devices",
+            "runtime.jit_compile",
+            self.jit_compile,
+            remedy="Use --jit_compile=auto; a TPU compiles in any case",
+        )
         require_positive(
-            self, "runtime", "checkpoint_every", "log_every", "keep_last"
+            self,
+            "runtime",
+            "checkpoint_every",
+            "log_every",
+            "keep_last",
+            "steps_per_execution",
         )
 
 

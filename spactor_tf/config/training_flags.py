@@ -38,8 +38,14 @@ TRAINING_FLAGS = (
     ),
     Flag(
         "jit_compile",
-        "Whether to compile the step with XLA: true or false.",
+        "Whether to compile the step with XLA: true, false, or auto, which "
+        "does for one accelerator.",
         field="runtime.jit_compile",
+    ),
+    Flag(
+        "steps_per_execution",
+        "Steps of one call at most; the computed numbers stay the same.",
+        field="runtime.steps_per_execution",
     ),
 )
 

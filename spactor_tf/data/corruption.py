@@ -319,9 +319,10 @@ def eligible_tokens(tokens: tf.Tensor, ineligible_ids: tf.Tensor) -> tf.Tensor:
             runs[-1] = (runs[-1][0], i)
         else:
             runs.append((i, i))
-    eligible = tf.ones_like(tokens, tf.bool)
+    # Operators alone: the model calls it with tensors of any Keras backend.
+    eligible = tokens == tokens
     for low, high in runs:
-        eligible &= (tokens < low) | (tokens > high)
+        eligible = eligible & ((tokens < low) | (tokens > high))
     return eligible
 
 

@@ -172,7 +172,7 @@ class SpactorPretrainer(T5Trainer):
             hidden_dim=sizes.hidden_dim,
         )
         bias = self.generator.output_bias
-        bias.assign(ops.zeros_like(bias))
+        bias.assign(np.zeros(bias.shape, np.float32))
         t5.seed_dropout(self.variables, config.seed)
 
     @property

@@ -5,6 +5,7 @@ Fine-tuning trains this model as it is; `pretrainer` adds SpacTor's stage 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -161,6 +162,59 @@ class T5Trainer(keras.Model):
 
     def _target_weights(self, batch: Batch) -> tf.Tensor:
         return ops.cast(batch["decoder_targets"] != self.pad_id, "float32")
+
+    # --- Several steps a call ---------------------------------------------
+
+    def make_steps_function(
+        self,
+    ) -> Callable[[tf.data.Iterator, tf.Tensor], Scalars]:
+        """Returns a function that runs steps of the current stage in one call.
+
+        It is traced once, whatever the number of steps, so that a step computes
+        the same bits whichever call it belongs to.
+
+        Returns:
+            Maps an iterator over batches, which may be distributed, and a
+            number of steps (int32 scalar) to the metrics of each of them,
+            {name: [steps] float32}.
+        """
+        strategy, stage = self.distribute_strategy, self.stage
+        names: list[str] = []
+
+        @tf.autograph.experimental.do_not_convert
+        def one_step(batch: Batch) -> tf.Tensor:
+            metrics = strategy.run(
+                replica_step.train_step, args=(self, batch, stage)
+            )
+            names[:] = metrics
+            # All replicas have the same figures.
+            figures = (
+                strategy.experimental_local_results(value)[0]
+                for value in metrics.values()
+            )
+            return tf.stack([tf.reshape(figure, []) for figure in figures])
+
+        compiled_step = tf.function(one_step, jit_compile=self.jit_compile)
+
+        @tf.function
+        @tf.autograph.experimental.do_not_convert
+        def run_steps(batches: tf.data.Iterator, steps: tf.Tensor) -> Scalars:
+            def body(
+                index: tf.Tensor, table: tf.TensorArray
+            ) -> tuple[tf.Tensor, tf.TensorArray]:
+                figures = compiled_step(batches.get_next())
+                return index + 1, table.write(index, figures)
+
+            _, table = tf.while_loop(
+                lambda index, _: index < steps,
+                body,
+                [tf.constant(0), tf.TensorArray(tf.float32, size=steps)],
+                parallel_iterations=1,
+            )
+            columns = tf.unstack(table.stack(), num=len(names), axis=1)
+            return dict(zip(names, columns, strict=True))
+
+        return run_steps
 
     # --- Keras ------------------------------------------------------------
 

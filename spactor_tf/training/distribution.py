@@ -71,6 +71,23 @@ def _tpu_strategy() -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
+def check_batch(
+    replicas: int, batch_size: int, accumulation_steps: int
+) -> None:
+    """Refuses a batch that cannot be divided among replicas and slices.
+
+    Raises:
+        InputError: with the number that it has to be a multiple of.
+    """
+    if batch_size % (replicas * accumulation_steps):
+        raise InputError(
+            "is not divisible by replicas times accumulation_steps",
+            where="batch_size",
+            got=batch_size,
+            expected=f"a multiple of {replicas} x {accumulation_steps}",
+        )
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes checkpoints and logs."""
     resolver = strategy.cluster_resolver

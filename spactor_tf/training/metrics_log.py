@@ -16,6 +16,8 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from runkit import InputError, atomic_write
 
 
@@ -35,11 +37,12 @@ class MetricsLog:
             pathlib.Path(run_dir) / "tensorboard" if run_dir else None
         )
         self._board: Any = None
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[dict[str, float]] = []
+        self._unread: list[dict[str, Any]] = []  # Still on devices.
 
     def resume(self, step: int, pending: list[dict[str, float]]) -> None:
         """Drops lines after `step` and restores pending metrics."""
-        self._pending = list(pending)
+        self._pending, self._unread = list(pending), []
         if self._path is None or not self._path.is_file():
             return
         kept = [r for r in read_metrics(self._path) if r["step"] <= step]
@@ -47,15 +50,22 @@ class MetricsLog:
             handle.writelines(json.dumps(record) + "\n" for record in kept)
 
     def add(self, metrics: dict[str, Any]) -> None:
-        """Adds the metrics of one step without waiting for devices."""
-        self._pending.append(metrics)
+        """Adds the metrics of one call without waiting for devices.
+
+        Args:
+            metrics: {name: [steps] float32}, the steps of the call.
+        """
+        self._unread.append(metrics)
 
     def pending(self) -> list[dict[str, float]]:
         """Returns the metrics of the steps since the last line, as numbers."""
-        self._pending = [
-            {name: float(value) for name, value in metrics.items()}
-            for metrics in self._pending
-        ]
+        for metrics in self._unread:
+            columns = [np.asarray(value).tolist() for value in metrics.values()]
+            self._pending += [
+                dict(zip(metrics, step, strict=True))
+                for step in zip(*columns, strict=True)
+            ]
+        self._unread = []
         return self._pending
 
     def check_finite(self, step: int, where: str, remedy: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from runkit import InputError, Progress, write_json
 from runkit.errors import InterruptedRun
@@ -26,6 +27,7 @@ from spactor_tf.config.continuation import (
     continuation,
     read_config,
 )
+from spactor_tf.config.pretrain import JIT_COMPILE
 from spactor_tf.data.step_pipeline import StepPipeline
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.model.curriculum import Stage
@@ -69,14 +71,17 @@ class TrainingRun(abc.ABC):
         self.folder = pathlib.Path(output_dir)
         self.continuation = continuation_of(config, self.folder)
         self.strategy = distribution.make_strategy(config.runtime.strategy)
-        self._check_replicas()
+        distribution.check_batch(
+            self.strategy.num_replicas_in_sync,
+            config.batch_size,
+            config.accumulation_steps,
+        )
         self.chief = distribution.is_chief(self.strategy)
         self.checkpoints = CheckpointStore(
             self.folder, config.runtime.keep_last
         )
         self.step = 0
-        # Of the last evaluation; lower is better.
-        self.score: float | None = None
+        self.score: float | None = None  # Of the last evaluation.
 
     # --- What a subclass defines ----------------------------------------------
 
@@ -142,7 +147,8 @@ class TrainingRun(abc.ABC):
         steps = max(self.config.train_steps, 1)
         optimizer = build_optimizer(self.config.optimizer, steps)
         model.compile(
-            optimizer=optimizer, jit_compile=self.config.runtime.jit_compile
+            optimizer=optimizer,
+            jit_compile=JIT_COMPILE[self.config.runtime.jit_compile],
         )
 
     def execute(
@@ -196,12 +202,13 @@ class TrainingRun(abc.ABC):
         terminated: TerminationFlag,
         watchers: keras.callbacks.CallbackList,
     ) -> None:
-        steps = max(self.config.train_steps, 1)
-        schedule = build_schedule(self.config.optimizer, steps)
+        end = max(self.config.train_steps, 1)
+        schedule = build_schedule(self.config.optimizer, end)
         progress = Progress(self.config.train_steps, start=self.step)
         meter = self.throughput()
+        traced: Stage | None = None
         batches: Any = None
-        traced = None
+        run_steps: Any = None
         while not self.is_over:
             stage = self.model.stage
             if stage is not traced:
@@ -212,12 +219,13 @@ class TrainingRun(abc.ABC):
                     self.config.train_steps,
                 )
                 batches, traced = iter(dataset), stage
-                self.model.make_train_function()
-            metrics = self.model.train_function(batches)
+                run_steps = self.model.make_steps_function()
+            steps = self._steps_until_pause()
+            metrics = run_steps(batches, tf.constant(steps))
             for name in self.unlogged:
                 metrics.pop(name, None)
             log.add(metrics)
-            self.step += 1
+            self.step += steps
             meter.count(self.step, stage)
             if self._is_log_due():
                 log.check_finite(
@@ -247,6 +255,16 @@ class TrainingRun(abc.ABC):
                 raise InterruptedRun(
                     f"saved at step {self.step}; the same command resumes"
                 )
+
+    def _steps_until_pause(self) -> int:
+        """Steps of the next call: none passes a line, a save or a stage."""
+        runtime = self.config.runtime
+        every = (runtime.log_every, runtime.checkpoint_every, self.eval_every)
+        pauses = [self.step + n - self.step % n for n in every]
+        if self.step < self.model.transition_step:
+            pauses.append(self.model.transition_step)
+        last = min(*pauses, self.config.train_steps)
+        return min(last - self.step, runtime.steps_per_execution)
 
     def is_eval_due(self) -> bool:
         """Whether this step ends with an evaluation."""
@@ -314,18 +332,6 @@ class TrainingRun(abc.ABC):
             "vocabulary.model": self.vocabulary.proto,
         }
         self.checkpoints.save(self.step, self.variables(), state, files)
-
-    def _check_replicas(self) -> None:
-        replicas = self.strategy.num_replicas_in_sync
-        slices = replicas * self.config.accumulation_steps
-        if self.config.batch_size % slices:
-            raise InputError(
-                "is not divisible by replicas times accumulation_steps",
-                where="batch_size",
-                got=self.config.batch_size,
-                expected=f"a multiple of {replicas} x "
-                f"{self.config.accumulation_steps}",
-            )
 
 
 def continuation_of(config: Any, folder: pathlib.Path) -> Continuation:

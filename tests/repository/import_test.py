@@ -41,6 +41,7 @@ ROOMS = {
             "training",
         },
         "classifier": {"inference", "model"},
+        "planning": {"config", "data", "model"},
     },
     "al_tf": {
         "inputs": set(),

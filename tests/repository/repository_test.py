@@ -148,6 +148,12 @@ class PackagingTest(absltest.TestCase):
             for path in (ROOT / name).glob("*_main.py"):
                 self.assertIn(f"{name}.{path.stem}:run", scripts)
 
+    def test_the_lock_has_every_extra_that_all_machines_can_have(self):
+        extras = ast.literal_eval(self.setup_arguments()["extras_require"])
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        (locked,) = re.findall(r"^LOCKED_EXTRAS := (.*)$", makefile, re.M)
+        self.assertCountEqual([*locked.split(), "gpu", "tpu"], extras)
+
     def test_version_is_the_same_everywhere(self):
         version = re.escape(runkit.__version__)
         for name, pattern in (

@@ -60,7 +60,21 @@ class BadFlagsTest(parameterized.TestCase):
         ("no_value", ["--set=seed"], "--set: has no value; got 'seed'"),
         ("word", ["--train_steps=many"], "train_steps.*'many'.*number"),
         ("half_a_step", ["--train_steps=1.5"], "train_steps.*'1.5'.*whole"),
-        ("not_a_boolean", ["--jit_compile=2"], "jit_compile.*true or false"),
+        (
+            "compiled_replicas",
+            ["--jit_compile=true", "--strategy=mirrored"],
+            "jit_compile.*several devices; got 'true'.*--jit_compile=auto",
+        ),
+        (
+            "compiler",
+            ["--jit_compile=2"],
+            "jit_compile.*Known: auto, false, true",
+        ),
+        (
+            "no_steps",
+            ["--steps_per_execution=0"],
+            "steps_per_execution: must be positive; got 0",
+        ),
         ("negative", ["--batch_size=-4"], "batch_size: must be positive; got"),
         (
             "tau",

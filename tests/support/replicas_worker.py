@@ -68,12 +68,13 @@ def main(strategy_name: str, output: str, *options: str) -> None:
         Pipeline.examples = shorter
     batches = iter(distribution.distribute(pipeline, strategy, 0, STEPS))
     losses = []
-    for _ in range(STEPS):
-        model.make_train_function()
-        metrics = model.train_function(batches)
-        losses.append([float(metrics["loss"]), float(metrics["gradient_norm"])])
+    for steps in (TRANSITION, STEPS - TRANSITION):
+        metrics = model.make_steps_function()(batches, tf.constant(steps))
+        losses.append(
+            [metrics["loss"].numpy(), metrics["gradient_norm"].numpy()]
+        )
     arrays = {f"w{i}": v.value.numpy() for i, v in enumerate(model.variables)}
-    np.savez(output, losses=np.array(losses), **arrays)
+    np.savez(output, losses=np.concatenate(losses, axis=1), **arrays)
 
 
 if __name__ == "__main__":

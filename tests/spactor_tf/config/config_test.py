@@ -78,7 +78,10 @@ class OverrideTest(parameterized.TestCase):
         ("optimizer.clip_norm", "None", None),
         ("corruption.target_length", "114", 114),
         ("model.tie_embeddings", "false", False),
-        ("runtime.jit_compile", "True", True),
+        ("runtime.jit_compile", "auto", "auto"),
+        # What it was called when it was true or false.
+        ("runtime.jit_compile", "True", "true"),
+        ("runtime.jit_compile", False, "false"),
         ("seed", 7, 7),
         ("init_from", "none", "none"),  # A text field takes text as it is.
     )

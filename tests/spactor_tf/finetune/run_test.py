@@ -63,7 +63,15 @@ class RunTest(finetune_case.Base):
         with at_step(6, crash), self.assertRaises(Crash):
             self.run_once("broken")  # Dies in step 8, behind the save at 6.
         self.assertEqual(self.run_once("broken"), self.results)
-        folder = self.base / "broken"
+        self.assert_same_run(self.base / "broken")
+
+    def test_several_steps_a_call_are_the_same_run(self):
+        """Batches of one call have different lengths."""
+        config = self.config(**{"runtime.steps_per_execution": 10})
+        self.assertEqual(self.run_once("ten", config), self.results)
+        self.assert_same_run(self.base / "ten")
+
+    def assert_same_run(self, folder):
         drop = ("examples_per_second", "steps_per_second")
         lines = [
             [

@@ -58,7 +58,7 @@ class RunTest(parameterized.TestCase):
 
         def sixth_is_nan(log, values):
             calls.append(1)
-            bad = {"loss": float("nan")} if len(calls) == 6 else {}
+            bad = {"loss": [float("nan")]} if len(calls) == 6 else {}
             add(log, {**values, **bad})
 
         with (

@@ -3,6 +3,7 @@
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
@@ -45,9 +46,10 @@ class LogTest(absltest.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         log = MetricsLog(folder)
         log.resume(0, [])
-        for norm in (1.0, 2.0):
-            log.add({"loss": 2 * norm, "gradient_norm": norm})
-        log.write(2, "hybrid", learning_rate=0.25, tokens_seen=4096)
+        # A call of one step, then one of two.
+        log.add({"loss": np.ones(1), "gradient_norm": np.ones(1) / 2})
+        log.add({"loss": np.array([3, 5]), "gradient_norm": np.array([1, 3])})
+        log.write(3, "hybrid", learning_rate=0.25, tokens_seen=4096)
         expected = {
             "loss": 3.0,
             "gradient_norm": 1.5,
@@ -55,7 +57,7 @@ class LogTest(absltest.TestCase):
             "tokens_seen": 4096,
         }
         (record,) = read_metrics(folder / "metrics.jsonl")
-        self.assertEqual(record, {"step": 2, "stage": "hybrid", **expected})
+        self.assertEqual(record, {"step": 3, "stage": "hybrid", **expected})
         (path,) = (folder / "tensorboard").iterdir()
         found = {
             value.tag: float(tf.make_ndarray(value.tensor))
