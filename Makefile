@@ -55,7 +55,8 @@ bazel-test: $(STAMP) ## the same tests as Bazel targets
 	  bazel test //...
 
 # Not gpu and tpu: CUDA's libraries would come to every machine, and
-# tensorflow-tpu holds the same files as tensorflow.
+# tensorflow-tpu holds the same files as tensorflow. Not labeling: crowd-kit
+# brings transformers. Not the clouds' file systems: a user has one of them.
 LOCKED_EXTRAS := active-learning dev docs scann serving tasks
 
 lock: ## resolve setup.py again into requirements.lock (needs uv)

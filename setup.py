@@ -52,19 +52,7 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
-        "azure": ["adlfs>=2024.2"],
-        # `make lock` leaves these two out; docs/how_to/accelerators.md tells
-        # how they are installed.
-        "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
-        "tpu": ["tensorflow-tpu>=2.20,<2.21"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
-        "labeling": [
-            "crowd-kit>=1.2",
-            "scikit-learn>=1.4",
-            "werkzeug>=3",
-        ],
-        "gcs": ["gcsfs>=2024.2"],
-        "s3": ["s3fs>=2024.2"],
         "scann": ["scann>=1.4.2"],
         "serving": [
             "aiohttp>=3.13",
@@ -86,6 +74,18 @@ setup(
             "pytest-xdist",
             "ruff",
         ],
+        # `make lock` leaves out the extras that follow and says why there.
+        # docs/how_to/accelerators.md tells how gpu and tpu are installed.
+        "azure": ["adlfs>=2024.2"],
+        "gcs": ["gcsfs>=2024.2"],
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
+        "labeling": [
+            "crowd-kit>=1.2",
+            "scikit-learn>=1.4",
+            "werkzeug>=3",
+        ],
+        "s3": ["s3fs>=2024.2"],
+        "tpu": ["tensorflow-tpu>=2.20,<2.21"],
     },
     entry_points={
         "console_scripts": [
