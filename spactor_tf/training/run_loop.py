@@ -228,11 +228,8 @@ class TrainingRun(abc.ABC):
             self.step += steps
             meter.count(self.step, stage)
             if self._is_log_due():
-                log.check_finite(
-                    self.step,
-                    str(self.folder),
-                    self.checkpoints.divergence_remedy(),
-                )
+                remedy = self.checkpoints.divergence_remedy()
+                log.check_finite(self.step, str(self.folder), remedy)
                 figures = {
                     # Of the step that has just been done.
                     "learning_rate": float(schedule(self.step - 1)),
@@ -258,13 +255,12 @@ class TrainingRun(abc.ABC):
 
     def _steps_until_pause(self) -> int:
         """Steps of the next call: none passes a line, a save or a stage."""
-        runtime = self.config.runtime
+        runtime, end = self.config.runtime, self.config.train_steps
         every = (runtime.log_every, runtime.checkpoint_every, self.eval_every)
-        pauses = [self.step + n - self.step % n for n in every]
+        pauses = [end, *(self.step + n - self.step % n for n in every)]
         if self.step < self.model.transition_step:
             pauses.append(self.model.transition_step)
-        last = min(*pauses, self.config.train_steps)
-        return min(last - self.step, runtime.steps_per_execution)
+        return min(min(pauses) - self.step, runtime.steps_per_execution)
 
     def is_eval_due(self) -> bool:
         """Whether this step ends with an evaluation."""
@@ -316,8 +312,7 @@ class TrainingRun(abc.ABC):
             print(f"resuming at step {self.step}", flush=True)
 
     def _save_if_due(self, log: MetricsLog, terminated: bool) -> None:
-        due = self.is_save_due() or terminated
-        if not due or not self.chief:
+        if not self.chief or not (terminated or self.is_save_due()):
             return
         state = {
             **self.state(),
