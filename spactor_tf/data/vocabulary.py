@@ -265,7 +265,7 @@ def train_vocabulary(
         # The rare ones are read as bytes, and need no piece.
         if not (characters := frequent_characters(texts, rows)):
             raise
-        return _train(texts, rows, 1.0, characters)
+        return _train(texts, rows, character_coverage, characters)
 
 
 def _train(
