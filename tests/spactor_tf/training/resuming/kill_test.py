@@ -14,7 +14,7 @@ from absl.testing import absltest
 
 from tests.support import testing
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROOT = pathlib.Path(__file__).resolve().parents[4]
 KILLS, TRANSITION = 20, 1000
 
 
