@@ -30,7 +30,13 @@ def computed(backend: str, *fields: str) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "values.npz"
         done = subprocess.run(
-            [PYTHON, "-m", "tests.support.backend_worker", output, *fields],
+            [
+                PYTHON,
+                "-m",
+                "tests.support.workers.backend_worker",
+                output,
+                *fields,
+            ],
             cwd=ROOT,
             env={
                 **os.environ,

@@ -24,7 +24,7 @@ def start(strategy, output, *more, **environment):
         "TF_CPP_MIN_LOG_LEVEL": "2",
         **environment,
     }
-    worker = "tests.support.replicas_worker"
+    worker = "tests.support.workers.replicas_worker"
     return subprocess.Popen(
         [sys.executable, "-m", worker, strategy, output, *more],
         env=environment,

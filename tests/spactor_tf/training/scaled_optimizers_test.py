@@ -232,7 +232,7 @@ class RunTest(FolderTestCase):
 class ReplicasTest(FolderTestCase):
     def train(self, strategy, name):
         path = self.folder / f"{strategy}.npz"
-        worker = "tests.support.replicas_worker"
+        worker = "tests.support.workers.replicas_worker"
         fields = [f"optimizer.name={name}", "optimizer.learning_rate=0.01"]
         subprocess.run(
             [sys.executable, "-m", worker, strategy, path, "UNEQUAL", *fields],

@@ -1,6 +1,6 @@
 """A forward pass and a gradient under one of Keras's backends; for a test.
 
-    KERAS_BACKEND=jax python -m tests.support.backend_worker OUTPUT.npz \
+    KERAS_BACKEND=jax python -m tests.support.workers.backend_worker OUTPUT.npz \
         [section.field=value ...]
 
 Weights and batch are functions of their position, so that no file passes

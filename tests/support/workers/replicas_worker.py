@@ -1,6 +1,6 @@
 """Trains a few steps under one strategy; run as a process by a test.
 
-    python -m tests.support.replicas_worker STRATEGY OUTPUT.npz [UNEQUAL]
+    python -m tests.support.workers.replicas_worker STRATEGY OUTPUT.npz [UNEQUAL]
         [section.field=value ...]
 
 Writes losses of every step and the final weights. STRATEGY is "none",
