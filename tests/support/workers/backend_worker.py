@@ -1,7 +1,7 @@
 """A forward pass and a gradient under one of Keras's backends; for a test.
 
-    KERAS_BACKEND=jax python -m tests.support.workers.backend_worker OUTPUT.npz \
-        [section.field=value ...]
+    KERAS_BACKEND=jax python -m tests.support.workers.backend_worker \
+        OUTPUT.npz [section.field=value ...]
 
 Weights and batch are functions of their position, so that no file passes
 between the backends. Writes the loss terms of both stages and the gradient of

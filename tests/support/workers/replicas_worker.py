@@ -1,7 +1,7 @@
 """Trains a few steps under one strategy; run as a process by a test.
 
-    python -m tests.support.workers.replicas_worker STRATEGY OUTPUT.npz [UNEQUAL]
-        [section.field=value ...]
+    python -m tests.support.workers.replicas_worker STRATEGY \
+        OUTPUT.npz [UNEQUAL] [section.field=value ...]
 
 Writes losses of every step and the final weights. STRATEGY is "none",
 "mirrored" (two logical CPUs) or "multi_worker" (by TF_CONFIG). With UNEQUAL the
