@@ -234,8 +234,11 @@ class Vocabulary:
             )
 
 
+COVERAGE = 0.9995  # SentencePiece's default.
+
+
 def train_vocabulary(
-    texts: Iterable[str], rows: int, character_coverage: float = 0.9995
+    texts: Iterable[str], rows: int, character_coverage: float = COVERAGE
 ) -> Vocabulary:
     """Trains a lossless unigram SentencePiece model.
 
@@ -280,7 +283,12 @@ def _train(
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
             byte_fallback=True,
-            character_coverage=character_coverage,
+            # Naming the default would change the bytes, and the fingerprint.
+            **(
+                {"character_coverage": character_coverage}
+                if character_coverage != COVERAGE
+                else {}
+            ),
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,  # It would swallow leading spaces.
