@@ -276,6 +276,10 @@ def _train(
     """Trains on the given characters alone; fewer pieces may come of it."""
     buffer = io.BytesIO()
     failure: list[BaseException] = []
+    options: dict[str, Any] = {}
+    if character_coverage != COVERAGE:
+        # Naming the default would change the bytes, and the fingerprint.
+        options["character_coverage"] = character_coverage
     try:
         SentencePieceTrainer.train(
             sentence_iterator=sentences(texts, failure, characters),
@@ -283,12 +287,7 @@ def _train(
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
             byte_fallback=True,
-            # Naming the default would change the bytes, and the fingerprint.
-            **(
-                {"character_coverage": character_coverage}
-                if character_coverage != COVERAGE
-                else {}
-            ),
+            **options,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,  # It would swallow leading spaces.
