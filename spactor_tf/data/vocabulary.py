@@ -238,8 +238,11 @@ class Vocabulary:
             )
 
 
+COVERAGE = 0.9995  # SentencePiece's default.
+
+
 def train_vocabulary(
-    texts: Iterable[str], rows: int, character_coverage: float = 0.9995
+    texts: Iterable[str], rows: int, character_coverage: float = COVERAGE
 ) -> Vocabulary:
     """Trains a lossless unigram SentencePiece model.
 
@@ -277,6 +280,10 @@ def _train(
     """Trains on the given characters alone; fewer pieces may come of it."""
     buffer = io.BytesIO()
     failure: list[BaseException] = []
+    options: dict[str, Any] = {}
+    if character_coverage != COVERAGE:
+        # Naming the default would change the bytes, and the fingerprint.
+        options["character_coverage"] = character_coverage
     try:
         SentencePieceTrainer.train(
             sentence_iterator=sentences(texts, failure, characters),
@@ -284,7 +291,7 @@ def _train(
             vocab_size=rows - NUM_RESERVED_ROWS,
             model_type="unigram",
             byte_fallback=True,
-            character_coverage=character_coverage,
+            **options,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,  # It would swallow leading spaces.
