@@ -8,9 +8,8 @@ so that any SentencePiece reader understands them in text:
     ids n .. n+99     <extra_id_99> .. <extra_id_0>, T5's descending order
     id  n+100         <mask>, read by the generator only
 
-`sentinel_ids[i]` is the id of `<extra_id_i>`, the sentinel of the i-th noise
-span. A base model that already has sentinels keeps its own, with or without
-SentencePiece's space mark in front (T5's own files have it).
+`sentinel_ids[i]` is the id of `<extra_id_i>`, that of the i-th noise span. A
+base model keeps its own, with or without SentencePiece's mark of a space.
 """
 
 from __future__ import annotations

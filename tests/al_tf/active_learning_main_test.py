@@ -144,7 +144,7 @@ class MainTest(MainTestCase):
         weights = pathlib.Path(options["init_from"]) / "model.weights.h5"
         whole = weights.read_bytes()
         weights.write_bytes(whole[:1000])
-        with self.assertRaisesRegex(InputError, "is not a whole preset"):
+        with self.assertRaisesRegex(InputError, "not the checksum"):
             self.main(**options)
         self.assertFalse(self.run_dir.exists())
         weights.write_bytes(whole)

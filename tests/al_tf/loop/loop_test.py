@@ -166,7 +166,7 @@ class LoopTest(parameterized.TestCase):
             with self.assertRaises(Crash), CrashingFiles(at, after):
                 run(crashed)
             run(crashed)
-            self.assertEqual(loop_data.state(crashed), expected, at)
+            self.assertEqual(loop_data.state(crashed), expected, f"at {at}")
 
     def test_more_rounds_seeds_and_strategies_extend_a_run(self):
         short, long = self.folder(), self.folder()

@@ -55,8 +55,8 @@ def main(strategy_name: str, output: str, *options: str) -> None:
     if unequal:
         examples = Pipeline.examples
 
-        def shorter(self, index):
-            batch = examples(self, index)
+        def shorter(self, index, *inputs):
+            batch = examples(self, index, *inputs)
             half = index % config.batch_size >= config.batch_size // 2
             column = tf.range(self.lengths.target_length)[tf.newaxis]
             cut = half[:, tf.newaxis] & (column >= 3)
