@@ -76,8 +76,6 @@ def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
             got=scheme,
             remedy=closest(scheme, DRIVERS),
         )
-    # TensorFlow's own file systems reach gs:// alone, and no emulator.
-    os.environ.setdefault("EPATH_USE_TF", "false")
     import fsspec
     from etils import epath
 

@@ -68,7 +68,7 @@ class BadFlagsTest(parameterized.TestCase):
             ["--task=tsv:a.tsv", "--metrics=rogue1"],
             "--metrics.*'rogue1'.*mean 'rouge1'",
         ),
-        ("holdout", ["--holdout=1.5"], "own.holdout: is not a share"),
+        ("holdout", ["--holdout=1.5"], "--holdout: is not a share"),
         ("method", ["--method=ranks"], "'ranks'.*mean 'rank'"),
         ("flag_without_dashes", ["train_steps=3"], "unexpected argument"),
     )

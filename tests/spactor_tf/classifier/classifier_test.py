@@ -111,6 +111,9 @@ class ClassifierTest(parameterized.TestCase):
             model.save(folder)
         model.save(folder, replace=True)
         (folder / "head.npz").write_bytes(b"PK")
+        with self.assertRaisesRegex(InputError, "not the checksum"):
+            load_classifier(folder)
+        (folder / "checksums.json").unlink()
         with self.assertRaisesRegex(InputError, "not a whole classifier"):
             load_classifier(folder)
         np.savez(folder / "head.npz", kernel=np.zeros((3, 2)), bias=[0, 0])
