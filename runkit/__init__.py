@@ -13,16 +13,10 @@ progress       rates and remaining time on standard error
 report         self-contained HTML pages
 """
 
-import os
-
 from runkit.errors import InputError, closest, run_binary
 from runkit.files import atomic_directory, atomic_write, read_json, write_json
 from runkit.progress import Progress
 from runkit.version import __version__
-
-# URLs go through fsspec: TensorFlow's own file systems reach gs:// alone, and
-# no emulator. epath, which TFDS uses too, decides once, at its first path.
-os.environ.setdefault("EPATH_USE_TF", "false")
 
 __all__ = [
     "InputError",

@@ -6,6 +6,7 @@ installed apart. A local path stays a `pathlib.Path`.
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import re
@@ -77,7 +78,6 @@ def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
             remedy=closest(scheme, DRIVERS),
         )
     import fsspec
-    from etils import epath
 
     try:
         fsspec.get_filesystem_class("gcs" if scheme == "gs" else scheme)
@@ -87,7 +87,25 @@ def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
             where=where or os.fspath(path),
             remedy=f"Run `pip install {DRIVERS[scheme]}`",
         ) from None
-    return cast(pathlib.Path, epath.Path(os.fspath(path)))
+    return cast(pathlib.Path, _object_path()(os.fspath(path)))
+
+
+@functools.cache
+def _object_path() -> Any:
+    """Epath's class of URLs, for which fsspec always answers.
+
+    epath itself asks TensorFlow wherever that is installed, whose file systems
+    reach gs:// alone, and no emulator. Its switch, EPATH_USE_TF, holds for the
+    whole process: TFDS, which looks at gs:// by itself, would need a driver.
+    """
+    from etils.epath import backend, gpath
+
+    class ObjectPath(gpath.PosixGPath):
+        @property
+        def _backend(self) -> Any:
+            return backend.fsspec_backend
+
+    return ObjectPath
 
 
 def retried(

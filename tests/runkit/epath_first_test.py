@@ -12,8 +12,12 @@ assert epath.Path("/").exists()
 from runkit.files.storage import as_path
 from tests.support.bucket import bucket
 with bucket():
-    as_path("s3://bucket/a.txt").write_text("whole")
-    assert as_path("s3://bucket/a.txt").read_text() == "whole"
+    folder = as_path("s3://bucket")
+    (folder / "a.txt").write_text("whole")
+    assert [p.read_text() for p in folder.iterdir()] == ["whole"]
+    assert as_path("s3://bucket/a.txt").parent.exists()
+import os
+assert "EPATH_USE_TF" not in os.environ
 """
 
 
