@@ -52,7 +52,7 @@ claims-report: $(STAMP) ## docs/*results.md from the logs of experiments/
 
 bazel-test: $(STAMP) ## the same tests as Bazel targets
 	PATH="$(abspath $(VENV))/bin:$$PATH" PYTHON_BIN_PATH=$(abspath $(PY)) \
-	  bazel test //...
+	  bazel test $(BAZEL_FLAGS) //...
 
 # Not gpu and tpu: CUDA's libraries would come to every machine, and
 # tensorflow-tpu holds the same files as tensorflow. Not labeling: crowd-kit

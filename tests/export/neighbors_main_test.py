@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from absl.testing import absltest, parameterized
 from pyarrow import parquet
 
@@ -90,6 +91,7 @@ class NeighborsMainTest(parameterized.TestCase):
             self.main()
         self.assertFalse((self.folder / "served").exists())
 
+    @pytest.mark.slow
     def test_embeddings_of_another_model(self):
         """The dimensions agree; only the weights tell the models apart."""
         model = testing.random_t5()

@@ -210,6 +210,7 @@ class RunTest(FolderTestCase):
             }
         )
 
+    @pytest.mark.slow
     def test_a_resumed_run_computes_the_same_bits(self, name):
         config = self.config(name)
         whole = self.folder / "whole"

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from runkit import InputError, read_json
@@ -81,6 +82,7 @@ class LongerRunTest(absltest.TestCase):
             self.run_once("longer", train_steps=110)
         self.assertEqual(testing.contents(folder), before)
 
+    @pytest.mark.slow
     def test_a_fraction_follows_the_end_until_it_is_passed(self):
         """Stage 1 to step 4 of 8, or to step 6 of 12."""
         fields = {"objective.transition_step": 0.5, "train_steps": 12}
