@@ -43,6 +43,8 @@ def logged_steps(
     Returns:
         Runs the steps and writes a line; `units` are tokens.
     """
+    import tensorflow as tf
+
     from benchmarks.pretraining.pretraining_step import trained_model
     from runkit.checks import require_finite
     from spactor_tf.training.checkpointing import to_numpy
@@ -51,13 +53,13 @@ def logged_steps(
     model, batches, tokens = trained_model(config)
     folder = tempfile.TemporaryDirectory()
     log = MetricsLog(folder.name)
+    run_steps = model.make_steps_function()
     step = 0
 
     def run() -> dict[str, float]:
         nonlocal step
-        model.make_train_function()
         for _ in range(steps):
-            log.add(model.train_function(batches))
+            log.add(run_steps(batches, tf.constant(1)))
         step += steps
         if losses:
             log.check_finite(step, folder.name, "")
