@@ -28,8 +28,10 @@ from absl import flags
 from al_tf.active_learning_main import EMBED_BATCH_SIZE, load_encoder
 from al_tf.label_tools.readers import FORMS
 from al_tf.label_tools.tasks import TOOLS
+from al_tf.loop.config import CONFIG_FLAGS
 from al_tf.pools.pool import Examples
 from al_tf.project import outside
+from al_tf.project.creation import read_facts
 from al_tf.project.examples.features import given_rows
 from al_tf.project.project import Project
 from al_tf.project.report import in_lines, write_report
@@ -42,6 +44,8 @@ from runkit.quality import metrics_library
 
 FLAGS = flags.FLAGS
 _DEFAULTS = Settings("")
+# Fields of both kinds of settings, with the same meaning and default.
+_OF_THE_LOOP = ("target_cluster_size", "margin_batch_size")
 _SETTINGS = (
     Flag(
         "dataset",
@@ -89,17 +93,7 @@ _SETTINGS = (
         _DEFAULTS.batch_size,
         least=1,
     ),
-    Flag(
-        "target_cluster_size",
-        "Mean number of examples in a cluster.",
-        float,
-        _DEFAULTS.target_cluster_size,
-    ),
-    Flag(
-        "margin_batch_size",
-        "Number of uncertain examples that Cluster-Margin picks from.",
-        int,
-    ),
+    *(flag for flag in CONFIG_FLAGS if flag.name in _OF_THE_LOOP),
     Flag(
         "votes",
         "How the labels of several people become one.",
@@ -196,8 +190,8 @@ def embedder(given: Settings) -> Callable[[Examples], np.ndarray] | None:
 
 def open_project(folder: str) -> Project:
     """Opens a project that is there, with its encoder."""
-    found = Project(folder)
-    return Project(folder, embedder(found.settings))
+    given = read_facts(pathlib.Path(folder)).settings
+    return Project(folder, embedder(given))
 
 
 def main(argv: Sequence[str]) -> None:

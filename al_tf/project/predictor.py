@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from al_tf.label_tools.answers import Answer, Asked, resolve
 from al_tf.label_tools.ml_backend import Prediction, Task
-from al_tf.loop import round as round_lib
 from al_tf.project.project import ANNOTATOR, Project
+from al_tf.project.selection import named_answers
 from al_tf.selection.margins import margin_scores, multilabel_margin_scores
 
 # Text and image in, (class names, confidence, margin) out.
@@ -64,24 +62,14 @@ class Predictor:
         if labels:
             pool = self._project.pool
             p = self._project.probabilities()
-            is_many = pool.multilabel
-            margins = (multilabel_margin_scores if is_many else margin_scores)(
-                p
+            of_rows = (
+                multilabel_margin_scores if pool.multilabel else margin_scores
             )
-            sure = np.maximum(p, 1 - p).min(1) if is_many else p.max(1)
-            for row, answer in enumerate(
-                round_lib.answers(p, multilabel=is_many)
+            answers = named_answers(p, pool)
+            for name, (names, sure), margin in zip(
+                pool.named.tolist(), answers, of_rows(p).tolist(), strict=True
             ):
-                chosen = (
-                    np.flatnonzero(answer).tolist()
-                    if isinstance(answer, list)
-                    else [answer]
-                )
-                found[pool.named.item(row)] = (
-                    [pool.classes[i] for i in chosen],
-                    float(sure[row]),
-                    float(margins[row]),
-                )
+                found[name] = names, sure, margin
         self._trained = key, found
         return found
 

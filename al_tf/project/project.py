@@ -42,7 +42,7 @@ Batch = BatchRecord
 
 
 class Project:
-    """A project that is there; `create` makes one, `open` opens one.
+    """A project that is there; `create` makes a new one.
 
     Args:
         folder: of the project.

@@ -80,24 +80,45 @@ class Chosen:
 
     def record(self, name: str, pool: Examples) -> BatchRecord:
         """The batch as the project keeps it."""
-        suggested: list[list[str]] = []
-        confidence: list[float] = []
-        if self.probabilities is not None:
-            answers = round_lib.answers(
-                self.probabilities, multilabel=pool.multilabel
-            )
-            for answer, row in zip(answers, self.probabilities, strict=True):
-                sure = np.maximum(row, 1 - row).min()
-                if isinstance(answer, list):
-                    chosen = np.flatnonzero(answer).tolist()
-                else:
-                    chosen, sure = [answer], row.max()
-                suggested.append([pool.classes[i] for i in chosen])
-                confidence.append(round(float(sure), 6))
+        found = (
+            []
+            if self.probabilities is None
+            else named_answers(self.probabilities, pool)
+        )
+        suggested = [names for names, _ in found]
+        confidence = [round(sure, 6) for _, sure in found]
         ids = pool.named[self.positions].tolist()
         return BatchRecord(
             name, ids, suggested, confidence, self.strategy, self.result
         )
+
+
+def named_answers(
+    probabilities: np.ndarray, pool: Examples
+) -> list[tuple[list[str], float]]:
+    """What a model answers, and how sure it is.
+
+    Args:
+        probabilities: `[k, classes]`.
+        pool: names the classes.
+
+    Returns:
+        For each row the names of its classes, and the probability of the
+        answer; with several classes each, that of the least certain one.
+    """
+    if pool.multilabel:
+        sure = np.maximum(probabilities, 1 - probabilities).min(1)
+    else:
+        sure = probabilities.max(1)
+    answers = round_lib.answers(probabilities, multilabel=pool.multilabel)
+    chosen = (
+        np.flatnonzero(answer) if isinstance(answer, list) else [answer]
+        for answer in answers
+    )
+    return [
+        ([pool.classes[i] for i in numbers], float(confidence))
+        for numbers, confidence in zip(chosen, sure, strict=True)
+    ]
 
 
 def choose(

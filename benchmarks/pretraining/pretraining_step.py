@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spactor_tf.config.fields import from_dict
-from spactor_tf.config.pretrain import PretrainConfig
+from spactor_tf.config.pretrain import JIT_COMPILE, PretrainConfig
 
 # What runs: objective, and how many stage-1 steps come before.
 STAGES: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ def trained_model(config: Mapping[str, Any]) -> tuple[Any, Any, int]:
     model = SpactorPretrainer(parsed, vocabulary)
     model.compile(
         optimizer=build_optimizer(parsed.optimizer, parsed.train_steps),
-        jit_compile=parsed.runtime.jit_compile,
+        jit_compile=JIT_COMPILE[parsed.runtime.jit_compile],
     )
     batch = corrupted_batch(parsed, vocabulary)
     if model.generator is None:
@@ -60,7 +60,7 @@ def trained_model(config: Mapping[str, Any]) -> tuple[Any, Any, int]:
 def pretraining_step(
     config: Mapping[str, Any],
 ) -> Callable[[], dict[str, float]]:
-    """Builds what `trained_model` builds.
+    """Builds what `trained_model` builds, and the function that runs use.
 
     Args:
         config: a PretrainConfig as a dictionary.
@@ -68,11 +68,17 @@ def pretraining_step(
     Returns:
         Runs one optimizer step; `units` are encoder and decoder tokens.
     """
+    import tensorflow as tf
+
     model, batches, tokens = trained_model(config)
+    traced: Any = None
+    run_steps: Any = None
 
     def run() -> dict[str, float]:
-        model.make_train_function()  # Traces anew where the stage changes.
-        loss = float(model.train_function(batches)["loss"])
+        nonlocal traced, run_steps
+        if model.stage is not traced:  # As the loop of a run does.
+            traced, run_steps = model.stage, model.make_steps_function()
+        loss = float(run_steps(batches, tf.constant(1))["loss"][0])
         return {"units": tokens, "loss": loss}
 
     return run

@@ -13,7 +13,6 @@ from typing import Any
 
 from benchmarks.harness import Arm, compare, record, row
 from benchmarks.pretraining.pretraining_step import with_stage
-from spactor_tf.config.fields import from_dict
 from spactor_tf.config.presets import get_preset
 
 ROUND_STEPS = 10
@@ -36,20 +35,9 @@ def ten_steps(
     """
     import tensorflow as tf
 
-    from benchmarks.inputs import corrupted_batch, numbered_vocabulary
-    from spactor_tf.model.pretrainer import SpactorPretrainer
-    from spactor_tf.training.optimizers import build_optimizer
+    from benchmarks.pretraining.pretraining_step import trained_model
 
-    parsed = from_dict(config)
-    vocabulary = numbered_vocabulary(parsed.model.vocabulary_size)
-    model = SpactorPretrainer(parsed, vocabulary)
-    model.compile(build_optimizer(parsed.optimizer, parsed.train_steps))
-    batch = {
-        name: value
-        for name, value in corrupted_batch(parsed, vocabulary).items()
-        if not name.startswith("mlm")
-    }
-    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    model, batches, _ = trained_model(config)
     run_steps = model.make_steps_function()
 
     def keras_steps() -> Any:

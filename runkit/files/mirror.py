@@ -67,7 +67,7 @@ class Mirror:
                 f"reading {self.url}",
                 (),
             )
-            for name in json.loads(text)["files"] if text else ():
+            for name in _listed(text, str(manifest)):
                 copy = functools.partial(
                     _copy, self._remote / name, self.folder / name
                 )
@@ -129,6 +129,32 @@ class Mirror:
             status = path.stat()
             found[name] = (status.st_size, status.st_mtime_ns)
         return found
+
+
+def _listed(text: str, where: str) -> list[str]:
+    """Returns the names in a manifest; none of nothing.
+
+    Raises:
+        InputError: it is no manifest, or a name leads out of the directory.
+    """
+    if not text:
+        return []
+    try:
+        names = [
+            pathlib.PurePosixPath(name) for name in json.loads(text)["files"]
+        ]
+    except (LookupError, TypeError, ValueError):
+        raise InputError(
+            "lists no files of a run",
+            where=where,
+            remedy="Name a directory of a run, or one that is empty",
+        ) from None
+    for name in names:
+        if name.is_absolute() or ".." in name.parts or not name.parts:
+            raise InputError(
+                "lists a file outside of the run", where=where, got=str(name)
+            )
+    return [str(name) for name in names]
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:

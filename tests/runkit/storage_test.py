@@ -99,6 +99,23 @@ class MirrorTest(absltest.TestCase):
         with mirror.mirrored(self.url, self.parent / "two") as (two, _):
             self.assertEqual(testing.contents(two), expected)
 
+    def test_a_foreign_manifest_is_refused(self):
+        for text, message in (
+            ("no JSON", "lists no files"),
+            ("[]", "lists no files"),
+            ('{"files": {"../../x": 1}}', "outside of the run.*'../../x'"),
+            ('{"files": {"/etc/x": 1}}', "outside of the run"),
+            ('{"files": {"": 1}}', "outside of the run"),
+        ):
+            path = storage.as_path(f"{self.url}/{mirror.MANIFEST}")
+            path.write_text(text)
+            with (
+                self.subTest(text),
+                self.assertRaisesRegex(InputError, message),
+                mirror.mirrored(self.url, self.parent),
+            ):
+                pass
+
     def test_a_failure_at_any_write_leaves_a_published_state(self):
         def state(step):
             return {f"checkpoints/{step}/{n}": str(step).encode() for n in "ab"}

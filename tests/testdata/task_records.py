@@ -5,25 +5,16 @@ them as TFDS datasets. Lists hold records; the last one of a task with hidden
 test labels is such a test record (label -1).
 """
 
+_CAT = "A cat sleeps."
 _MNLI = [
-    {
-        "premise": "A cat sleeps.",
-        "hypothesis": "An animal rests.",
-        "label": 0,
-        "idx": 3,
-    },
+    {"premise": _CAT, "hypothesis": "An animal rests.", "label": 0, "idx": 3},
     {
         "premise": "A cat  sleeps.",
         "hypothesis": "It is a dog.",
         "label": 2,
         "idx": 4,
     },
-    {
-        "premise": "A cat sleeps.",
-        "hypothesis": "It is black.",
-        "label": -1,
-        "idx": 0,
-    },
+    {"premise": _CAT, "hypothesis": "It is black.", "label": -1, "idx": 0},
 ]
 _PAIRS = [
     {
