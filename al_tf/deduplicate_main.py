@@ -26,7 +26,7 @@ from al_tf.duplicates.page import write_page
 from al_tf.duplicates.results import Outcome, write_files
 from al_tf.duplicates.texts import Corpus
 from al_tf.inputs.column_flags import EMBEDDING_FLAG, ID_FLAG, SCORE_FLAGS
-from al_tf.inputs.embeddings import Embeddings, open_embeddings
+from al_tf.inputs.embeddings import Embeddings
 from al_tf.inputs.ids import naming, positions
 from al_tf.inputs.pool_files import read_pool
 from al_tf.inputs.preparation import METRICS

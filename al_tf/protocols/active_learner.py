@@ -158,7 +158,7 @@ class ActiveLearner:
 
         The same call gives the same batch until `update`. Before the model
         knows anything all examples are equally uncertain, and Cluster-Margin
-        picks from as many clusters as there are places.
+        picks from as many clusters as it can.
 
         Args:
             batch_size: examples to choose.
@@ -176,6 +176,8 @@ class ActiveLearner:
         name = strategy or self._strategy
         check_choice(name, STRATEGIES, where="strategy")
         k_m = self._margin_batch_size
+        if k_m is None and self._probabilities is None:
+            k_m = len(self._rows)  # A part of equals would be no better.
         batch, _ = choose_batch(
             name,
             LoopConfig(batch_size=batch_size, margin_batch_size=k_m),

@@ -153,10 +153,10 @@ class PoolTest(DeduplicateTestCase):
             self.run_pool(embeddings=str(path))
         with self.assertRaisesRegex(InputError, "no such column.*'id'"):
             self.run_pool(embeddings=str(path), id_column="idd")
-        with self.assertRaisesRegex(InputError, "no such column.*'embedding'"):
-            self.run_pool(embeddings=str(path), embedding_column="embeding")
         table = {"id": ["a", "zero"], "embedding": [[1.0, 2.0], [0.0, 0.0]]}
         parquet.write_table(pa.table(table), path)
+        with self.assertRaisesRegex(InputError, "no such column.*'embedding'"):
+            self.run_pool(embeddings=str(path), embedding_column="embeding")
         with self.assertRaisesRegex(InputError, "zero rows.*ids 'zero'"):
             self.run_pool(embeddings=str(path))
         self.assertFalse(self.output.exists())
@@ -242,8 +242,10 @@ class TextsTest(DeduplicateTestCase):
             ],
         )
         self.output = self.folder / "again"
+        columns["id"] = columns.pop("key")
+        parquet.write_table(pa.table(columns), path)
         with self.assertRaisesRegex(InputError, "joined by ids or by their"):
-            self.run_pool(dataset=spec, id_column="key")
+            self.run_pool(embeddings=str(path), dataset=spec)
 
     def test_a_model_makes_embeddings(self):
         texts = testing.documents(20)

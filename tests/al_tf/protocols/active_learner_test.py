@@ -57,9 +57,10 @@ class SameBatchTest(parameterized.TestCase):
         first = learner.query(30)
         nothing = np.full((300, 2), 0.5)
         np.testing.assert_array_equal(
-            first, self.expected(nothing, [], 30, seed)
+            first,
+            self.expected(nothing, [], 30, seed, margin_batch_size=300),
         )
-        # Nothing is known: as many clusters as there are places.
+        # Nothing is known: all 30 clusters.
         self.assertLen(np.unique(self.clusters[first]), 30)
         learner.update(first, self.labels[first])
         head = HeadLearner(self.rows, 3)
