@@ -243,7 +243,7 @@ def find() -> Outcome:
             metric=FLAGS.metric,
             keep=FLAGS.keep,
             margins=margins,
-            exact={"auto": "auto", "true": True, "false": False}[FLAGS.exact],
+            exact="auto" if FLAGS.exact == "auto" else FLAGS.exact == "true",
             seed=FLAGS.seed,
             verbose=True,
         )

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Literal
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def find_duplicates(
     metric: str = "cosine",
     keep: str = "first",
     margins: np.ndarray | None = None,
-    exact: bool | str = "auto",
+    exact: bool | Literal["auto"] = "auto",
     seed: int = 0,
     verbose: bool = False,
 ) -> Duplicates:

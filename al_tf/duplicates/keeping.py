@@ -130,7 +130,10 @@ def _groups(lists):
             while parent[second] != second:
                 parent[second] = parent[parent[second]]
                 second = parent[second]
-            parent[max(first, second)] = min(first, second)
+            if first < second:
+                parent[second] = first
+            else:
+                parent[first] = second
     # Parents are smaller, so they are done before their children.
     for row in range(len(lists)):
         parent[row] = parent[parent[row]]

@@ -119,7 +119,8 @@ def find_near(
         scann.probe, recall=_recall(rows, limit, lists, seed)
     )
     # Where all of the nearest are near, there may be more.
-    return NearRows(rows, limit, lists, (lists[:, :k] < 0).any(1), probe)
+    is_whole = np.any(lists[:, :k] < 0, axis=1)
+    return NearRows(rows, limit, lists, np.asarray(is_whole), probe)
 
 
 def _recall(

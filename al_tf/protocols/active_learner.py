@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class ActiveLearner:
         target_cluster_size: float = 10,
         metric: str = "cosine",
         margin_batch_size: int | None = None,
-        exact: bool | str = "auto",
+        exact: bool | Literal["auto"] = "auto",
         seed: int = 0,
     ):
         check_choice(strategy, STRATEGIES, where="strategy")
@@ -111,7 +111,7 @@ class ActiveLearner:
                 number(target_cluster_size, "target_cluster_size"), n
             ),
             metric=metric,
-            exact=exact,  # type: ignore[arg-type]
+            exact=exact,
             seed=seed,
         ).checked(n)
         self._labels: dict[int, Any] = {}
@@ -208,7 +208,7 @@ class ActiveLearner:
                 as when the model cannot be trained.
         """
         if isinstance(ids, Mapping):
-            ids, labels = list(ids), list(ids.values())
+            labels, ids = [*ids.values()], [*ids.keys()]
         names, given = _listed(ids, "ids"), _listed(labels, "labels")
         if len(names) != len(given):
             raise InputError(

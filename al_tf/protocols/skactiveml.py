@@ -190,7 +190,8 @@ def joined(
     free: dict[bytes, list[int]] = {}
     for row in range(len(pool) - 1, -1, -1):
         free.setdefault(pool[row].tobytes(), []).append(row)
-    places, added = [], []
+    places: list[int] = []
+    added: list[np.ndarray] = []
     for sample in samples:
         rows = free.get(sample.tobytes())
         places.append(rows.pop() if rows else len(pool) + len(added))

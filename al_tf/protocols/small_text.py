@@ -9,7 +9,7 @@ rows = learner.query(num_samples=10)
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -60,7 +60,7 @@ class ClusterMargin(QueryStrategy):
         distance_threshold: float | None = None,
         metric: str = "cosine",
         margin_batch_size: int | None = None,
-        exact: bool | str = "auto",
+        exact: bool | Literal["auto"] = "auto",
         seed: int = 0,
     ):
         self.embeddings = embeddings

@@ -10,6 +10,7 @@ import unittest
 
 import numpy as np
 from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 from small_text import (
     ConfidenceEnhancedLinearSVC,
     PoolBasedActiveLearner,
@@ -23,7 +24,6 @@ from small_text.query_strategies import (
     PoolExhaustedException,
     QueryStrategy,
 )
-from sklearn.linear_model import LogisticRegression
 
 import al_tf
 from al_tf.protocols.small_text import ClusterMargin
