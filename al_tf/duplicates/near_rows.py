@@ -116,17 +116,27 @@ def find_near(
     lists = scann.search_all(k, report=report).ids
     drop_far(rows, np.arange(n), lists, limit)
     probe = dataclasses.replace(
-        scann.probe, recall=_recall(rows, limit, lists, seed)
+        scann.probe, recall=near_recall(rows, limit, lists, seed)
     )
     # Where all of the nearest are near, there may be more.
     is_whole = np.any(lists[:, :k] < 0, axis=1)
     return NearRows(rows, limit, lists, np.asarray(is_whole), probe)
 
 
-def _recall(
+def near_recall(
     rows: np.ndarray, limit: float, lists: np.ndarray, seed: int
 ) -> float:
-    """Share of a sample's near pairs that the lists hold."""
+    """Measures on a sample of rows which near ones the lists hold.
+
+    Args:
+        rows: `[n, d]` float32.
+        limit: largest squared Euclidean distance of near rows.
+        lists: `[n, k]` int32 near rows of each row, -1 where there are fewer.
+        seed: random seed of the sample.
+
+    Returns:
+        Share of the (at most `LIST`) nearest near rows of the sample.
+    """
     sample = probe_sample(len(rows), _SAMPLE, seed)
     k = min(LIST, len(rows) - 1)
     within = np.full(len(sample), (np.sqrt(limit) + _ROUNDED) ** 2)

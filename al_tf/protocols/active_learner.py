@@ -50,8 +50,8 @@ class ActiveLearner:
             `predict_proba(inputs)` as scikit-learn's models do; one without
             `fit` is asked as it is. None: logistic regression on the
             embeddings (`al_tf.learners.HeadLearner`).
-        inputs: `[n, ...]` or list of n, what the model is given; by default
-            the embeddings as float32.
+        inputs: `[n, ...]` array, sparse matrix, table of pandas or list, what
+            the model is given; by default the embeddings as float32.
         ids: `[n]` texts or whole numbers that name the examples; by default
             those that the embeddings carry, or else row numbers.
         labels: {id: label} of what is labeled already.
@@ -93,12 +93,15 @@ class ActiveLearner:
         n = self._pool.shape[0]
         self._ids = self._pool.ids if ids is None else _checked_ids(ids, n)
         self._rows = self._pool.take(np.arange(n))
-        self._inputs = self._rows if inputs is None else _indexable(inputs)
-        if len(self._inputs) != n:
+        self._inputs = self._rows if inputs is None else inputs
+        # Sparse matrices have no length.
+        shape = getattr(self._inputs, "shape", None)
+        count = shape[0] if shape else len(self._inputs)
+        if count != n:
             raise InputError(
                 "not one input for each embedding",
                 where="inputs",
-                got=len(self._inputs),
+                got=count,
                 expected=str(n),
             )
         self._known = KnownClasses(classes, multilabel)
@@ -218,7 +221,7 @@ class ActiveLearner:
                 expected=str(len(names)),
             )
         self._known.check(names, given)
-        rows = self._places(names).tolist() if names else []
+        rows = self._places(names).tolist()
         before = self._labels
         self._labels = before | dict(zip(rows, given, strict=True))
         try:
@@ -247,7 +250,7 @@ class ActiveLearner:
         if hasattr(self._model, "fit"):
             if not self._known.multilabel:
                 targets = np.array(self._known.classes)[targets]
-            self._model.fit(self._inputs[at], targets)
+            self._model.fit(taken(self._inputs, at), targets)
         self._ask()
 
     def _ask(self) -> None:
@@ -283,6 +286,8 @@ class ActiveLearner:
 
     def _places(self, names: list[Any]) -> np.ndarray:
         """Rows of names, in their order."""
+        if not names:
+            return np.zeros(0, np.int64)
         if self._ids is not None:
             given = ExampleIds(ids_of(arrow_array(names), "ids"))
             return positions(self._ids, given, "ids", is_complete=False)
@@ -292,6 +297,20 @@ class ActiveLearner:
     @functools.cached_property
     def _neighbors(self) -> np.ndarray:
         return neighbor_lists(directions(self._rows))
+
+
+def taken(inputs: Any, rows: np.ndarray) -> Any:
+    """Some of an array, a sparse matrix, a table of pandas, or a list.
+
+    Args:
+        inputs: `[n, ...]`.
+        rows: `[m]` int64.
+    """
+    if hasattr(inputs, "iloc"):
+        return inputs.iloc[rows]
+    if hasattr(inputs, "shape"):
+        return inputs[rows]
+    return [inputs[row] for row in rows]
 
 
 def _checked_ids(ids: Any, n: int) -> ExampleIds:
@@ -306,15 +325,6 @@ def _checked_ids(ids: Any, n: int) -> ExampleIds:
         )
     sorted_rows(found, "ids")
     return found
-
-
-def _indexable(inputs: Any) -> Any:
-    """Inputs of which an array of numbers takes some."""
-    if hasattr(inputs, "shape"):
-        return inputs
-    array = np.empty(len(inputs), object)
-    array[:] = inputs
-    return array
 
 
 def _listed(values: Any, where: str) -> list[Any]:

@@ -130,6 +130,9 @@ class ClusterMargin(SingleAnnotatorPoolQueryStrategy):
             k_m = default_margin_batch_size(batch_size, len(rows))
         k_m = min(k_m, len(rows))
         check_margin_batch_size(k_m, batch_size, len(rows))
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = int(self.random_state_.randint(2**31 - 1))
         # Any prefix of the order of all k_m is the answer for a smaller batch.
         order = select_batch(
             margins,
@@ -137,7 +140,7 @@ class ClusterMargin(SingleAnnotatorPoolQueryStrategy):
             batch_size=k_m,
             margin_batch_size=k_m,
             unlabeled=rows,
-            seed=self._seed(),
+            seed=seed,
         )
         utility = np.full(len(pool), np.nan)
         utility[rows] = -margins[rows]
@@ -153,11 +156,6 @@ class ClusterMargin(SingleAnnotatorPoolQueryStrategy):
         for turn, sample in enumerate(picked, 1):
             utilities[turn:, sample] = np.nan
         return picked, utilities
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
-            return int(self.random_state)
-        return int(self.random_state_.randint(2**31 - 1))
 
     def _clusters(self, pool: np.ndarray) -> np.ndarray:
         """Clusters of a pool: those of the last query if it is the same."""

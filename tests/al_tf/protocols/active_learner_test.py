@@ -2,6 +2,7 @@
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -29,6 +30,16 @@ class NoFit:
     def predict_proba(self, inputs):
         del inputs
         return self.probabilities
+
+
+class Frame:
+    """A table as pandas has it, as far as a learner looks at it."""
+
+    def __init__(self, rows):
+        self.iloc, self.shape = rows, rows.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.iloc
 
 
 class SameBatchTest(parameterized.TestCase):
@@ -138,6 +149,22 @@ class SameBatchTest(parameterized.TestCase):
         at = [3, 5, 250]
         self.assertEqual(seen, [([texts[i] for i in at], ["x", "x", "y"])])
         self.assertEqual(learner.probabilities.shape, (300, 3))
+
+    def test_forms_of_inputs(self):
+        batches = []
+        forms = (
+            self.rows,
+            self.rows.tolist(),
+            sparse.csr_matrix(self.rows),
+            Frame(self.rows),
+        )
+        for inputs in forms:
+            learner = al_tf.ActiveLearner(
+                self.rows, LogisticRegression(), inputs=inputs
+            )
+            learner.update(np.arange(200), self.labels[:200])
+            batches.append(learner.query(20).tolist())
+        self.assertEqual(batches, batches[:1] * 4)
 
 
 class IdsTest(absltest.TestCase):
