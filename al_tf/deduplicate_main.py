@@ -61,7 +61,8 @@ FLAG_TABLE = (
     Flag("output_dir", "New directory for the results.", required=True),
     Flag(
         "distance_threshold",
-        "Largest distance of near copies; 0: exact copies.",
+        "Largest distance of near copies, for cosine 1 - similarity; 0: exact "
+        "copies.",
         float,
         least=0,
     ),
@@ -121,11 +122,12 @@ def main(argv: Sequence[str]) -> None:
     folder = output_folder(FLAGS)
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
+    check_new(folder)
+    outcome = find()
     # The directory appears as a whole, so its lock lies beside it.
     with lock_directory(folder, beside=True):
         check_new(folder)
         remove_leftovers(folder.parent, folder.name)
-        outcome = find()
         with atomic_directory(folder, replace=True) as made:
             write_files(made, outcome)
             with report.optional(folder / "report.html"):

@@ -93,6 +93,8 @@ def find_duplicates(
     """
     pool = open_embeddings(embeddings)
     n, d = pool.shape
+    if n == 0:
+        raise InputError("holds no rows", where="embeddings")
     options = ClusteringOptions(
         distance_threshold=distance_threshold, metric=metric, exact=exact
     ).checked(n)

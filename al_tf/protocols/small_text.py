@@ -87,7 +87,8 @@ class ClusterMargin(QueryStrategy):
         """Chooses examples to label.
 
         Args:
-            clf: a classifier of small-text.
+            clf: a classifier of small-text. Its scores of an example's
+                classes are divided by their sum.
             dataset: all examples.
             indices_unlabeled: `[m]` int, those that may be picked.
             indices_labeled: not looked at.
@@ -104,8 +105,8 @@ class ClusterMargin(QueryStrategy):
         Raises:
             EmptyPoolException: nothing is unlabeled.
             PoolExhaustedException: fewer than `n` examples are.
-            InputError: no embeddings, or bad ones; probabilities that do not
-                sum to one.
+            InputError: no embeddings, or bad ones; scores that are no
+                numbers or negative.
         """
         del indices_labeled
         self._validate_query_input(indices_unlabeled, n)
@@ -118,7 +119,10 @@ class ClusterMargin(QueryStrategy):
         if sparse.issparse(y):
             margins[rows] = multilabel_margin_scores(found)
         else:
-            margins[rows] = margin_scores(two_classes(found))
+            found = two_classes(found)
+            # small-text takes any scores, such as those of linear models.
+            found = found / found.sum(1, keepdims=True)
+            margins[rows] = margin_scores(found)
         k_m = self.margin_batch_size
         return select_batch(
             margins,

@@ -159,7 +159,7 @@ class PoolTest(DeduplicateTestCase):
             self.run_pool(embeddings=str(path), embedding_column="embeding")
         with self.assertRaisesRegex(InputError, "zero rows.*ids 'zero'"):
             self.run_pool(embeddings=str(path))
-        self.assertFalse(self.output.exists())
+        self.assertEqual(self.names(), ["pool.parquet", "rows.npy"])
 
     def test_other_files_are_not_replaced(self):
         self.output.mkdir()

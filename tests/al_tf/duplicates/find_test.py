@@ -255,6 +255,8 @@ class BadInputTest(parameterized.TestCase):
             find_duplicates(np.ones((9, 2)), **values)
 
     def test_rows(self):
+        with self.assertRaisesRegex(InputError, "embeddings: holds no rows"):
+            find_duplicates(np.ones((0, 2)), 0.1)
         rows = np.ones((9, 2))
         rows[4] = 0
         with self.assertRaisesRegex(InputError, "zero rows.*example ids 4"):

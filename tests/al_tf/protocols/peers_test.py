@@ -4,8 +4,13 @@ Needs a Python that has both, named by PROTOCOLS_PYTHON:
 
     python3 -m venv .venv-protocols
     .venv-protocols/bin/pip install -e . scikit-activeml small-text
+    .venv-protocols/bin/pip install --no-deps --target=.venv-protocols/checks \
+      scikit-activeml==0.6.1
     PROTOCOLS_PYTHON=.venv-protocols/bin/python .venv/bin/python -m pytest \
       tests/al_tf/protocols/peers_test.py -m "slow or not slow"
+
+Release 0.6.1 of scikit-activeml is the last whose wheel holds the checks of
+query strategies; they run against the release that is installed.
 """
 
 import os
@@ -37,9 +42,10 @@ def run(*arguments):
     "PROTOCOLS_PYTHON names no Python with scikit-activeml and small-text",
 )
 class PeersTest(parameterized.TestCase):
-    @parameterized.parameters(("skactiveml", 25), ("small_text", 9))
+    @parameterized.parameters(("skactiveml", 25), ("small_text", 17))
     def test_checks(self, name, count):
-        done = run("-m", "unittest", f"tests.support.workers.{name}_checks")
+        # By path: small-text's wheel holds a package `tests` too.
+        done = run(f"tests/support/workers/{name}_checks.py")
         self.assertEqual(done.returncode, 0, done.stderr[-5000:])
         (ran,) = re.findall(r"^Ran (\d+) tests", done.stderr, re.MULTILINE)
         # None was lost on the way.

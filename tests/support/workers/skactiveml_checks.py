@@ -3,18 +3,24 @@
 Run by `tests/al_tf/protocols/peers_test.py` with a Python that has the package.
 """
 
+import pathlib
+import sys
 import unittest
 
 import numpy as np
+import skactiveml
 from skactiveml.classifier import MixtureModelClassifier, ParzenWindowClassifier
-from skactiveml.tests.template_query_strategy import (
-    TemplateSingleAnnotatorPoolQueryStrategy,
-)
 from skactiveml.utils import MISSING_LABEL
 from sklearn.datasets import make_blobs
 
 import al_tf
 from al_tf.protocols.skactiveml import ClusterMargin, joined
+
+# Releases after 0.6.1 leave the checks out of their wheels.
+skactiveml.__path__.append(str(pathlib.Path(sys.prefix, "checks/skactiveml")))
+from skactiveml.tests.template_query_strategy import (  # noqa: E402
+    TemplateSingleAnnotatorPoolQueryStrategy,
+)
 
 
 def blobs():

@@ -1,9 +1,8 @@
 """small-text's real classes around Cluster-Margin.
 
 Run by `tests/al_tf/protocols/peers_test.py` with a Python that has the package.
-The wheel ships no checks of query strategies; the first class asks for what
-those of its repository ask of each strategy: the number of examples, the
-default of ten, the rest of a pool, an empty and an exhausted one, a name.
+small-text's wheel holds its tests as the package `tests`, in place of this
+repository's; what they ask of every query strategy is asked of this one.
 """
 
 import unittest
@@ -23,6 +22,9 @@ from small_text.query_strategies import (
     EmptyPoolException,
     PoolExhaustedException,
     QueryStrategy,
+)
+from tests.unit.small_text.query_strategies.test_strategies import (
+    SamplingStrategiesTests,
 )
 
 import al_tf
@@ -59,6 +61,29 @@ def trained(data, labeled):
     found = Classifier(LogisticRegression(), CLASSES)
     found.fit(data[labeled])
     return found
+
+
+class OwnChecksTest(unittest.TestCase, SamplingStrategiesTests):
+    """What small-text's tests ask of every strategy."""
+
+    def _get_query_strategy(self):
+        return ClusterMargin()
+
+    def _query(self, strategy, num_samples=20, n=10, **kwargs):
+        rows = np.random.default_rng(0).standard_normal((num_samples, 8))
+        return super()._query(
+            strategy, num_samples, n, embeddings=rows, **kwargs
+        )
+
+    def _get_clf(self):
+        return SklearnClassifier(ConfidenceEnhancedLinearSVC(), 2)
+
+
+class OwnMultiLabelChecksTest(OwnChecksTest):
+    """The same for examples with any number of classes."""
+
+    def _is_multi_label(self):
+        return True
 
 
 class QueryTest(unittest.TestCase):
