@@ -42,7 +42,7 @@ def run(*arguments):
     "PROTOCOLS_PYTHON names no Python with scikit-activeml and small-text",
 )
 class PeersTest(parameterized.TestCase):
-    @parameterized.parameters(("skactiveml", 25), ("small_text", 17))
+    @parameterized.parameters(("skactiveml", 29), ("small_text", 17))
     def test_checks(self, name, count):
         # By path: small-text's wheel holds a package `tests` too.
         done = run(f"tests/support/workers/{name}_checks.py")
