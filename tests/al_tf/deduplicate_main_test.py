@@ -278,10 +278,9 @@ class TextsTest(DeduplicateTestCase):
 
 @pytest.mark.slow
 class KillTest(DeduplicateTestCase):
-    def test_ten_kills(self):
+    def test_twenty_kills(self):
         base = self.folder / "base"
         output = base / "out"
-        base.mkdir()
         arguments = [
             f"--embeddings={self.folder / 'rows.npy'}",
             "--distance_threshold=0.01",
