@@ -27,7 +27,7 @@ from al_tf.duplicates.results import Outcome, write_files
 from al_tf.duplicates.texts import Corpus
 from al_tf.inputs.column_flags import EMBEDDING_FLAG, ID_FLAG, SCORE_FLAGS
 from al_tf.inputs.embeddings import Embeddings
-from al_tf.inputs.ids import naming, positions
+from al_tf.inputs.ids import ExampleIds, naming, positions
 from al_tf.inputs.pool_files import read_pool
 from al_tf.inputs.preparation import METRICS
 from al_tf.selection import round_files
@@ -132,11 +132,10 @@ def main(argv: Sequence[str]) -> None:
             write_files(made, outcome)
             with report.optional(folder / "report.html"):
                 write_page(made, outcome)
-    summary = outcome.summary()
-    print(
-        f"kept {summary['kept']:,} of {summary['rows']:,} rows: "
-        f"{folder / 'kept.csv'}\nreport: {folder / 'report.html'}"
-    )
+    kept, rows = len(outcome.found.kept), len(outcome.found.owner)
+    print(f"kept {kept:,} of {rows:,} rows: {folder / 'kept.csv'}")
+    if (folder / "report.html").exists():
+        print(f"report: {folder / 'report.html'}")
 
 
 def check_flags_together() -> None:
@@ -214,15 +213,14 @@ def find() -> Outcome:
         for name in names.split()
         if getattr(FLAGS, name) not in (None, "")
     }
-    if not (FLAGS.embeddings or FLAGS.init_from):
-        assert corpus is not None
+    if corpus is not None and not (FLAGS.embeddings or FLAGS.init_from):
         owner = corpus.copies()
         found = Duplicates(owner, np.zeros(len(owner)), {})
-        ids = corpus.ids()
-        named = None if ids is None else ids.settled()
-        return Outcome(found, settings, named, column, corpus)
+        return Outcome(found, settings, named(corpus), column, corpus)
     places = None
-    if FLAGS.embeddings:
+    if corpus is not None and FLAGS.init_from:
+        pool = embed(corpus)
+    else:
         pool = read_pool(
             FLAGS.embeddings,
             id_column=FLAGS.id_column,
@@ -232,9 +230,6 @@ def find() -> Outcome:
             places = places_of(corpus, pool)
         if pool.ids is not None:
             column = FLAGS.id_column or "id"
-    else:
-        assert corpus is not None
-        pool = embed(corpus)
     margins = None
     if FLAGS.keep == "most_uncertain":
         margins = round_files.read_scores(FLAGS, pool.ids, pool.shape[0])
@@ -252,17 +247,22 @@ def find() -> Outcome:
     return Outcome(found, settings, pool.ids, column, corpus, places)
 
 
+def named(corpus: Corpus) -> ExampleIds | None:
+    """The ids of a corpus that is the pool."""
+    ids = corpus.ids()
+    return None if ids is None else ids.settled()
+
+
 def embed(corpus: Corpus) -> Embeddings:
     """Embeds the texts of a corpus with the encoder of --init_from."""
     from spactor_tf.inference.pretrained import load_pretrained
 
-    ids = corpus.ids()
+    ids = named(corpus)
     encoder = load_pretrained(FLAGS.init_from, needs_decoder=False)
     rows = corpus.embed(
         lambda texts: encoder.embed(texts, FLAGS.text_length, EMBED_BATCH_SIZE)
     )
-    named = None if ids is None else ids.settled()
-    return Embeddings((rows,), ("--dataset",), named)
+    return Embeddings((rows,), ("--dataset",), ids)
 
 
 def places_of(corpus: Corpus, pool: Embeddings) -> np.ndarray:

@@ -24,7 +24,8 @@ from al_tf.inputs.ids import ExampleIds
 from runkit import atomic_write, write_json
 
 _BLOCK_ROWS = 65536
-_GUARANTEES = {
+# By `exact`; texts alone were not searched by an index.
+_GUARANTEES: dict[Any, str] = {
     True: "Every dropped row is within the threshold of its kept row, and no "
     "two kept rows are within the threshold of each other.",
     False: "Every dropped row is within the threshold of its kept row. Two "
@@ -77,7 +78,7 @@ class Outcome:
             "dropped": len(found.dropped),
             "kept_with_copies": int((copies > 0).sum()),
             "most_copies": int(copies.max()),
-            "guarantee": _GUARANTEES[found.info.get("exact")],  # type: ignore
+            "guarantee": _GUARANTEES[found.info.get("exact")],
             **found.info,
             "settings": self.settings,
         }

@@ -67,8 +67,8 @@ class ActiveLearner:
         seed: random seed of selection and of the default model.
 
     Raises:
-        InputError: an unknown strategy, ids or inputs that do not fit the
-            embeddings, labels of strangers.
+        InputError: an unknown strategy, a model without `predict_proba`, ids
+            or inputs that do not fit the embeddings, labels of strangers.
     """
 
     def __init__(
@@ -119,6 +119,13 @@ class ActiveLearner:
         ).checked(n)
         self._labels: dict[int, Any] = {}
         self._probabilities: np.ndarray | None = None
+        if model is not None and not hasattr(model, "predict_proba"):
+            raise InputError(
+                "has no predict_proba",
+                where="model",
+                got=type(model).__name__,
+                remedy="Wrap it in a class with fit and predict_proba",
+            )
         # Fitted models of scikit-learn know their classes.
         if model is not None and (
             not hasattr(model, "fit") or hasattr(model, "classes_")

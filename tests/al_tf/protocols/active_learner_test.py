@@ -278,11 +278,11 @@ class UpdateTest(parameterized.TestCase):
         self.assertIs(self.learner.probabilities, before)
 
     def test_a_model_that_fails_takes_no_labels(self):
-        class Model:
+        class Model(NoFit):
             def fit(self, inputs, labels):
                 raise RuntimeError("no memory")
 
-        learner = al_tf.ActiveLearner(self.rows, Model())
+        learner = al_tf.ActiveLearner(self.rows, Model(None))
         with self.assertRaisesRegex(RuntimeError, "no memory"):
             learner.update([1, 2], [0, 1])
         self.assertEqual(learner.labels, {})
@@ -306,6 +306,7 @@ class BadArgumentsTest(parameterized.TestCase):
         ({"target_cluster_size": 0}, "impossible mean cluster size"),
         ({"target_cluster_size": "x"}, "must be a number"),
         ({"labels": {400: 1}}, "out of range"),
+        ({"model": object()}, "model: has no predict_proba; got 'object'"),
         ({"model": NoFit(np.ones(3))}, "a row of probabilities for each"),
     )
     def test_construction(self, change, message):
