@@ -3,7 +3,7 @@
 The number of such pairs may be the square of the pool (all rows alike), so they
 are never all in memory. Each row has a list of at most `LIST` near rows, from
 one search of the pool, and a mark if there may be more. The few rows with a
-mark whose near rows are needed are compared with the whole pool.
+mark whose near rows are needed are compared with the whole pool once more.
 
 With the exact index nothing is missed. The index works on float32 and
 proposes: it is asked for a little more than the limit, by what rounding to
@@ -25,6 +25,8 @@ from al_tf.neighbors.recall import probe_sample, recall
 from runkit.progress import Progress
 
 LIST = 32
+# Of the few rows that need a longer one.
+LONG_LIST = 256
 # Rounding two rows of length 1 to float32 adds less than half of this to their
 # distance.
 _ROUNDED = 2.0**-22
@@ -45,6 +47,7 @@ class NearRows:
         lists: `[n, k]` int32 near rows of each row, -1 in the other places.
         is_whole: `[n]` bool: the index knows of no other near row.
         probe: how well the index answered; its recall is that of near pairs.
+        index: that searched, if it is exact.
     """
 
     rows: np.ndarray
@@ -52,6 +55,12 @@ class NearRows:
     lists: np.ndarray
     is_whole: np.ndarray
     probe: Probe
+    index: ExactIndex | None = None
+
+    @property
+    def within(self) -> float:
+        """The limit for an exact index, which works on float32."""
+        return (np.sqrt(self.limit) + _ROUNDED) ** 2
 
     @property
     def most_queries(self) -> int:
@@ -61,12 +70,31 @@ class NearRows:
     def all_near(self, queries: np.ndarray) -> list[np.ndarray]:
         """Compares some rows with the whole pool.
 
+        The exact index is asked for longer lists first.
+
         Args:
             queries: `[q]` int64 row numbers.
 
         Returns:
             For each query, the int32 numbers of all other rows near it.
         """
+        k = min(LONG_LIST, len(self.rows) - 1)
+        if self.index is None or k < 1:
+            return self._compare(queries)
+        rows = self.rows[queries].astype(np.float32)
+        within = np.full(len(rows), self.within)
+        found = self.index.search(rows, k, queries, within)
+        drop_far(self.rows, queries, found.ids, self.limit)
+        near = [ids[ids >= 0] for ids in found.ids]
+        more = np.flatnonzero(found.bound <= self.within)
+        for at, ids in zip(more, self._compare(queries[more]), strict=True):
+            near[at] = ids
+        return near
+
+    def _compare(self, queries: np.ndarray) -> list[np.ndarray]:
+        """The same by float64 products with all rows."""
+        if not len(queries):
+            return []
         asked = self.rows[queries].astype(np.float64)
         square = np.einsum("qd,qd->q", asked, asked)
         # What rounding can add to a product of d terms, twice over.
@@ -107,11 +135,13 @@ def find_near(
     k = max(1, min(LIST, n - 1))
     report = Progress(n, "rows", "neighbors").update if verbose else None
     if exact:
-        within = np.full(n, (np.sqrt(limit) + _ROUNDED) ** 2)
         index = ExactIndex(rows.astype(np.float32))
-        found = index.search_all(k, within, report)
+        none = np.zeros((n, 0), np.int32), np.zeros(n, bool)
+        near = NearRows(rows, limit, *none, Probe(), index)
+        found = index.search_all(k, np.full(n, near.within), report)
         drop_far(rows, np.arange(n), found.ids, limit)
-        return NearRows(rows, limit, found.ids, found.bound > within, Probe())
+        is_whole = found.bound > near.within
+        return dataclasses.replace(near, lists=found.ids, is_whole=is_whole)
     scann = scann_factory(seed)(rows, np.zeros(n), k)
     lists = scann.search_all(k, report=report).ids
     drop_far(rows, np.arange(n), lists, limit)
