@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from al_tf.duplicates.near_rows import NearRows, distance
+from al_tf.duplicates.distances import distance
+from al_tf.duplicates.near_rows import NearRows
 
 
 class Kept(NamedTuple):

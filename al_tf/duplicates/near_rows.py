@@ -5,7 +5,8 @@ are never all in memory. Each row has a list of at most `LIST` near rows, from
 one search of the pool, and a mark if there may be more. The few rows with a
 mark whose near rows are needed are compared with the whole pool once more.
 
-With the exact index nothing is missed. The index works on float32 and
+With the exact index nothing is missed. In a pool that falls into groups most
+pairs are ruled out before (`group_join`). The index works on float32 and
 proposes: it is asked for a little more than the limit, by what rounding to
 float32 can change, and its bound is rigorous. Whether a pair is near is decided
 by a float64 sum of squared differences.
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import numba
 import numpy as np
 
 from al_tf.clustering.build import scann_factory
+from al_tf.duplicates.distances import drop_far
+from al_tf.duplicates.group_join import near_lists
 from al_tf.neighbors.exact_index import ExactIndex
 from al_tf.neighbors.protocol import Probe
 from al_tf.neighbors.recall import probe_sample, recall
@@ -135,22 +137,28 @@ def find_near(
     k = max(1, min(LIST, n - 1))
     report = Progress(n, "rows", "neighbors").update if verbose else None
     if exact:
-        index = ExactIndex(rows.astype(np.float32))
+        rounded = rows.astype(np.float32)
+        index = ExactIndex(rounded)
         none = np.zeros((n, 0), np.int32), np.zeros(n, bool)
         near = NearRows(rows, limit, *none, Probe(), index)
+        lists = near_lists(rows, rounded, limit, near.within, k, report)
+        if lists is not None:
+            return dataclasses.replace(
+                near, lists=lists.ids, is_whole=lists.is_whole
+            )
         found = index.search_all(k, np.full(n, near.within), report)
         drop_far(rows, np.arange(n), found.ids, limit)
         is_whole = found.bound > near.within
         return dataclasses.replace(near, lists=found.ids, is_whole=is_whole)
     scann = scann_factory(seed)(rows, np.zeros(n), k)
-    lists = scann.search_all(k, report=report).ids
-    drop_far(rows, np.arange(n), lists, limit)
+    ids = scann.search_all(k, report=report).ids
+    drop_far(rows, np.arange(n), ids, limit)
     probe = dataclasses.replace(
-        scann.probe, recall=near_recall(rows, limit, lists, seed)
+        scann.probe, recall=near_recall(rows, limit, ids, seed)
     )
     # Where all of the nearest are near, there may be more.
-    is_whole = np.any(lists[:, :k] < 0, axis=1)
-    return NearRows(rows, limit, lists, np.asarray(is_whole), probe)
+    is_whole = np.any(ids[:, :k] < 0, axis=1)
+    return NearRows(rows, limit, ids, np.asarray(is_whole), probe)
 
 
 def near_recall(
@@ -173,30 +181,3 @@ def near_recall(
     true = ExactIndex(rows).search(rows[sample], k, sample, within).ids
     drop_far(rows, sample, true, limit)
     return recall(lists[sample], true)
-
-
-@numba.njit(cache=True)
-def distance(rows, first, second):
-    """Squared distance of two rows: a float64 sum, the same both ways."""
-    total = 0.0
-    for axis in range(rows.shape[1]):
-        step = np.float64(rows[first, axis]) - np.float64(rows[second, axis])
-        total += step * step
-    return total
-
-
-@numba.njit(parallel=True, cache=True)
-def drop_far(rows, queries, lists, limit):
-    """Replaces by -1 what is farther than the limit from its query.
-
-    Args:
-        rows: `[n, d]` float.
-        queries: `[q]` int64 row numbers.
-        lists: `[q, k]` int32 row numbers, -1 where there is none.
-        limit: largest squared distance that stays.
-    """
-    for i in numba.prange(len(queries)):
-        for at in range(lists.shape[1]):
-            other = lists[i, at]
-            if other >= 0 and distance(rows, queries[i], other) > limit:
-                lists[i, at] = -1

@@ -1,12 +1,14 @@
 """Near copies against brute force, and by hand."""
 
+from unittest import mock
+
 import hypothesis
 import numpy as np
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
 
 import al_tf
-from al_tf.duplicates import near_rows
+from al_tf.duplicates import group_join, near_rows
 from al_tf.duplicates.find import find_duplicates
 from al_tf.duplicates.keeping import keep_in_order
 from al_tf.neighbors.protocol import Probe
@@ -194,6 +196,18 @@ class BruteForceTest(parameterized.TestCase):
         rows[200:] = rows[:100] + 1e-3 * rng.standard_normal((100, 4))
         self.check(rows, 1e-4, "sqeuclidean")
 
+    @parameterized.parameters((1 - 1e-12, True), (1 + 1e-12, False))
+    def test_pairs_that_float32_cannot_tell_from_the_threshold(
+        self, share, is_near
+    ):
+        rng = np.random.default_rng(5)
+        rows = 3 * rng.standard_normal((200, 16))
+        step = rng.standard_normal((200, 16))
+        step *= 0.1 * share / np.linalg.norm(step, axis=1, keepdims=True)
+        pairs = np.concatenate([rows, rows + step])
+        found = find_duplicates(pairs, 0.01, metric="sqeuclidean")
+        self.assertLen(found.dropped, 200 * is_near)
+
     def test_float16(self):
         rng = np.random.default_rng(3)
         rows = rng.standard_normal((500, 8)).astype(np.float16)
@@ -207,6 +221,32 @@ class BruteForceTest(parameterized.TestCase):
         first = find_duplicates(rows, 0.01)
         again = find_duplicates(rows[:, ::-1].copy(), 0.01)
         np.testing.assert_array_equal(first.owner, again.owner)
+
+
+class GroupJoinTest(BruteForceTest):
+    """The same cases by groups, however small and shapeless the pool is."""
+
+    def setUp(self):
+        super().setUp()
+        for name, value in (("SMALLEST", 1), ("MOST_SHARE", np.inf)):
+            self.enter_context(mock.patch.object(group_join, name, value))
+
+    def test_a_pool_of_groups_is_recognized(self):
+        rng = np.random.default_rng(6)
+        rows = np.repeat(rng.standard_normal((300, 8)), 20, 0)
+        rows += 0.02 * rng.standard_normal(rows.shape)
+        rows /= 1.1 * np.linalg.norm(rows, axis=1).max()
+        ask = rows, rows.astype(np.float32), 0.005, 0.00501, 8
+        with mock.patch.object(group_join, "MOST_SHARE", 0.1):
+            lists = group_join.near_lists(*ask)
+            self.assertIsNone(group_join.near_lists(*ask[:2], 1.0, 1.001, 8))
+        table = distances(rows, "sqeuclidean") <= 0.005
+        np.fill_diagonal(table, False)
+        np.testing.assert_array_equal(lists.is_whole, table.sum(1) <= 8)
+        for row, ids in enumerate(lists.ids):
+            ids = ids[ids >= 0]
+            self.assertTrue(table[row, ids].all())
+            self.assertLen(set(ids), min(8, table[row].sum()))
 
 
 class ApproximateTest(absltest.TestCase):
