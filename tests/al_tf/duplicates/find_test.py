@@ -151,9 +151,18 @@ class BruteForceTest(parameterized.TestCase):
                 kept.tolist(), kept_one_by_one(table, order, threshold)
             )
 
-    @hypothesis.settings(max_examples=60, deadline=None, database=None)
+    @hypothesis.settings(max_examples=80, deadline=None, database=None)
     @hypothesis.given(st.data())
     def test_small_pools(self, data):
+        # By groups, however small and shapeless the pool is, or by the index.
+        smallest = data.draw(st.sampled_from([1, 10**9]), "smallest")
+        with (
+            mock.patch.object(group_join, "SMALLEST", smallest),
+            mock.patch.object(group_join, "MOST_SHARE", np.inf),
+        ):
+            self.check_a_small_pool(data)
+
+    def check_a_small_pool(self, data):
         n = data.draw(st.integers(1, 60), "n")
         d = data.draw(st.integers(1, 5), "d")
         rng = np.random.default_rng(data.draw(st.integers(0, 2**32), "seed"))
@@ -223,13 +232,24 @@ class BruteForceTest(parameterized.TestCase):
         np.testing.assert_array_equal(first.owner, again.owner)
 
 
-class GroupJoinTest(BruteForceTest):
-    """The same cases by groups, however small and shapeless the pool is."""
+class GroupJoinTest(parameterized.TestCase):
+    """A pool that falls into groups."""
 
     def setUp(self):
         super().setUp()
-        for name, value in (("SMALLEST", 1), ("MOST_SHARE", np.inf)):
-            self.enter_context(mock.patch.object(group_join, name, value))
+        self.enter_context(mock.patch.object(group_join, "SMALLEST", 1))
+
+    @parameterized.parameters(0.02, 0.2)
+    def test_lists_that_are_too_short(self, threshold):
+        rng = np.random.default_rng(1)
+        rows = np.repeat(rng.standard_normal((30, 6)), 40, 0)
+        rows += 0.1 * rng.standard_normal(rows.shape)
+        rows = rng.permutation(rows)
+        found = find_duplicates(rows, threshold, metric="sqeuclidean")
+        table = distances(rows, "sqeuclidean")
+        self.assertEqual(
+            found.kept.tolist(), kept_one_by_one(table, range(1200), threshold)
+        )
 
     def test_a_pool_of_groups_is_recognized(self):
         rng = np.random.default_rng(6)
@@ -237,9 +257,8 @@ class GroupJoinTest(BruteForceTest):
         rows += 0.02 * rng.standard_normal(rows.shape)
         rows /= 1.1 * np.linalg.norm(rows, axis=1).max()
         ask = rows, rows.astype(np.float32), 0.005, 0.00501, 8
-        with mock.patch.object(group_join, "MOST_SHARE", 0.1):
-            lists = group_join.near_lists(*ask)
-            self.assertIsNone(group_join.near_lists(*ask[:2], 1.0, 1.001, 8))
+        lists = group_join.near_lists(*ask)
+        self.assertIsNone(group_join.near_lists(*ask[:2], 1.0, 1.001, 8))
         table = distances(rows, "sqeuclidean") <= 0.005
         np.fill_diagonal(table, False)
         np.testing.assert_array_equal(lists.is_whole, table.sum(1) <= 8)
