@@ -69,58 +69,67 @@ def near_lists(
     n, d = rounded.shape
     if n < SMALLEST:
         return None
-    count = min(_MOST_PIVOTS, int(_PIVOTS_PER_ROOT * np.sqrt(n)))
-    pivots = spread_sample(rounded, count)
     # Of a squared distance of rows of length 1.
     error = np.float32(_UNIT_ROUNDOFF * (2.1 * (d + 6) + 8))
     square = np.einsum("nd,nd->n", rounded, rounded)
+    group, wanted = pivot_groups(rounded, square, within, error)
+    sizes = np.bincount(group, minlength=len(wanted)).astype(np.float64)
+    if sizes @ (wanted @ sizes) > MOST_SHARE * float(n) * n:
+        return None
+    order = np.argsort(group, kind="stable")
+    members = np.split(order, np.cumsum(sizes[:-1]).astype(np.int64))
+    lists = Lists(np.full((n, k), -1, np.int32), np.ones(n, bool))
+    state = group, rows, limit, *lists, np.zeros(n, np.int64)
+    done = 0
+    for number, own in enumerate(members):
+        others = np.flatnonzero(wanted[number, number:]) + number
+        near = np.concatenate([order[:0], *(members[i] for i in others)])
+        for at in range(0, len(own), _BLOCK_ROWS):
+            first = own[at : at + _BLOCK_ROWS]
+            doubled = -2 * rounded[first]
+            cuts = np.float32(within + error) - square[first]
+            for start in range(0, len(near), _CANDIDATES):
+                second = near[start : start + _CANDIDATES]
+                values = doubled @ rounded[second].T
+                values += square[second]
+                _collect(values, cuts, first, second, *state)
+        done += len(own)
+        if report:
+            report(done)
+    return lists
+
+
+def pivot_groups(
+    rounded: np.ndarray, square: np.ndarray, within: float, error: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts rows into groups and finds the groups that may hold near rows.
+
+    Args:
+        rounded: `[n, d]` float32, of length at most 1.
+        square: `[n]` float32 squared norms.
+        within: largest squared distance of near rows.
+        error: largest rounding error of a squared distance.
+
+    Returns:
+        (`[n]` int64 the group of each row, `[groups, groups]` bool: rows of the
+        two may be near each other).
+    """
+    n = len(rounded)
+    count = min(_MOST_PIVOTS, int(_PIVOTS_PER_ROOT * np.sqrt(n)))
+    pivots = spread_sample(rounded, count)
+    pivot_square = spread_sample(square, count)
     group = np.empty(n, np.int64)
     wanted = np.zeros((len(pivots), len(pivots)), bool)
     to_pivots = (-2 * pivots).T.copy()
-    pivot_square = np.einsum("nd,nd->n", pivots, pivots)
-    # Rounding may have put y with a pivot that is not its nearest.
+    # Rounding may have put a row with a pivot that is not quite its nearest.
     reach = 2 * np.sqrt(within) + np.sqrt(2 * error)
     for start in range(0, n, _BLOCK_ROWS):
         block = slice(start, start + _BLOCK_ROWS)
         values = rounded[block] @ to_pivots
         values += pivot_square
         _assign(values, square[block], error, reach, group[block], wanted)
-    wanted &= wanted.T
-    sizes = np.bincount(group, minlength=len(pivots)).astype(np.float64)
-    if sizes @ (wanted @ sizes) > MOST_SHARE * float(n) * n:
-        return None
-    order = np.argsort(group, kind="stable")
-    starts = np.append(0, np.cumsum(sizes)).astype(np.int64)
-    lists = Lists(np.full((n, k), -1, np.int32), np.ones(n, bool))
-    filled = np.zeros(n, np.int64)
-    for number in range(len(pivots)):
-        others = np.flatnonzero(wanted[number, number:]) + number
-        members = order[starts[number] : starts[number + 1]]
-        candidates = np.concatenate(
-            [order[:0], *(order[starts[i] : starts[i + 1]] for i in others)]
-        )
-        for at in range(0, len(members), _BLOCK_ROWS):
-            first = members[at : at + _BLOCK_ROWS]
-            doubled = -2 * rounded[first]
-            for start in range(0, len(candidates), _CANDIDATES):
-                second = candidates[start : start + _CANDIDATES]
-                values = doubled @ rounded[second].T
-                values += square[second]
-                cuts = np.float32(within + error) - square[first]
-                _collect(
-                    values,
-                    cuts,
-                    first,
-                    second,
-                    group,
-                    rows,
-                    limit,
-                    *lists,
-                    filled,
-                )
-        if report:
-            report(int(starts[number + 1]))
-    return lists
+    # Either row of a pair wants the group of the other.
+    return group, wanted & wanted.T
 
 
 @numba.njit(cache=True)
