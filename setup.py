@@ -89,6 +89,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "al-deduplicate = al_tf.deduplicate_main:run",
             "al-loop = al_tf.active_learning_main:run",
             "al-label-backend = al_tf.label_backend_main:run",
             "al-project = al_tf.project_main:run",

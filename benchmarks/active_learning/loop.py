@@ -28,7 +28,7 @@ from al_tf.learners.image_learner import ImageOptions, build_network
 from al_tf.loop import curves
 from al_tf.pools.pool import open_pool
 from benchmarks import harness
-from benchmarks.active_learning import pools as al_pools
+from benchmarks.active_learning import data as al_data
 from runkit import read_json, write_json
 from runkit.averages import in_words
 from spactor_tf.classifier.text_learner import TextOptions
@@ -227,7 +227,7 @@ def run(
     import resource
 
     line = command(options)
-    files = {key: make() for key, make in al_pools.FILES.items() if key in line}
+    files = {key: make() for key, make in al_data.FILES.items() if key in line}
     arguments = [
         *line.format(**files).split()[1:],
         f"--output_dir={folder}",

@@ -48,6 +48,7 @@ FOLDERS = {
         "neighbors": set(),
         "clustering": {"inputs", "neighbors"},
         "selection": {"clustering", "inputs", "neighbors"},
+        "duplicates": {"clustering", "inputs", "neighbors"},
         "pools": set(),
         "learners": set(),
         "label_tools": {"pools"},
@@ -57,6 +58,13 @@ FOLDERS = {
             "label_tools",
             "learners",
             "pools",
+            "selection",
+        },
+        "protocols": {
+            "clustering",
+            "inputs",
+            "learners",
+            "loop",
             "selection",
         },
         "project": {

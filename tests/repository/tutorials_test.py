@@ -26,7 +26,12 @@ ROOT = pathlib.Path(__file__).absolute().parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 HOW_TO = [
     ROOT / "docs" / "how_to" / name
-    for name in ("label_project.md", "own_task.md")
+    for name in (
+        "duplicates.md",
+        "label_project.md",
+        "notebook.md",
+        "own_task.md",
+    )
 ]
 START_SECONDS = 120
 # What the development server listens on unless it is told otherwise.

@@ -1,0 +1,1 @@
+from .active_learner import ActiveLearner as ActiveLearner
