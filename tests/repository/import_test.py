@@ -74,6 +74,7 @@ ROOMS = {
         "saved_model": {"modules"},
         "servables": {"saved_model"},
         "dev_server": {"saved_model", "servables"},
+        "formats": {"modules", "saved_model"},
         "scoring": set(),
     },
 }
