@@ -135,7 +135,7 @@ def convert(folder: str, request: dict[str, Any]) -> dict[str, Any]:
     import torch
     import transformers
     from ctranslate2.converters import transformers as converters
-    from ctranslate2.specs import transformer_spec
+    from ctranslate2.specs import model_spec, transformer_spec
 
     source = request["source"]
     tied = json.loads(
@@ -148,7 +148,7 @@ def convert(folder: str, request: dict[str, Any]) -> dict[str, Any]:
             if not tied:
                 # transformers 5 calls every T5 tied; only a tied output is
                 # scaled.
-                spec.decoder.scale_outputs = None
+                spec.decoder.scale_outputs = model_spec.OPTIONAL
             return spec
 
     class Encoder(converters.TransformersConverter):

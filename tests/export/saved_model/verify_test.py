@@ -182,28 +182,43 @@ class RefusedTest(parameterized.TestCase):
         with self.assertRaisesRegex(verify.VerificationError, "float64"):
             verify.verify_saved_model(path)
 
-    def test_answers_of_float32_in_place_of_half(self):
-        """The stored answers must be those of the stored weights."""
+    @parameterized.parameters((0.1, False), (5.0, True))
+    def test_the_tolerance_is_that_of_the_type(self, times, is_refused):
         path = self.copy(exported("float16"))
-        for name in (versions.WARM_UP, versions.VERIFICATION):
-            shutil.copy(exported("float32") / name, path / name)
-        with self.assertRaisesRegex(verify.VerificationError, "differ"):
-            verify.verify_saved_model(path)
+        step = times * verify.PRECISIONS["float16"].tolerance
+        self.change(
+            path / versions.WARM_UP,
+            "embedding",
+            lambda value: value + np.float32(step),
+        )
+        if is_refused:
+            with self.assertRaisesRegex(verify.VerificationError, "differs"):
+                verify.verify_saved_model(path)
+        else:
+            checked = verify.verify_saved_model(path)
+            self.assertBetween(checked.largest_difference, step / 2, step * 2)
 
-    def test_too_many_changed_texts(self):
-        path = self.copy(exported_t5())
+    def change(self, file: pathlib.Path, name: str, change) -> None:
+        """Changes an output in the stored answers of a file."""
         log = verify.records.protos.prediction_log_pb2().PredictionLog
-        file = path / versions.VERIFICATION
         data = tf.data.TFRecordDataset(str(file))
         logs = [log.FromString(d) for d in data.as_numpy_iterator()]
         for entry in logs:
             outputs = entry.predict_log.response.outputs
-            if "text" in outputs:
-                for at in range(len(outputs["text"].string_val)):
-                    outputs["text"].string_val[at] += b"!"
+            if name in outputs:
+                value = tf.make_ndarray(outputs[name])
+                proto = tf.make_tensor_proto(change(value))
+                proto.dtype = outputs[name].dtype
+                outputs[name].CopyFrom(proto)
         with tf.io.TFRecordWriter(str(file)) as writer:
             for entry in logs:
                 writer.write(entry.SerializeToString())
+
+    def test_too_many_changed_texts(self):
+        path = self.copy(exported_t5())
+        self.change(
+            path / versions.VERIFICATION, "text", lambda value: value + b"!"
+        )
         with self.assertRaisesRegex(verify.VerificationError, "at most 10%"):
             verify.verify_saved_model(path)
 
