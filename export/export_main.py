@@ -99,7 +99,9 @@ OPTION_FLAGS = (
         choices=DTYPES,
     ),
 )
-SERVED_FLAGS = (
+# Which format can have them, `export.formats.table` says.
+FORMAT_FLAGS = (
+    *(flag for flag in OPTION_FLAGS if flag.name != "dtype"),
     Flag(
         "version",
         "Number of the version; by default the next that is neither written "
@@ -107,6 +109,11 @@ SERVED_FLAGS = (
         int,
     ),
     Flag("model_name", "Name under which it is served.", default="t5"),
+    Flag(
+        "runtime_python",
+        "Python interpreter with the packages that another format needs; by "
+        "default the one that runs this.",
+    ),
 )
 FLAG_TABLE = (
     Flag("run_dir", "Finished run, preset or classifier.", required=True),
@@ -122,13 +129,8 @@ FLAG_TABLE = (
         default=SAVED_MODEL,
         choices=tuple(FORMATS),
     ),
-    Flag(
-        "runtime_python",
-        "Python interpreter with the packages that another format needs; by "
-        "default the one that runs this.",
-    ),
-    *SERVED_FLAGS,
-    *OPTION_FLAGS,
+    *FORMAT_FLAGS,
+    *(flag for flag in OPTION_FLAGS if flag.name == "dtype"),
 )
 
 
@@ -237,8 +239,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints what was verified."""
     del argv
     check_table(FLAG_TABLE, FLAGS)
-    own = [flag for flag in OPTION_FLAGS if flag.name != "dtype"]
-    check_format(FLAGS.format, FLAGS.dtype, [*own, *SERVED_FLAGS], FLAGS)
+    check_format(FLAGS.format, FLAGS.dtype, FORMAT_FLAGS, FLAGS)
     if FLAGS.format != SAVED_MODEL:
         convert(FLAGS)
         return

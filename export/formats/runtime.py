@@ -55,6 +55,7 @@ def hugging_face(folder: str, request: dict[str, Any]) -> dict[str, Any]:
             max_new_tokens=request["length"],
             do_sample=False,
             num_beams=1,
+            suppress_tokens=request["silent"],
         )[:, 1:]
     return {
         "embedding": pooled(states.float().numpy(), mask.numpy()).tolist(),
@@ -87,6 +88,8 @@ def ctranslate2(folder: str, request: dict[str, Any]) -> dict[str, Any]:
         [[names[i] for i in row] for row in request["ids"]],
         beam_size=1,
         max_decoding_length=request["length"],
+        min_decoding_length=0,
+        suppress_sequences=[[names[i]] for i in request["silent"]],
     )
     return {
         "embedding": pooled(

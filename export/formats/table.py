@@ -31,32 +31,50 @@ class Format:
 
 
 SAVED_MODEL = "saved_model"
+_SERVED_OPTIONS = (
+    "version",
+    "model_name",
+    "labels",
+    "prefix",
+    "max_output_length",
+    "decoding",
+    "temperature",
+    "seed",
+    "num_beams",
+    "length_penalty",
+    "request_options",
+)
 _HALF = ("bfloat16", "float16")
 FORMATS = {
-    SAVED_MODEL: Format(("embed", "classify", "generate"), ("float32", *_HALF)),
+    SAVED_MODEL: Format(
+        ("embed", "classify", "generate"),
+        ("float32", *_HALF),
+        options=(*_SERVED_OPTIONS, "input_length", "unit_norm"),
+    ),
     "hugging_face": Format(
         ("embed", "generate"),
         ("float32", *_HALF),
-        options=("input_length",),
+        options=("input_length", "runtime_python"),
         runtime=("torch", "transformers"),
     ),
     "ctranslate2": Format(
         ("embed", "generate"),
         ("float32", *_HALF, "int8"),
+        options=("runtime_python",),
         packages=("ctranslate2", "transformers", "torch"),
         runtime=("ctranslate2",),
     ),
     "onnx": Format(
         ("embed",),
         ("float32",),
-        options=("unit_norm",),
+        options=("unit_norm", "runtime_python"),
         packages=("tf2onnx", "onnx"),
         runtime=("onnxruntime",),
     ),
     "openvino": Format(
         ("embed",),
         ("float32",),
-        options=("unit_norm",),
+        options=("unit_norm", "runtime_python"),
         packages=("openvino",),
         runtime=("openvino",),
     ),
@@ -65,7 +83,7 @@ DTYPES = ("float32", *_HALF, "int8")
 
 
 def check_format(
-    name: str, dtype: str, flags: Iterable[Flag], values: Any
+    name: str, dtype: str, flags: Iterable[Flag] = (), values: Any = None
 ) -> Format:
     """Returns a format whose options are those that were given.
 
@@ -90,14 +108,12 @@ def check_format(
             expected=", ".join(form.dtypes),
             remedy=f"--format={others[0]} has it" if others else "",
         )
-    if name == SAVED_MODEL:
-        return form
     for flag in flags:
         value = getattr(values, flag.name)
         if value != flag.default and flag.name not in form.options:
             raise InputError(
                 f"means nothing to --format={name}, which answers "
-                f"{' and '.join(form.answers)} only",
+                f"{', '.join(form.answers)}",
                 where=f"--{flag.name}",
                 got=value,
                 remedy="Omit the flag",

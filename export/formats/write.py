@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.formats import runtime
-from export.formats.table import FORMATS
+from export.formats.table import FORMATS, check_format
 from export.modules.options import ServingOptions
 from export.modules.t5_module import ServingModule
 from export.modules.text_module import served_backbone
@@ -76,7 +76,7 @@ def export_format(
             format does not have, or missing packages.
         VerificationError: other answers than ours; nothing is left of it.
     """
-    form = FORMATS[name]
+    form = check_format(name, dtype)
     if isinstance(model, TextClassifier):
         raise InputError(
             f"is a classifier, and {name} has no form for its head",

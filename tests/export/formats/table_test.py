@@ -9,10 +9,8 @@ from tests.support import testing
 
 
 def check(name: str, dtype: str = "float32", **given):
-    own = [flag for flag in export_main.OPTION_FLAGS if flag.name != "dtype"]
-    flags = [*own, *export_main.SERVED_FLAGS]
     with testing.main_flags(export_main, **given) as values:
-        return table.check_format(name, dtype, flags, values)
+        return table.check_format(name, dtype, export_main.FORMAT_FLAGS, values)
 
 
 class FormatTest(parameterized.TestCase):
@@ -28,15 +26,16 @@ class FormatTest(parameterized.TestCase):
         ("hugging_face", {"unit_norm": True}, "--unit_norm"),
         ("ctranslate2", {"decoding": "beam"}, "--decoding"),
         ("ctranslate2", {"request_options": True}, "--request_options"),
-        ("onnx", {"max_output_length": 9}, "onnx, which answers embed only"),
+        ("onnx", {"max_output_length": 9}, "onnx, which answers embed; got"),
         ("openvino", {"model_name": "x"}, "--model_name"),
+        ("saved_model", {"runtime_python": "python3"}, "--runtime_python"),
     )
     def test_an_option_that_it_cannot_have(self, name, given, message):
         with self.assertRaisesRegex(InputError, message):
             check(name, **given)
 
     def test_an_option_that_it_has(self):
-        check("saved_model", labels=["a", "b"], version=3)
+        check("saved_model", labels=["a", "b"], version=3, unit_norm=True)
         check("hugging_face", input_length=9)
         check("onnx", unit_norm=True)
 
