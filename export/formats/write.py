@@ -40,11 +40,12 @@ from spactor_tf.model import t5
 # Tokens written for a stored text.
 GENERATED = 32
 # Type -> (least cosine of embeddings with float32's, largest fraction of texts
-# that may change). A wrong conversion changes nearly all of them.
+# that may change). A wrong conversion changes all of them; rounding changes
+# many of an untrained model, which is full of near-ties.
 LIMITS = {
     "float32": (0.99999, 0.1),
-    "bfloat16": (0.99, 0.5),
-    "float16": (0.999, 0.5),
+    "bfloat16": (0.99, 0.9),
+    "float16": (0.999, 0.9),
     "int8": (0.95, 0.9),
 }
 
@@ -259,6 +260,11 @@ def verify_format(
         "texts": texts,
         "ids": rows,
         "length": GENERATED,
+        # What our search never writes: padding, rows without a piece.
+        "silent": [
+            model.vocabulary.pad_id,
+            *range(model.vocabulary.size, model.backbone.vocabulary_size),
+        ],
         "cut": length,
         "dtype": dtype,
     }
@@ -299,9 +305,13 @@ def verify_format(
         )
     if "generated" in answer:
         written = module.generate(tf.constant(texts))["text"].numpy()
+        # CTranslate2 answers an empty text with nothing.
         record["texts_changed"] = sum(
             model.vocabulary.decode(theirs) != ours.decode("utf-8", "replace")
-            for theirs, ours in zip(answer["generated"], written, strict=True)
+            for theirs, ours, row in zip(
+                answer["generated"], written, rows, strict=True
+            )
+            if len(row) > 1
         )
         if record["texts_changed"] > most * len(texts):
             raise VerificationError(
