@@ -135,18 +135,22 @@ def convert(folder: str, request: dict[str, Any]) -> dict[str, Any]:
 
     The request names `source`, a folder of transformers, and `dtype`.
     """
-    import torch
-    import transformers
     from ctranslate2.converters import transformers as converters
-    from ctranslate2.specs import model_spec, transformer_spec
+    from ctranslate2.specs import model_spec
 
     source = request["source"]
     tied = json.loads(
         pathlib.Path(source, "config.json").read_text(encoding="utf-8")
     )["tie_word_embeddings"]
 
-    class Translator(converters.TransformersConverter):
+    class Converter(converters.TransformersConverter):
+        def __init__(self, part: str):
+            super().__init__(source)
+            self.part = part
+
         def _load(self) -> Any:
+            if self.part == "encoder":
+                return encoder_spec(source)
             spec = super()._load()
             if not tied:
                 # transformers 5 calls every T5 tied; only a tied output is
@@ -154,36 +158,44 @@ def convert(folder: str, request: dict[str, Any]) -> dict[str, Any]:
                 spec.decoder.scale_outputs = model_spec.OPTIONAL
             return spec
 
-    class Encoder(converters.TransformersConverter):
-        def _load(self) -> Any:
-            model = transformers.T5ForConditionalGeneration.from_pretrained(
-                source
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-            loader, config = converters.T5Loader(), model.config
-            stack = transformer_spec.TransformerEncoderSpec(
-                config.num_layers,
-                config.num_heads,
-                pre_norm=True,
-                activation=converters._SUPPORTED_ACTIVATIONS[
-                    config.dense_act_fn
-                ],
-                ffn_glu=config.is_gated_act,
-                relative_attention_bias=True,
-                rms_norm=True,
-            )
-            with torch.no_grad():
-                loader.set_stack(stack, model.encoder)
-            spec = transformer_spec.TransformerEncoderModelSpec(stack)
-            spec.register_vocabulary(loader.get_vocabulary(model, tokenizer))
-            spec.config.unk_token = tokenizer.unk_token
-            spec.config.eos_token = tokenizer.eos_token
-            spec.config.bos_token = tokenizer.pad_token
-            return spec
-
-    for name, kind in (("translator", Translator), ("encoder", Encoder)):
-        kind(source).convert(f"{folder}/{name}", quantization=request["dtype"])
+    for part in ("translator", "encoder"):
+        Converter(part).convert(
+            f"{folder}/{part}", quantization=request["dtype"]
+        )
     return {}
+
+
+def encoder_spec(source: str) -> Any:
+    """Returns CTranslate2's encoder of a T5; it has no converter for one.
+
+    Args:
+        source: a folder of transformers.
+    """
+    import torch
+    import transformers
+    from ctranslate2.converters import transformers as converters
+    from ctranslate2.specs import transformer_spec
+
+    model = transformers.T5ForConditionalGeneration.from_pretrained(source)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    loader, config = converters.T5Loader(), model.config
+    stack = transformer_spec.TransformerEncoderSpec(
+        config.num_layers,
+        config.num_heads,
+        pre_norm=True,
+        activation=converters._SUPPORTED_ACTIVATIONS[config.dense_act_fn],
+        ffn_glu=config.is_gated_act,
+        relative_attention_bias=True,
+        rms_norm=True,
+    )
+    with torch.no_grad():
+        loader.set_stack(stack, model.encoder)
+    spec = transformer_spec.TransformerEncoderModelSpec(stack)
+    spec.register_vocabulary(loader.get_vocabulary(model, tokenizer))
+    spec.config.unk_token = tokenizer.unk_token
+    spec.config.eos_token = tokenizer.eos_token
+    spec.config.bos_token = tokenizer.pad_token
+    return spec
 
 
 # Action -> what does it, and the packages that it needs.

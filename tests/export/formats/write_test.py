@@ -16,6 +16,7 @@ import sys
 from unittest import mock
 
 import numpy as np
+import pytest
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
@@ -178,6 +179,7 @@ class RunTest(parameterized.TestCase):
         gated=[False, True],
         dtype=["float32", "bfloat16", "float16", "int8"],
     )
+    @pytest.mark.slow
     def test_answers_are_ours(self, name, gated, dtype):
         if not PYTHON:
             self.skipTest("FORMATS_PYTHON names no Python")

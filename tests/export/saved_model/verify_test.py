@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
@@ -121,6 +122,7 @@ class HalfPrecisionTest(parameterized.TestCase):
         self.assertLen(names, 1)
         self.assertNotIn("error", verify.read_card(exported("float32")))
 
+    @pytest.mark.slow
     def test_tensorflow_alone_answers(self):
         import tensorflow_text
 
@@ -214,6 +216,7 @@ class RefusedTest(parameterized.TestCase):
             for entry in logs:
                 writer.write(entry.SerializeToString())
 
+    @pytest.mark.slow
     def test_too_many_changed_texts(self):
         path = self.copy(exported_t5())
         self.change(
