@@ -52,7 +52,7 @@ LIMITS = {
 
 def export_format(
     name: str,
-    model: Pretrained,
+    model: Pretrained | TextClassifier,
     output_dir: str | os.PathLike,
     *,
     options: ServingOptions | None = None,

@@ -107,7 +107,7 @@ def _answers(
 ) -> dict[str, dict[str, np.ndarray]]:
     """{signature: {output: array}}; all numbers are finite."""
     functions = module.signatures()
-    answers = {}
+    answers: dict[str, dict[str, np.ndarray]] = {}
     for name in ("embed", "classify", "generate"):
         if name in functions:
             outputs = functions[name](text=tf.constant(texts, tf.string))
