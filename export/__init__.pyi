@@ -1,11 +1,13 @@
 __version__: str
 
 from . import dev_server as dev_server
+from . import formats as formats
 from . import modules as modules
 from . import saved_model as saved_model
 from . import scoring as scoring
 from . import servables as servables
 from .client import Client as Client
+from .formats.write import export_format as export_format
 from .modules.options import ServingOptions as ServingOptions
 from .modules.t5_module import ServingModule as ServingModule
 from .saved_model.neighbor_index import (

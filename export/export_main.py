@@ -9,15 +9,17 @@ The version is verified before it becomes visible.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+from export.formats.table import DTYPES, FORMATS, SAVED_MODEL, check_format
 from export.modules.options import DEFAULT_LABELS, ServingOptions
 from export.saved_model.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
-from runkit.flag_values import Flag, check_table
+from runkit.flag_values import Flag, check_table, output_folder
 from spactor_tf.config.search_options import DECODINGS
 
 FLAGS = flags.FLAGS
@@ -89,14 +91,17 @@ OPTION_FLAGS = (
         bool,
         ServingOptions.request_options,
     ),
-)
-FLAG_TABLE = (
-    Flag("run_dir", "Finished run, preset or classifier.", required=True),
     Flag(
-        "output_dir",
-        "Base path to serve; the version becomes a folder in it.",
-        required=True,
+        "dtype",
+        "Type of the stored weights and of the products. In half precision "
+        "the model card says what that changes.",
+        default=ServingOptions.dtype,
+        choices=DTYPES,
     ),
+)
+# Which format can have them, `export.formats.table` says.
+FORMAT_FLAGS = (
+    *(flag for flag in OPTION_FLAGS if flag.name != "dtype"),
     Flag(
         "version",
         "Number of the version; by default the next that is neither written "
@@ -104,7 +109,28 @@ FLAG_TABLE = (
         int,
     ),
     Flag("model_name", "Name under which it is served.", default="t5"),
-    *OPTION_FLAGS,
+    Flag(
+        "runtime_python",
+        "Python interpreter with the packages that another format needs; by "
+        "default the one that runs this.",
+    ),
+)
+FLAG_TABLE = (
+    Flag("run_dir", "Finished run, preset or classifier.", required=True),
+    Flag(
+        "output_dir",
+        "Base path to serve, in which the version becomes a folder; of the "
+        "other formats a new directory.",
+        required=True,
+    ),
+    Flag(
+        "format",
+        "What to write: a model for TF Serving, or for another runtime.",
+        default=SAVED_MODEL,
+        choices=tuple(FORMATS),
+    ),
+    *FORMAT_FLAGS,
+    *(flag for flag in OPTION_FLAGS if flag.name == "dtype"),
 )
 
 
@@ -153,10 +179,70 @@ def refuse_labels(given: Sequence[str] | None, classes: Sequence[str]) -> None:
         )
 
 
+def error_line(error: dict[str, Any]) -> str:
+    """Returns what half precision changed, from a model card's `error`."""
+    changed = [f"{error['classes_changed']} classes"]
+    if "texts_changed" in error:
+        changed.append(f"{error['texts_changed']} generated texts")
+    return (
+        "against float32: cosine of embeddings >= "
+        f"{error['embedding']['smallest_cosine']:.5f}; of {error['texts']} "
+        f"texts {' and '.join(changed)} changed"
+    )
+
+
+def convert(values: Any) -> None:
+    """Writes another format than a SavedModel; prints what was compared.
+
+    Args:
+        values: the flags as attributes, checked.
+    """
+    output = output_folder(values)
+    if output.exists():
+        raise InputError(
+            "exists already",
+            where="--output_dir",
+            got=str(output),
+            remedy="Name another directory",
+        )
+    from export.formats.write import export_format
+    from export.saved_model.write import default_input_length, load_model
+
+    model = load_model(values.run_dir)
+    length = values.input_length or default_input_length(model)
+    options = ServingOptions(
+        unit_norm=values.unit_norm,
+        input_length=length or ServingOptions.input_length,
+    )
+    options.validate()
+    path = export_format(
+        values.format,
+        model,
+        output,
+        options=options,
+        dtype=values.dtype,
+        python=values.runtime_python or sys.executable,
+    )
+    card = read_json(path / "model_card.json")
+    print(f"wrote:    {path}")
+    print(f"answers:  {', '.join(card['answers'])}")
+    verified = card["verified"]
+    if verified is None:
+        packages = " ".join(FORMATS[values.format].runtime)
+        print(f"verified: no; its runtime is not here (pip install {packages})")
+    else:
+        facts = [f"{key} {value}" for key, value in verified.items()]
+        print(f"verified: {', '.join(facts)}")
+
+
 def main(argv: Sequence[str]) -> None:
     """Reads flags, exports, prints what was verified."""
     del argv
     check_table(FLAG_TABLE, FLAGS)
+    check_format(FLAGS.format, FLAGS.dtype, FORMAT_FLAGS, FLAGS)
+    if FLAGS.format != SAVED_MODEL:
+        convert(FLAGS)
+        return
     serving_options(FLAGS)
     # TensorFlow takes seconds to load; bad flags are refused before.
     from export.saved_model.write import (
@@ -186,6 +272,8 @@ def main(argv: Sequence[str]) -> None:
     card = read_json(path / "model_card.json")
     print(f"version:    {path}")
     print(f"signatures: {', '.join(sorted(card['signatures']))}")
+    if "error" in card:
+        print(error_line(card["error"]))
     if not has_labels:
         words = ", ".join(DEFAULT_LABELS)
         print(f"classify ranks the default labels {words}; see --labels")

@@ -110,9 +110,13 @@ def served_path(folder: pathlib.Path, arm: str, length: int) -> pathlib.Path:
 
 
 def export(
-    folder: pathlib.Path, arm: str, checkout: pathlib.Path, length: int
+    folder: pathlib.Path,
+    arm: str,
+    checkout: pathlib.Path,
+    length: int,
+    **more: Any,
 ) -> None:
-    """Exports the preset with the code of a checkout."""
+    """Exports the preset with the code of a checkout; `more` are flags."""
     command = [sys.executable, "-m", "export.export_main"]
     flags = {
         "run_dir": folder / "preset",
@@ -120,6 +124,7 @@ def export(
         "version": 1,
         "input_length": INPUT_LENGTH,
         "max_output_length": length,
+        **more,
     }
     subprocess.run(
         [*command, *(f"--{key}={value}" for key, value in flags.items())],

@@ -12,6 +12,7 @@ from export.modules.text_module import (
     TEXT,
     TextModule,
     first_minus_second,
+    served_backbone,
     without_filler,
 )
 from runkit import InputError
@@ -38,10 +39,18 @@ class ClassifierModule(TextModule):
                 where="options.prefix",
                 got=options.prefix,
             )
-        backbone = classifier.pretrained.backbone
-        kernel, bias = classifier.head_weights()
-        self._kernel = tf.Variable(kernel, trainable=False, name="head_kernel")
-        self._bias = tf.Variable(bias, trainable=False, name="head_bias")
+        options.validate()
+        backbone = served_backbone(
+            classifier.pretrained.backbone, options.dtype
+        )
+        self._kernel, self._bias = (
+            tf.Variable(tf.cast(value, options.dtype), False, name=name)
+            for value, name in zip(
+                classifier.head_weights(),
+                ("head_kernel", "head_bias"),
+                strict=True,
+            )
+        )
         self._multilabel = classifier.multilabel
         super().__init__(
             backbone,
@@ -66,7 +75,8 @@ class ClassifierModule(TextModule):
         batch = tf.shape(text)[0]
         tokens, mask, truncated = self.tokenize(text)
         pooled = t5.mean_pool(self.encode(tokens, mask), mask)
-        logits = tf.matmul(pooled, self._kernel) + self._bias
+        kernel = tf.cast(self._kernel, tf.float32)
+        logits = tf.matmul(pooled, kernel) + tf.cast(self._bias, tf.float32)
         if self._multilabel:
             probabilities = tf.sigmoid(logits)
             distances = tf.abs(2.0 * probabilities - 1.0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from runkit.checks import require, require_positive
+from runkit.errors import check_choice
 from spactor_tf.config.search_options import SearchOptions
 
 # Used if neither the caller nor the run names label words, so that `classify`
 # always exists. How much its answers mean depends on the model's training.
 DEFAULT_LABELS = ("negative", "positive")
+# What weights can be stored and multiplied in.
+SERVED_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,8 @@ class ServingOptions(SearchOptions):
         request_options: whether there is a signature `generate_with_options`,
             whose requests choose length, temperature, seed and beams, up to
             `max_output_length` and `num_beams`.
+        dtype: of the stored weights and of the matrix products. Sums, norms,
+            softmax, and all outputs are float32.
     """
 
     labels: tuple[str, ...] = DEFAULT_LABELS
@@ -34,10 +39,12 @@ class ServingOptions(SearchOptions):
     input_length: int = 512
     unit_norm: bool = False
     request_options: bool = False
+    dtype: str = "float32"
 
     def validate(self) -> None:
         """Raises InputError for options out of range."""
         super().validate()
+        check_choice(self.dtype, SERVED_DTYPES, where="options.dtype")
         require_positive(self, "options", "input_length")
         require(
             len(self.labels) >= 2,

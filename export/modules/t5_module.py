@@ -23,6 +23,7 @@ from export.modules.text_module import (
     TextModule,
     Untracked,
     first_minus_second,
+    served_backbone,
     without_filler,
 )
 from spactor_tf.data.vocabulary import Vocabulary
@@ -61,6 +62,8 @@ class ServingModule(TextModule):
         vocabulary: Vocabulary,
         options: ServingOptions,
     ):
+        options.validate()
+        backbone = served_backbone(backbone, options.dtype)
         super().__init__(
             backbone,
             vocabulary,

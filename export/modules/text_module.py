@@ -17,12 +17,14 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
 from export.modules.options import ServingOptions
 from spactor_tf.data.encoding import encode_in_graph
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.inference import plain_layers
 from spactor_tf.model import t5
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class TextModule(tf.Module):
     the batch, except for rounding.
 
     Args:
-        backbone: the T5.
+        backbone: the T5, from `served_backbone`.
         vocabulary: of the T5. Sentinels in a text are read as sentinels, as in
             T5's own inputs.
         options: fixed for this export.
@@ -90,6 +92,7 @@ class TextModule(tf.Module):
         self.hidden_dim: int = backbone.hidden_dim
         self._eos_id = vocabulary.eos_id
         self.labels = tuple(labels)
+        self._backbone = Untracked(backbone)
         self._encoder = Untracked(t5.build_encoder(backbone))
         self.weights = [variable.value for variable in variables]
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(
@@ -174,6 +177,8 @@ class TextModule(tf.Module):
 
     def encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Encoder states [rows, length, hidden_dim] float32."""
+        if self.options.dtype != "float32":
+            return plain_layers.encode(self._backbone.value, tokens, mask)
         return self._encoder.value(
             {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
             training=False,
@@ -188,6 +193,19 @@ class TextModule(tf.Module):
         if self.options.unit_norm:
             return tf.math.l2_normalize(embedding, axis=-1)
         return embedding
+
+
+def served_backbone(backbone: t5.Backbone, dtype: str) -> t5.Backbone:
+    """Returns a backbone with weights of a type, cast once.
+
+    Args:
+        backbone: returned itself if it is of this type.
+        dtype: of weights and matrix products.
+    """
+    if backbone.dtype_policy.name == dtype:
+        return backbone
+    with np.errstate(over="ignore"):  # KerasHub masks with -1e9 in any type.
+        return t5.copy_backbone(backbone, t5.backbone_config(backbone), dtype)
 
 
 def first_minus_second(probabilities: tf.Tensor) -> tf.Tensor:

@@ -32,6 +32,7 @@ HARD_TEXTS = (
     b"plain words again",
 )
 _HARD_BATCHES = (0, 1, 3, 6)
+STORED_TEXTS = (*_WARM_UP_TEXTS, *HARD_TEXTS)
 
 
 def inputs_for(

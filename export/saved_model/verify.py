@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from export.modules.precision import PRECISIONS, Precision
 from export.saved_model import records, server_config
 from export.saved_model.session import SessionModel
 from export.saved_model.versions import (
@@ -22,9 +23,9 @@ from export.saved_model.versions import (
 )
 from runkit import InputError
 
-TOLERANCE = 1e-5  # Absolute, and relative for log-likelihoods.
 MOST_WARM_UP_RECORDS = 1000  # TF Serving refuses more.
-MOST_BYTES_PER_PARAMETER = 4 * 1.05
+# Beside the weights there are their names.
+MOST_OVERHEAD = 1.05
 # Stock TF Serving links TensorFlow's ops and those of TF Text. Of the latter an
 # exported model may use these.
 TEXT_OPS = frozenset(
@@ -49,7 +50,10 @@ class Verification:
 
     Attributes:
         signatures: names, sorted.
+        dtype: of the weights.
         requests: stored requests whose answers were reproduced.
+        changed: rows of them with another text or class; in half precision a
+            near-tie falls either way on another processor.
         largest_difference: largest absolute difference of an output number
             from the eager model's.
         variables_bytes: size of the variables on disk.
@@ -58,7 +62,9 @@ class Verification:
     """
 
     signatures: list[str]
+    dtype: str
     requests: int
+    changed: int
     largest_difference: float
     variables_bytes: int
     parameters: int
@@ -84,18 +90,29 @@ def verify_saved_model(path: str | os.PathLike) -> Verification:
         files = (folder / "variables").glob("variables.data*")
         size = sum(file.stat().st_size for file in files)
         parameters = card["parameters"]
-        if size > MOST_BYTES_PER_PARAMETER * parameters:
+        # Older cards, and those of indexes, lack it.
+        dtype = dict(card.get("options", {})).get("dtype", "float32")
+        precision = check_dtype(folder, dtype)
+        if size > MOST_OVERHEAD * precision.bytes * parameters:
             raise VerificationError(
-                "the variables take more than 4 bytes per parameter",
+                f"the variables take more than {precision.bytes} bytes per "
+                "parameter",
                 where=str(folder),
                 got=size,
-                expected=f"{4 * parameters}",
+                expected=f"{precision.bytes * parameters}",
             )
         server_config.check_configs(folder)
         written = card.get("stored_requests", {})  # Older cards lack it.
-        count, difference = _replay(model, folder, written)
+        replayed = _replay(model, folder, written, precision)
         return Verification(
-            sorted(model.signatures), count, difference, size, parameters, extra
+            signatures=sorted(model.signatures),
+            dtype=dtype,
+            requests=replayed.requests,
+            changed=replayed.changed,
+            largest_difference=replayed.largest_difference,
+            variables_bytes=size,
+            parameters=parameters,
+            extra_ops=extra,
         )
     finally:
         model.close()
@@ -147,28 +164,80 @@ def check_ops(ops: Iterable[str], custom: Iterable[str] = ()) -> list[str]:
     return extra
 
 
+def check_dtype(folder: pathlib.Path, dtype: str) -> Precision:
+    """Returns what follows from the type that the card says.
+
+    Raises:
+        VerificationError: an unknown type, or weights of another one.
+    """
+    if dtype not in PRECISIONS:
+        raise VerificationError(
+            "is not a type of weights",
+            where=f"{folder / MODEL_CARD}: options.dtype",
+            got=dtype,
+            expected=", ".join(PRECISIONS),
+        )
+    try:
+        reader = tf.train.load_checkpoint(str(folder / "variables/variables"))
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"cannot be read ({str(error)[:200]})", where=str(folder)
+        ) from None
+    kinds = reader.get_variable_to_dtype_map().values()
+    others = {kind.name for kind in kinds if kind.is_floating} - {dtype}
+    if others:
+        raise VerificationError(
+            "holds weights of another type than the card says",
+            where=str(folder / "variables"),
+            got=", ".join(sorted(others)),
+            expected=dtype,
+        )
+    return PRECISIONS[dtype]
+
+
+@dataclasses.dataclass
+class _Replayed:
+    requests: int = 0
+    rows: int = 0
+    changed: int = 0
+    largest_difference: float = 0.0
+
+
 def _replay(
-    model: SessionModel, folder: pathlib.Path, written: Mapping[str, int]
-) -> tuple[int, float]:
+    model: SessionModel,
+    folder: pathlib.Path,
+    written: Mapping[str, int],
+    precision: Precision,
+) -> _Replayed:
     """Replays warm-up and verification requests of every signature.
 
     Args:
         model: answers.
         folder: of the version.
         written: {file: how many requests the export wrote into it}.
-
-    Returns:
-        (how many there are, largest difference).
+        precision: what may differ.
     """
-    count, largest = 0, 0.0
+    total = _Replayed()
     for name in (WARM_UP, VERIFICATION):
         in_file, seen = 0, set()
         for signature, inputs, expected in records.read_records(folder / name):
             found = model.run(signature, inputs)
-            largest = max(largest, largest_difference(expected, found))
+            if precision.changed:
+                same = same_rows(expected, found)
+                total.rows += len(same)
+                total.changed += int(np.sum(~same))
+                if not same.all():
+                    expected, found = (
+                        {name: value[same] for name, value in answer.items()}
+                        for answer in (expected, found)
+                    )
+            total.largest_difference = max(
+                total.largest_difference,
+                largest_difference(expected, found, precision.tolerance),
+            )
             seen.add(signature)
             in_file += 1
-        count += in_file
+        total.requests += in_file
         if name == WARM_UP and in_file > MOST_WARM_UP_RECORDS:
             raise VerificationError(
                 "holds too many requests",
@@ -190,18 +259,53 @@ def _replay(
                 where=str(folder / name),
                 got=sorted(missing),
             )
-    return count, largest
+    if total.changed > precision.changed * total.rows:
+        raise VerificationError(
+            "texts or classes differ from the eager model's",
+            where="replay",
+            got=f"{total.changed} of {total.rows} rows",
+            expected=f"at most {precision.changed:.0%}",
+        )
+    return total
+
+
+def same_rows(
+    expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Tells which rows have the same texts, classes and flags.
+
+    Args:
+        expected: {output name: array [rows, ...]}.
+        found: the same outputs.
+
+    Returns:
+        [rows] bool; all True where names or shapes differ, which
+        `largest_difference` refuses.
+    """
+    rows = len(next(iter(found.values())))
+    same = np.ones(rows, bool)
+    for name, value in expected.items():
+        other = found.get(name)
+        if other is None or value.shape != other.shape:
+            return np.ones(rows, bool)
+        if not np.issubdtype(value.dtype, np.floating):
+            inner = tuple(range(1, value.ndim))
+            same &= np.all(value == other, axis=inner)
+    return same
 
 
 def largest_difference(
-    expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray],
+    found: dict[str, np.ndarray],
+    tolerance: float = PRECISIONS["float32"].tolerance,
 ) -> float:
     """Returns the largest absolute difference between two answers.
 
     Args:
         expected: {output name: array}.
-        found: the same outputs; numbers may differ by `TOLERANCE`, anything
-            else must be identical.
+        found: the same outputs.
+        tolerance: of numbers, absolute and relative; anything else must be
+            identical.
 
     Raises:
         VerificationError: other names, shapes, types or values.
@@ -218,7 +322,7 @@ def largest_difference(
         other = found[name]
         number = np.issubdtype(value.dtype, np.floating)
         same = value.shape == other.shape and (
-            np.allclose(value, other, rtol=TOLERANCE, atol=TOLERANCE)
+            np.allclose(value, other, rtol=tolerance, atol=tolerance)
             if number
             else np.array_equal(value, other)
         )

@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export.modules.classifier_module import ClassifierModule
 from export.modules.options import ServingOptions
+from export.modules.precision import measured_error
 from export.modules.t5_module import ServingModule
 from export.modules.text_module import TextModule
 from export.saved_model import protos, server_config
@@ -24,6 +25,7 @@ from export.saved_model.claim import (
     storage_errors_named,
 )
 from export.saved_model.stored_requests import (
+    STORED_TEXTS,
     InputsFor,
     inputs_for,
     write_stored_requests,
@@ -71,9 +73,10 @@ def export_saved_model(
         The directory of the version.
 
     Raises:
-        InputError: not a run, bad options, an existing version or one that
-            another process writes now, the base path of another model, or a
-            directory that cannot be written.
+        InputError: not a run, bad options, numbers out of the range of the
+            options' dtype, an existing version or one that another process
+            writes now, the base path of another model, or a directory that
+            cannot be written.
         VerificationError: the export could not be served; nothing is left of
             it.
     """
@@ -84,6 +87,11 @@ def export_saved_model(
             model = load_model(model)
         module = serving_module(model, options)
         card = _model_card(module, model, model_name, metrics or {})
+        if module.options.dtype != "float32":
+            options = dataclasses.replace(module.options, dtype="float32")
+            exact = serving_module(model, options)
+            card["weights_sha256"] = exact.weights_sha256
+            card["error"] = measured_error(module, exact, STORED_TEXTS)
         return write_version(
             module,
             module.signatures(),

@@ -7,7 +7,8 @@ costs as much as the tokens so far ask for, not as the longest answer would:
 caches have room for a chunk of tokens, are written in place, and grow by a
 chunk when they are full.
 
-Only TensorFlow's own ops are used, none of XLA's.
+Only TensorFlow's own ops are used, none of XLA's. Which numbers stay float32
+when the weights do not, `plain_layers` says.
 
 Shapes: `rows` is batch x beams, `places` is rows x heads. Caches are a list
 over layers of keys and values in turn, each [places, room, head_dim].
@@ -16,17 +17,23 @@ over layers of keys and values in turn, each [places, room, head_dim].
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from spactor_tf.inference.plain_layers import (
+    MASKED,
+    activated,
+    attend,
+    normalized,
+)
 from spactor_tf.model import t5
 
 # Tokens that a cache grows by. A longer chunk is copied less often and read
 # with more unused room.
 CHUNK = 32
-_MASKED = -1e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,7 @@ class _Layer:
     inner: tf.Tensor
     gate: tf.Tensor | None
     outer: tf.Tensor
-    activation: Callable[[Any], Any]
+    activate: Callable[[tf.Tensor], tf.Tensor]
 
 
 class DecoderSteps:
@@ -85,34 +92,35 @@ class DecoderSteps:
             for layer in backbone.decoder_transformer_layers
         ]
         # One for each place: equal shapes are added without broadcasting.
-        hidden = self._cast(1 - mask) * _MASKED
+        hidden = tf.cast(1 - mask, tf.float32) * MASKED
         hidden = tf.repeat(hidden, self._heads, axis=0)
         self._input_bias = hidden[:, tf.newaxis]
         self._position_bias = self._read_position_bias(first)
         self._read_vocabulary(backbone, vocabulary_size)
 
     def _cast(self, value: Any) -> tf.Tensor:
+        """What is multiplied, in the type of the products."""
         return tf.cast(tf.convert_to_tensor(value), self._dtype)
 
     def _read_layer(self, layer: Any, states: tf.Tensor) -> _Layer:
         own, cross = layer.self_attention, layer.cross_attention
         gate = layer.gate_projector if layer.use_gated_activation else None
         return _Layer(
-            self_norm=self._cast(layer.self_attention_layer_norm.weight),
+            self_norm=_wide(layer.self_attention_layer_norm.weight),
             query=self._cast(own.query_projector.kernel),
             key=self._cast(own.key_projector.kernel),
             value=self._cast(own.value_projector.kernel),
             output=self._cast(own.output_projector.kernel),
-            cross_norm=self._cast(layer.cross_attention_layer_norm.weight),
+            cross_norm=_wide(layer.cross_attention_layer_norm.weight),
             cross_query=self._cast(cross.query_projector.kernel),
             cross_keys=self._by_head(cross.key_projector(states)),
             cross_values=self._by_head(cross.value_projector(states)),
             cross_output=self._cast(cross.output_projector.kernel),
-            norm=self._cast(layer.layer_norm.weight),
+            norm=_wide(layer.layer_norm.weight),
             inner=self._cast(layer.input_projector.kernel),
             gate=None if gate is None else self._cast(gate.kernel),
             outer=self._cast(layer.output_projector.kernel),
-            activation=layer.input_projector.activation,
+            activate=functools.partial(activated, layer),
         )
 
     def _by_head(self, x: tf.Tensor) -> tf.Tensor:
@@ -131,10 +139,8 @@ class DecoderSteps:
         token n places before, the same numbers begin n places later.
         """
         last = attention.compute_bias(1, self._length, self._length - 1)
-        last = self._cast(last)[0, :, 0]
-        unseen = tf.fill(
-            [self._heads, CHUNK], tf.constant(_MASKED, self._dtype)
-        )
+        last = _wide(last)[0, :, 0]
+        unseen = tf.fill([self._heads, CHUNK], MASKED)
         bias = tf.concat([last, unseen], axis=1)
         return tf.tile(bias, [self.rows, 1])[:, tf.newaxis]
 
@@ -143,7 +149,7 @@ class DecoderSteps:
     ) -> None:
         embedding = backbone.token_embedding
         self._embeddings = tf.convert_to_tensor(embedding.embeddings)
-        scale = self._cast(backbone.decoder_layer_norm.weight)
+        scale = _wide(backbone.decoder_layer_norm.weight)
         if backbone.tie_embedding_weights:
             # The product with a transposed matrix is up to 14 times slower.
             self._output = self._cast(tf.transpose(self._embeddings))
@@ -155,7 +161,7 @@ class DecoderSteps:
         if vocabulary_size is not None:
             ids = tf.range(backbone.vocabulary_size)
             is_word = (ids < vocabulary_size) & (ids != 0)
-            self._forbidden = tf.where(is_word, 0.0, _MASKED)
+            self._forbidden = tf.where(is_word, 0.0, MASKED)
 
     def no_caches(self) -> list[tf.Tensor]:
         """Caches without room; `grow` gives them some."""
@@ -204,7 +210,7 @@ class DecoderSteps:
         )
         places = tf.range(self._places)
         here = tf.stack([places, tf.fill([self._places], index)], axis=1)
-        x = self._cast(tf.gather(self._embeddings, tokens))
+        x = _wide(tf.gather(self._embeddings, tokens))
         updated: list[tf.Tensor] = []
         for number, layer in enumerate(self._layers):
             keys, values = caches[2 * number : 2 * number + 2]
@@ -220,15 +226,14 @@ class DecoderSteps:
             query = tf.reshape(
                 tf.matmul(h, layer.query), [-1, 1, self._head_dim]
             )
-            h = self._together(_attend(query, keys, values, bias))
-            x += tf.matmul(h, layer.output)
+            h = self._together(attend(query, keys, values, bias))
+            x += _wide(tf.matmul(h, layer.output))
             x += self._cross(self._norm(x, layer.cross_norm), layer)
             x += _feed_forward(self._norm(x, layer.norm), layer)
         return self._logits(x), updated
 
     def _norm(self, x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        square = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
-        return x * tf.math.rsqrt(square + self._epsilon) * scale
+        return self._cast(normalized(x, scale, self._epsilon))
 
     def _rows_by_head(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, [-1, self._head_dim])
@@ -245,13 +250,13 @@ class DecoderSteps:
             shape = [-1, self._beams, self._heads, self._head_dim]
             query = tf.transpose(tf.reshape(query, shape), [0, 2, 1, 3])
             query = tf.reshape(query, [-1, self._beams, self._head_dim])
-        h = _attend(
+        h = attend(
             query, layer.cross_keys, layer.cross_values, self._input_bias
         )
         if self._beams > 1:
             shape = [-1, self._heads, self._beams, self._head_dim]
             h = tf.transpose(tf.reshape(h, shape), [0, 2, 1, 3])
-        return tf.matmul(self._together(h), layer.cross_output)
+        return _wide(tf.matmul(self._together(h), layer.cross_output))
 
     def _logits(self, x: tf.Tensor) -> tf.Tensor:
         logits = tf.matmul(self._norm(x, self._final_norm), self._output)
@@ -261,16 +266,12 @@ class DecoderSteps:
         return tf.nn.bias_add(logits, self._forbidden)
 
 
-def _attend(
-    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor
-) -> tf.Tensor:
-    """[places, queries, head_dim], T5's attention without a scale."""
-    scores = tf.matmul(query, keys, transpose_b=True) + bias
-    return tf.matmul(tf.nn.softmax(scores), values)
+def _wide(value: Any) -> tf.Tensor:
+    return tf.cast(tf.convert_to_tensor(value), tf.float32)
 
 
 def _feed_forward(x: tf.Tensor, layer: _Layer) -> tf.Tensor:
-    inner = layer.activation(tf.matmul(x, layer.inner))
+    inner = layer.activate(tf.matmul(x, layer.inner))
     if layer.gate is not None:
         inner *= tf.matmul(x, layer.gate)
-    return tf.matmul(inner, layer.outer)
+    return _wide(tf.matmul(inner, layer.outer))

@@ -1,7 +1,7 @@
 """T5's decoder without training: keys and values are computed once.
 
-Given targets are scored by KerasHub's own layers. What is not given is decoded
-token by token in `decoder_steps`.
+Given targets are scored by KerasHub's own layers, in half precision by those of
+`plain_layers`. What is not given is decoded token by token in `decoder_steps`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import tensorflow as tf
 from runkit import InputError
 from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.inference import plain_layers
 from spactor_tf.inference.decoder_steps import DecoderSteps
 from spactor_tf.model import t5
 
 if TYPE_CHECKING:
     import keras
-
-_MASKED = -1e9
 
 
 class CachedDecoder:
@@ -91,15 +90,17 @@ class CachedDecoder:
         targets = tf.broadcast_to(targets, [batch, count, length])
         wanted = tf.reshape(targets, [batch, count * length])
         tokens = t5.decoder_inputs(tf.reshape(targets, [-1, length]))
-        x = self._backbone.token_embedding(
-            tf.reshape(tokens, [batch, count * length])
-        )
+        tokens = tf.reshape(tokens, [batch, count * length])
         bias = self._separate_targets_bias(count, length)
-        for layer, memory in zip(
-            self._layers, self._cross_caches(states), strict=True
-        ):
-            x = _call(layer, x, bias, memory, mask)
-        x = self._backbone.decoder_layer_norm(x)
+        if self._layers[0].compute_dtype == "float32":
+            x = self._backbone.token_embedding(tokens)
+            for layer, memory in zip(
+                self._layers, self._cross_caches(states), strict=True
+            ):
+                x = _call(layer, x, bias, memory, mask)
+            x = self._backbone.decoder_layer_norm(x)
+        else:
+            x = plain_layers.decode(self._backbone, tokens, bias, states, mask)
         logits = t5.lm_logits(self._backbone, x)
         token_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=wanted, logits=logits
@@ -120,7 +121,7 @@ class CachedDecoder:
         visible = (target[:, tf.newaxis] == target) & (
             offset[:, tf.newaxis] >= offset
         )
-        return tf.where(visible, bias, _MASKED)
+        return tf.where(visible, bias, plain_layers.MASKED)
 
 
 def _call(

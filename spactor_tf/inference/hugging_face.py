@@ -92,6 +92,7 @@ def write_folder(
     config: PretrainConfig | None,
     length: int,
     encoder_only: bool = False,
+    dtype: str = "float32",
 ) -> None:
     """Writes all files into an existing folder.
 
@@ -102,14 +103,20 @@ def write_folder(
         config: of the pre-training run, for the card; None if unknown.
         length: tokens of the longest input, told to the tokenizer.
         encoder_only: the decoder is left out.
+        dtype: of the weights, "float32", "bfloat16" or "float16".
     """
+    import ml_dtypes as ml_dtypes  # It gives NumPy bfloat16.
+
     from spactor_tf.model import t5
     from spactor_tf.model.hugging_face import tensors_of
 
     sizes = t5.backbone_config(backbone)
-    content = config_content(sizes, encoder_only)
+    content = config_content(sizes, encoder_only) | {"torch_dtype": dtype}
     write_json(folder / CONFIG, content)
-    write_tensors(folder, tensors_of(backbone, encoder_only))
+    tensors = tensors_of(backbone, encoder_only)
+    write_tensors(
+        folder, {name: value.astype(dtype) for name, value in tensors.items()}
+    )
     vocabulary.save(folder / TOKENIZER)
     write_json(folder / "tokenizer.json", tokenizer_json(vocabulary))
     write_json(folder / "special_tokens_map.json", _token_map(vocabulary))

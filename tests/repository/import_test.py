@@ -82,6 +82,7 @@ FOLDERS = {
         "saved_model": {"modules"},
         "servables": {"saved_model"},
         "dev_server": {"saved_model", "servables"},
+        "formats": {"modules", "saved_model"},
         "scoring": set(),
     },
 }

@@ -1,7 +1,9 @@
 """Small models to export: a random T5, and a module that saves fast."""
 
+import dataclasses
 import functools
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -76,6 +78,13 @@ def write_toy(
     return write_version(module, module.signatures(), base, version, card)
 
 
-def export_t5(base: pathlib.Path, version: int | None = None) -> pathlib.Path:
-    """Exports the random T5."""
-    return export_saved_model(pretrained(), base, version, options=OPTIONS)
+def export_t5(
+    base: pathlib.Path, version: int | None = None, **options: Any
+) -> pathlib.Path:
+    """Exports the random T5, with some options other than `OPTIONS`."""
+    return export_saved_model(
+        pretrained(),
+        base,
+        version,
+        options=dataclasses.replace(OPTIONS, **options),
+    )

@@ -1,0 +1,5 @@
+"""A trained model for other runtimes than TF Serving."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,162 @@
+"""T5's layers in TensorFlow's ops, over weights of any floating-point type.
+
+Matrix products run in the type of the weights. What bfloat16 is too coarse for
+and float16 too narrow stays float32: the stream of sums that the layers add to,
+the statistics of the norms, the scores of the attention and their softmax.
+KerasHub's layers compute all of it in one type; in float16 their mask becomes
+0 times infinity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from spactor_tf.model import t5
+
+MASKED = -1e9
+
+
+def encode(
+    backbone: t5.Backbone, tokens: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
+    """Returns the encoder's states [batch, length, hidden_dim] float32.
+
+    Args:
+        backbone: whose weights are read.
+        tokens: [batch, length] int32.
+        mask: [batch, length] int32, 1 at tokens and 0 at padding.
+    """
+    layers = backbone.encoder_transformer_layers
+    length = tf.shape(tokens)[1]
+    bias = layers[0].self_attention.compute_bias(length, length)
+    bias = tf.cast(bias, tf.float32) + _padding_bias(mask)
+    x = _embedded(backbone, tokens)
+    for layer in layers:
+        x = _run(layer, x, bias)
+    norm = backbone.encoder_layer_norm
+    return normalized(x, norm.weight, norm.epsilon)
+
+
+def decode(
+    backbone: t5.Backbone,
+    tokens: tf.Tensor,
+    bias: tf.Tensor,
+    states: tf.Tensor,
+    mask: tf.Tensor,
+) -> tf.Tensor:
+    """Returns the decoder's states [batch, length, hidden_dim] float32.
+
+    Args:
+        backbone: whose weights are read.
+        tokens: [batch, length] int32.
+        bias: [1 or batch, heads, length, length] float32: position bias, -1e9
+            where a token does not see another.
+        states: [batch, input length, hidden_dim] from the encoder.
+        mask: [batch, input length] int32.
+    """
+    x = _embedded(backbone, tokens)
+    for layer in backbone.decoder_transformer_layers:
+        x = _run(layer, x, bias, states, _padding_bias(mask))
+    norm = backbone.decoder_layer_norm
+    return normalized(x, norm.weight, norm.epsilon)
+
+
+def _embedded(backbone: t5.Backbone, tokens: tf.Tensor) -> tf.Tensor:
+    table = tf.convert_to_tensor(backbone.token_embedding.embeddings)
+    return tf.cast(tf.gather(table, tokens), tf.float32)
+
+
+def _padding_bias(mask: tf.Tensor) -> tf.Tensor:
+    """[batch, 1, 1, length] float32."""
+    bias = tf.cast(1 - mask, tf.float32) * MASKED
+    return bias[:, tf.newaxis, tf.newaxis]
+
+
+def _run(
+    layer: Any,
+    x: tf.Tensor,
+    bias: tf.Tensor,
+    memory: tf.Tensor | None = None,
+    memory_bias: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """One layer, without dropout: [batch, length, hidden_dim] float32."""
+
+    def before(norm: t5.T5LayerNorm) -> tf.Tensor:
+        h = normalized(x, norm.weight, norm.epsilon)
+        return tf.cast(h, layer.compute_dtype)
+
+    h = before(layer.self_attention_layer_norm)
+    x += _attention(layer.self_attention, h, h, bias)
+    if memory is not None:
+        h = before(layer.cross_attention_layer_norm)
+        memory = tf.cast(memory, h.dtype)
+        x += _attention(layer.cross_attention, h, memory, memory_bias)
+    h = before(layer.layer_norm)
+    inner = activated(layer, _product(h, layer.input_projector))
+    if layer.use_gated_activation:
+        inner *= _product(h, layer.gate_projector)
+    return x + tf.cast(_product(inner, layer.output_projector), tf.float32)
+
+
+def normalized(x: tf.Tensor, scale: Any, epsilon: float) -> tf.Tensor:
+    """Returns T5's norm of x [..., width] float32, computed in float32."""
+    square = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
+    scale = tf.cast(tf.convert_to_tensor(scale), tf.float32)
+    return x * tf.math.rsqrt(square + epsilon) * scale
+
+
+def attend(
+    query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, bias: tf.Tensor
+) -> tf.Tensor:
+    """Returns T5's attention, which does not scale its scores.
+
+    Args:
+        query: [..., queries, head_dim].
+        keys: [..., length, head_dim].
+        values: [..., length, head_dim].
+        bias: float32, broadcast to [..., queries, length].
+
+    Returns:
+        [..., queries, head_dim] in the type of the values.
+    """
+    scores = tf.matmul(query, keys, transpose_b=True)
+    weights = tf.nn.softmax(tf.cast(scores, tf.float32) + bias)
+    return tf.matmul(tf.cast(weights, values.dtype), values)
+
+
+def activated(layer: Any, x: tf.Tensor) -> tf.Tensor:
+    """Returns the activation of a layer's inner states, in their type."""
+    activation = layer.input_projector.activation
+    if not layer.use_gated_activation:  # ReLU is exact in any type.
+        return activation(x)
+    return tf.cast(activation(tf.cast(x, tf.float32)), x.dtype)
+
+
+def _attention(
+    attention: Any, h: tf.Tensor, memory: tf.Tensor, bias: tf.Tensor | None
+) -> tf.Tensor:
+    """[batch, queries, hidden_dim] float32."""
+    batch, length = tf.shape(h)[0], tf.shape(h)[1]
+    shape = [batch, -1, attention.num_heads, attention.key_value_dim]
+    query, keys, values = (
+        tf.transpose(tf.reshape(_product(x, projector), shape), [0, 2, 1, 3])
+        for x, projector in (
+            (h, attention.query_projector),
+            (memory, attention.key_projector),
+            (memory, attention.value_projector),
+        )
+    )
+    h = tf.transpose(attend(query, keys, values, bias), [0, 2, 1, 3])
+    h = tf.reshape(h, [batch, length, attention.inner_dim])
+    return tf.cast(_product(h, attention.output_projector), tf.float32)
+
+
+def _product(x: tf.Tensor, projector: Any) -> tf.Tensor:
+    """[batch, length, in] times the kernel [in, out] of a Dense layer."""
+    kernel = tf.cast(tf.convert_to_tensor(projector.kernel), x.dtype)
+    width = kernel.shape[0]
+    # A product of two matrices is the fastest that TensorFlow has.
+    y = tf.matmul(tf.reshape(x, [-1, width]), kernel)
+    return tf.reshape(y, [tf.shape(x)[0], tf.shape(x)[1], kernel.shape[1]])
