@@ -102,7 +102,11 @@ class Project:
     @property
     def clustering(self) -> Clustering:
         """Clusters of the pool, as it is now."""
-        return self._growing.rows(self.state)[1]
+        return self.clustered(self.state)[1]
+
+    def clustered(self, state: State) -> tuple[np.ndarray, Clustering]:
+        """`[pool + test, d]` float32 embeddings, and clusters of the pool."""
+        return self._growing.rows(state)
 
     def labels(self) -> dict[Any, tuple[str, ...]]:
         """Class names of the examples whose label is decided."""

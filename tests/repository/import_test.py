@@ -68,6 +68,7 @@ ROOMS = {
             "pools",
             "selection",
         },
+        "label_page": {"label_tools", "pools", "project"},
     },
     "export": {
         "modules": set(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from al_tf.label_tools.answers import LABEL, Given
+from al_tf.label_tools.answers import LABEL, STATES, WITHDRAWN, Given
 from al_tf.project.record.journal import Event
 from runkit import InputError
 
@@ -38,6 +38,8 @@ class BatchRecord(NamedTuple):
         confidence: the model's probability of its answer, for each example.
         strategy: how the batch was chosen.
         result: what was measured before it was chosen; None without a model.
+        margins: by which it was chosen, for each example, in [0, 1]; empty
+            without a model, and in batches of before there were any.
     """
 
     name: str
@@ -46,10 +48,11 @@ class BatchRecord(NamedTuple):
     confidence: list[float]
     strategy: str
     result: dict[str, Any] | None
+    margins: Sequence[float] = ()
 
 
 class Amendment(NamedTuple):
-    """An answer that was changed after it had been taken.
+    """An answer that was changed or withdrawn after it had been taken.
 
     Attributes:
         event: number of the event that changed it.
@@ -73,7 +76,9 @@ class State:
         parts: of the pool, in the order in which they joined.
         batches: all so far.
         answers: {example: {annotator: the answer that counts}}.
-        amendments: answers that were changed, in order.
+        amendments: answers that were changed or withdrawn, in order.
+        changes: {(example, annotator): how often the answer was given, changed
+            or withdrawn}.
         older_than_class: number of labeled multi-label examples that were
             answered before the newest class was added.
     """
@@ -85,6 +90,9 @@ class State:
         default_factory=lambda: collections.defaultdict(dict)
     )
     amendments: list[Amendment] = dataclasses.field(default_factory=list)
+    changes: collections.Counter[tuple[Any, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
     older_than_class: int = 0
 
     @property
@@ -135,16 +143,11 @@ def replay(
 def _apply(state: State, event: Event) -> None:
     kind = event["kind"]
     if kind == "answers":
-        for example, annotator, how, names in event["answers"]:
-            given = Given(example, annotator, how, tuple(names))
-            before = state.answers[example].get(annotator)
-            if before is not None:
-                number, source = event["number"], event["source"]
-                amended = Amendment(number, before, given, source)
-                state.amendments.append(amended)
-            state.answers[example][annotator] = given
+        _apply_answers(state, event)
     elif kind == "batch":
-        fields = {name: event[name] for name in BatchRecord._fields}
+        old = BatchRecord._field_defaults
+        fields = {n: event[n] for n in BatchRecord._fields if n not in old}
+        fields |= {n: event.get(n, value) for n, value in old.items()}
         state.batches.append(BatchRecord(**fields))
     elif kind == "classes":
         state.classes.extend(event["added"])
@@ -157,3 +160,21 @@ def _apply(state: State, event: Event) -> None:
         state.parts.append(Part(**fields))
     else:
         raise KeyError(kind)
+
+
+def _apply_answers(state: State, event: Event) -> None:
+    for example, annotator, how, names in event["answers"]:
+        if how not in (*STATES, WITHDRAWN):
+            raise ValueError(how)
+        given = Given(example, annotator, how, tuple(names))
+        state.changes[example, annotator] += 1
+        before = state.answers[example].get(annotator)
+        if before is not None:
+            number, source = event["number"], event["source"]
+            state.amendments.append(Amendment(number, before, given, source))
+        if how != WITHDRAWN:
+            state.answers[example][annotator] = given
+            continue
+        del state.answers[example][annotator]
+        if not state.answers[example]:
+            del state.answers[example]
