@@ -45,13 +45,14 @@ class AccessTest(parameterized.TestCase):
                 pass
 
     def test_a_project_that_somebody_changes(self):
-        with lock_directory(self.folder):
-            with self.assertRaisesRegex(InputError, "--project: is in use by"):
-                self.enter_context(access.sole_page(self.folder, "eve"))
-        with access.sole_page(self.folder, "eve"):
-            # The page does not keep others out of the project.
-            with lock_directory(self.folder):
-                pass
+        with (
+            lock_directory(self.folder),
+            self.assertRaisesRegex(InputError, "--project: is in use by"),
+        ):
+            self.enter_context(access.sole_page(self.folder, "eve"))
+        # The page does not keep others out of the project.
+        self.enter_context(access.sole_page(self.folder, "eve"))
+        self.enter_context(lock_directory(self.folder))
 
     @parameterized.parameters("..", "a/b", "eve & bob", "ёва", '"', "x" * 150)
     def test_any_name_stays_in_the_folder(self, name):
