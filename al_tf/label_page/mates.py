@@ -79,7 +79,8 @@ class MatesBeside:
         self.note = ""
         self._project = project
         self._thread: threading.Thread | None = None
-        self._parts, self._found = 0, None
+        self._parts = 0
+        self._found: ClusterMates | None = None
 
     def get(self, state: State) -> ClusterMates | None:
         """The clusters of all parts of the pool; None while there are none."""

@@ -22,15 +22,16 @@ def waiting(
     Those that this person has not answered, and whose label the answers of
     others do not decide.
     """
-    done = decided(state.answers, settings)
-    return [
-        [
-            i
-            for i in batch.ids
-            if i not in done and annotator not in state.answers.get(i, {})
-        ]
+    answers = state.answers
+    open_ones = [
+        [i for i in batch.ids if annotator not in answers.get(i, {})]
         for batch in state.batches
     ]
+    by_others = {
+        i: answers[i] for ids in open_ones for i in ids if i in answers
+    }
+    done = decided(by_others, settings)
+    return [[i for i in ids if i not in done] for ids in open_ones]
 
 
 class Tabs:

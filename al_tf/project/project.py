@@ -27,7 +27,7 @@ from al_tf.project.examples import parts as pool_parts
 from al_tf.project.examples.features import Embed
 from al_tf.project.examples.growing_pool import GrowingPool
 from al_tf.project.record.journal import Journal
-from al_tf.project.record.state import BatchRecord, State, replay
+from al_tf.project.record.state import BatchRecord, Replay, State
 from al_tf.project.record.taking import Taken, answers_event
 from al_tf.project.record.votes import Agreement, agreement, resolved_labels
 from al_tf.project.selection import Chosen, Labeled, choose, train
@@ -60,6 +60,7 @@ class Project:
         self.name, self.settings = facts.name, facts.settings
         self._facts = facts
         self._journal = Journal(self.folder / "events")
+        self._replay = Replay(facts.classes, facts.first)
         self._growing = GrowingPool(self.folder, facts, embed)
 
     @classmethod
@@ -86,8 +87,7 @@ class Project:
     @property
     def state(self) -> State:
         """Where the project stands, as the files say now."""
-        facts = self._facts
-        return replay(facts.classes, facts.first, self._journal.events())
+        return self._replay.of(self._journal.events())
 
     @property
     def pool(self) -> Examples:

@@ -100,6 +100,21 @@ class State:
         """{example: number of its batch}."""
         return {i: n for n, b in enumerate(self.batches) for i in b.ids}
 
+    def copy(self) -> State:
+        """The same state, which changes by itself."""
+        answers = collections.defaultdict(
+            dict, {i: dict(given) for i, given in self.answers.items()}
+        )
+        return State(
+            list(self.classes),
+            list(self.parts),
+            list(self.batches),
+            answers,
+            list(self.amendments),
+            self.changes.copy(),
+            self.older_than_class,
+        )
+
     def counts(self) -> dict[str, int]:
         """Number of answers by state."""
         found = collections.Counter(
@@ -114,30 +129,43 @@ class State:
         return [i for i in self.asked if i not in self.answers]
 
 
-def replay(
-    classes: Iterable[str], first: Part, events: Iterable[Event]
-) -> State:
-    """Adds up the events of a project.
+class Replay:
+    """Adds up the events of a project, each of them once.
 
     Args:
         classes: at the project's creation.
         first: part of the pool.
-        events: in order, as `Journal.events` gives them.
-
-    Raises:
-        InputError: an event of an unknown kind, or without its fields.
     """
-    state = State(list(classes), [first])
-    for event in events:
-        try:
-            _apply(state, event)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"event {event['number']} cannot be read ({error!r})",
-                where=f"events of kind {event['kind']}",
-                remedy="Use the version of the package that wrote it",
-            ) from None
-    return state
+
+    def __init__(self, classes: Iterable[str], first: Part):
+        self._start = State(list(classes), [first])
+        self._state, self._added = self._start.copy(), 0
+
+    def of(self, events: Sequence[Event]) -> State:
+        """The state after events, which begin with those of the last call.
+
+        Args:
+            events: in order, as `Journal.events` gives them.
+
+        Returns:
+            A state of the caller's own.
+
+        Raises:
+            InputError: an event of an unknown kind, or without its fields.
+        """
+        for event in events[self._added :]:
+            try:
+                _apply(self._state, event)
+            except (KeyError, TypeError, ValueError) as error:
+                # A part of the event may be in the state already.
+                self._state, self._added = self._start.copy(), 0
+                raise InputError(
+                    f"event {event['number']} cannot be read ({error!r})",
+                    where=f"events of kind {event['kind']}",
+                    remedy="Use the version of the package that wrote it",
+                ) from None
+            self._added += 1
+        return self._state.copy()
 
 
 def _apply(state: State, event: Event) -> None:
