@@ -86,13 +86,18 @@ class Tab:
 
     async def wait_for(self, expression: str, seconds: float = 30) -> Any:
         """Waits until an expression is true, and returns its value."""
-        end = time.monotonic() + seconds
-        while not (found := await self.look(expression)):
-            if time.monotonic() > end:
-                text = await self.look("document.body.innerText")
-                raise AssertionError(f"never {expression}:\n{text[:2000]}")
+        end, error = time.monotonic() + seconds, ""
+        while time.monotonic() < end:
+            try:
+                found = await self.look(expression)
+            except AssertionError as problem:
+                # A page that is being loaded has no names yet.
+                found, error = None, str(problem)
+            if found:
+                return found
             await asyncio.sleep(0.01)
-        return found
+        text = await self.look("document.body.innerText")
+        raise AssertionError(f"never {expression} {error}:\n{text[:2000]}")
 
     async def open(self, url: str) -> None:
         """Goes to an address."""
