@@ -107,7 +107,9 @@ class OrderTest(SessionTestCase):
         self.assertIsNone(view["newest"])
         self.assertIsNone(view["progress"])
         session.next_batch(None)
-        session.next_batch(None)  # Sent again: there is a newer one now.
+        self.answer(session, self.shown(session))
+        # Sent again: there is a newer one now, which has begun.
+        session.next_batch(None)
         self.assertLen(project.state.batches, 1)
         self.assertEqual(session.view("a")["newest"], f"{project.name}-000")
 
@@ -280,6 +282,11 @@ class UndoTest(SessionTestCase):
         with self.assertRaises(Conflict):
             session.answer(seen, LABEL, ["bird"])
         self.assertEmpty(project.state.answers)
+        # Nor is it taken for the one that was given after the undo.
+        self.answer(session, {"place": example["place"], "revision": 2})
+        with self.assertRaises(Conflict):
+            session.answer(seen, LABEL, ["bird"])
+        self.assertEqual(project.state.changes.total(), 3)
 
     def test_an_answer_that_was_changed_is_not_undone(self):
         project = self.texts()
