@@ -13,13 +13,16 @@ policies and labels come from a `models.config`:
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pathlib
 import threading
 from collections.abc import Sequence
 
 from absl import flags
 
 from export.dev_server.options import ServerOptions
+from export.saved_model import server_config
 from runkit import InputError, run_binary
 from runkit.flag_values import Flag, check_table
 from runkit.signals import on_termination
@@ -116,6 +119,11 @@ FLAG_TABLE = (
         "model_base_path",
         "Directory with one folder per version, named by its number.",
     ),
+    Flag(
+        "batching_parameters_file",
+        "A BatchingParameters in text format, instead of --max_batch_size, "
+        "--max_request_rows and --batch_timeout_micros.",
+    ),
     *_OPTION_FLAGS,
 )
 
@@ -127,6 +135,8 @@ def main(argv: Sequence[str]) -> None:
     options = ServerOptions(
         **{flag.name: getattr(FLAGS, flag.name) for flag in _OPTION_FLAGS}
     )
+    if FLAGS.batching_parameters_file:
+        options = dataclasses.replace(options, **_batching())
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
     try:
@@ -155,6 +165,26 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps(ready), flush=True)
         stop.wait()
         server.stop()
+
+
+def _batching() -> dict[str, int]:
+    """Options out of the batching file, which nothing else may set.
+
+    Raises:
+        InputError: a flag that the file replaces, or a bad file.
+    """
+    path = pathlib.Path(FLAGS.batching_parameters_file)
+    limits = server_config.read_batching(path)._asdict()
+    given = [name for name in limits if name in FLAGS and FLAGS[name].present]
+    if not FLAGS.enable_batching:
+        given.append("noenable_batching")
+    if given:
+        raise InputError(
+            "does not go together with " + ", ".join(f"--{n}" for n in given),
+            where="--batching_parameters_file",
+            got=FLAGS.batching_parameters_file,
+        )
+    return limits
 
 
 def run() -> None:

@@ -23,12 +23,8 @@ from werkzeug import exceptions
 from werkzeug.wrappers import Request, Response
 
 from al_tf.label_tools.answers import Answer
-from al_tf.label_tools.readers import (
-    CONTROL,
-    FORMS,
-    ID,
-    Names,
-)
+from al_tf.label_tools.readers import FORMS
+from al_tf.label_tools.records import CONTROL, ID, Names
 from al_tf.label_tools.tasks import MODEL, prediction
 from runkit import InputError
 

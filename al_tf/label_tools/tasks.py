@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from al_tf.label_tools.readers import BATCH, CONTROL, ID, STATUS
+from al_tf.label_tools.records import BATCH, CONTROL, ID, STATUS
 from al_tf.label_tools.shown import embedded_inputs
 from al_tf.pools.pool import Examples
 from runkit import atomic_write

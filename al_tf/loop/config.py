@@ -146,11 +146,12 @@ class LoopConfig:
         wanted = self.seed_size + self.rounds * self.batch_size
         if wanted > size:
             raise InputError(
-                f"the seed set and {self.rounds} batches are more than the "
-                f"pool of {size} examples",
+                f"the seed set and {self.rounds} batches are {wanted} "
+                f"examples, more than the pool of {size}",
                 where="--rounds",
-                got=wanted,
-                expected=f"at most {size} labels",
+                got=self.rounds,
+                expected=f"at most {(size - self.seed_size) // self.batch_size}"
+                f" with --batch_size={self.batch_size}",
             )
 
 

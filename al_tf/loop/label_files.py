@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from al_tf.label_tools.answers import AND, NONE, Asked, class_names, resolve
-from al_tf.label_tools.readers import BATCH, STATUS, Names, read_answers
+from al_tf.label_tools.readers import read_answers
+from al_tf.label_tools.records import BATCH, STATUS, Names
 from al_tf.label_tools.shown import shown_inputs
 from al_tf.pools.pool import Examples
 from runkit import InputError, atomic_write

@@ -19,7 +19,8 @@ import numpy as np
 
 from al_tf.clustering.result import Clustering
 from al_tf.label_tools.answers import LABEL, Asked, Given, resolve
-from al_tf.label_tools.readers import Names, read_answers
+from al_tf.label_tools.readers import read_answers
+from al_tf.label_tools.records import Names
 from al_tf.loop.label_files import check_names
 from al_tf.pools.pool import Examples
 from al_tf.project import creation

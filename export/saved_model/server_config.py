@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import text_format
 
@@ -25,6 +25,8 @@ from export.saved_model.versions import (
 from runkit import InputError, atomic_write
 
 _BATCH_SIZES = tuple(2**i for i in range(LARGEST_BATCH.bit_length()))
+# What TF Serving takes for fields that a file leaves out.
+_DEFAULT_BATCH, _DEFAULT_TIMEOUT, _DEFAULT_QUEUE = 1000, 0, 10
 _NEW_MESSAGE = {
     MODELS_CONFIG: protos.model_server_config,
     BATCHING_CONFIG: protos.batching_parameters,
@@ -77,6 +79,66 @@ def _messages(name: str) -> dict[str, Any]:
         BATCHING_CONFIG: batching,
         MONITORING_CONFIG: monitoring,
     }
+
+
+class BatchLimits(NamedTuple):
+    """What a batching configuration means for a server.
+
+    Attributes:
+        max_batch_size: most rows of one call of the model.
+        max_request_rows: most rows of a request.
+        batch_timeout_micros: microseconds that a request waits for others.
+        max_waiting: most requests of one row in the queue.
+    """
+
+    max_batch_size: int
+    max_request_rows: int
+    batch_timeout_micros: int
+    max_waiting: int
+
+
+def read_batching(path: pathlib.Path) -> BatchLimits:
+    """Reads a file for `--batching_parameters_file`.
+
+    Threads and allowed sizes, to which TF Serving pads its batches, are checked
+    but do not change any answer.
+
+    Args:
+        path: of a BatchingParameters message in text format.
+
+    Raises:
+        InputError: no such file, an unknown field, or values that TF Serving
+            refuses.
+    """
+    batching = _parse(path, BATCHING_CONFIG)
+    _check_batching(path, batching)
+
+    def value(field: str, default: int, least: int = 1) -> int:
+        found = default
+        if batching.HasField(field):
+            found = getattr(batching, field).value
+        if found < least:
+            raise InputError(
+                "is too small",
+                where=f"{path}: {field}",
+                got=found,
+                expected=f">= {least}",
+            )
+        return found
+
+    request = value("max_batch_size", _DEFAULT_BATCH)
+    call = request
+    if batching.enable_large_batch_splitting.value:
+        call = value("max_execution_batch_size", request)
+    queue = value("max_enqueued_batches", _DEFAULT_QUEUE)
+    return BatchLimits(
+        max_batch_size=call,
+        max_request_rows=request,
+        batch_timeout_micros=value(
+            "batch_timeout_micros", _DEFAULT_TIMEOUT, least=0
+        ),
+        max_waiting=queue * call,
+    )
 
 
 @contextlib.contextmanager
@@ -138,9 +200,9 @@ def check_configs(folder: pathlib.Path) -> None:
         if file == MODELS_CONFIG:
             _models(path)
         elif file == BATCHING_CONFIG:
-            _check_batching(path)
+            _check_batching(path, _parse(path, file))
         else:
-            _parse(path)
+            _parse(path, file)
 
 
 def config_path(folder: pathlib.Path, file: str) -> pathlib.Path | None:
@@ -155,17 +217,18 @@ def config_path(folder: pathlib.Path, file: str) -> pathlib.Path | None:
 
 
 def _models(path: pathlib.Path) -> Any:
-    found = _parse(path).model_config_list.config
+    found = _parse(path, MODELS_CONFIG).model_config_list.config
     if not found:
         raise InputError("names no model", where=str(path))
     return found
 
 
-def _check_batching(path: pathlib.Path) -> None:
+def _check_batching(path: pathlib.Path, batching: Any) -> None:
     """Refuses what TF Serving refuses when it creates its batching session."""
-    batching = _parse(path)
     sizes = list(batching.allowed_batch_sizes)
     most, bound = batching.max_batch_size.value, "max_batch_size"
+    if not batching.HasField("max_batch_size"):
+        most = _DEFAULT_BATCH
     if batching.enable_large_batch_splitting.value:
         whole, bound = most, "max_execution_batch_size"
         most = batching.max_execution_batch_size.value or whole
@@ -185,8 +248,8 @@ def _check_batching(path: pathlib.Path) -> None:
         )
 
 
-def _parse(path: pathlib.Path) -> Any:
-    message = _NEW_MESSAGE[path.name]()
+def _parse(path: pathlib.Path, kind: str) -> Any:
+    message = _NEW_MESSAGE[kind]()
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:

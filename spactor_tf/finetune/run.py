@@ -119,7 +119,7 @@ class EarlyStopping:
 
 
 class FinetuneRun(TrainingRun):
-    """One fine-tuning run; the constructor is the door for bad input."""
+    """One fine-tuning run; the constructor refuses bad input."""
 
     config: FinetuneConfig
     unlogged = ("sc_loss",)  # It is the loss.

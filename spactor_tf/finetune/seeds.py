@@ -71,7 +71,7 @@ def finetune_seeds(
             finetune(one, folder / name, data_dir)
     else:
         first = next(iter(runs))
-        FinetuneRun(runs[first], folder / first, data_dir)  # The door.
+        FinetuneRun(runs[first], folder / first, data_dir)  # Checks them.
         _in_processes(runs, folder, data_dir, parallel_runs)
     results = [read_json(folder / name / "results.json") for name in runs]
     summary = summarize(results)

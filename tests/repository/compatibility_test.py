@@ -1,8 +1,8 @@
-"""What was written before the modules moved into rooms still opens.
+"""What was written before the modules moved into folders still opens.
 
-`testdata/written_before_rooms.zip` was made by the binaries of commit 8361132:
-a pre-training run that was killed before step 6 of 8, a clustering, a loop that
-ended after one round, an exported version and, in `expected.json` and
+`testdata/written_before_folders.zip` was made by the binaries of commit
+8361132: a pre-training run that was killed before step 6 of 8, a clustering, a
+loop that ended after one round, an exported version and, in `expected.json` and
 `expected_variables.npz`, what that code computed from there.
 """
 
@@ -22,7 +22,7 @@ from export import SessionModel, verify_saved_model
 from tests.support.isolated import ROOT, FolderTestCase
 from tests.support.testing import without_timings
 
-ARCHIVE = ROOT / "tests" / "testdata" / "written_before_rooms.zip"
+ARCHIVE = ROOT / "tests" / "testdata" / "written_before_folders.zip"
 # Another processor may round differently; the same one gives the same bits.
 TOLERANCE = 1e-5
 

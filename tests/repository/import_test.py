@@ -23,8 +23,8 @@ MAY_IMPORT = {
 PROJECT = {*MAY_IMPORT, "benchmarks", "examples", "tests"}
 
 # Folder -> folders of the same package that it imports. A folder's binaries
-# and `__init__` stand above all of its rooms and are not listed.
-ROOMS = {
+# and `__init__` stand above all of its folders and are not listed.
+FOLDERS = {
     "spactor_tf": {
         "config": set(),
         "data": {"config"},
@@ -103,23 +103,23 @@ def imported_packages(source: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def rooms(package: str) -> set[str]:
+def folders(package: str) -> set[str]:
     """Folders of a package that hold modules."""
     folder = ROOT / package
     return {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
-def parts_imported(package: str, room: str) -> set[str]:
+def parts_imported(package: str, folder: str) -> set[str]:
     """What a folder's modules import of their package outside the folder."""
     found: set[str] = set()
-    for path in (ROOT / package / room).rglob("*.py"):
+    for path in (ROOT / package / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 found.update(f"{node.module}.{a.name}" for a in node.names)
     parts = [name.split(".") for name in found]
-    return {p[1] for p in parts if p[0] == package and p[1:]} - {room}
+    return {p[1] for p in parts if p[0] == package and p[1:]} - {folder}
 
 
 def allowed(path: pathlib.Path, package: str) -> set[str]:
@@ -192,32 +192,33 @@ class LayersTest(parameterized.TestCase):
 
 
 class RoomsTest(parameterized.TestCase):
-    @parameterized.parameters(*ROOMS)
+    @parameterized.parameters(*FOLDERS)
     def test_every_folder_is_listed(self, package):
-        self.assertEqual(set(ROOMS[package]), rooms(package))
+        self.assertEqual(set(FOLDERS[package]), folders(package))
 
     @parameterized.parameters(
-        *((package, room) for package in ROOMS for room in ROOMS[package])
+        *((package, part) for package in FOLDERS for part in FOLDERS[package])
     )
     def test_a_folder_imports_what_is_stated_and_nothing_else(
-        self, package, room
+        self, package, folder
     ):
-        self.assertEqual(parts_imported(package, room), ROOMS[package][room])
+        imported = parts_imported(package, folder)
+        self.assertEqual(imported, FOLDERS[package][folder])
 
-    @parameterized.parameters(*ROOMS)
+    @parameterized.parameters(*FOLDERS)
     def test_every_folder_is_an_attribute_of_its_package(self, package):
         module = importlib.import_module(package)
-        for room in ROOMS[package]:
-            self.assertIn(room, module.__all__)
+        for folder in FOLDERS[package]:
+            self.assertIn(folder, module.__all__)
             self.assertEqual(
-                getattr(module, room).__name__, f"{package}.{room}"
+                getattr(module, folder).__name__, f"{package}.{folder}"
             )
 
-    @parameterized.parameters(*ROOMS)
+    @parameterized.parameters(*FOLDERS)
     def test_no_folders_import_each_other(self, package):
         # Raises CycleError, a ValueError, where there is a cycle.
-        order = [*graphlib.TopologicalSorter(ROOMS[package]).static_order()]
-        self.assertCountEqual(order, ROOMS[package])
+        order = [*graphlib.TopologicalSorter(FOLDERS[package]).static_order()]
+        self.assertCountEqual(order, FOLDERS[package])
 
 
 class ImportCostTest(parameterized.TestCase):

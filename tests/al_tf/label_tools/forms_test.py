@@ -6,7 +6,8 @@ import pathlib
 from absl.testing import absltest, parameterized
 
 from al_tf.label_tools.answers import Asked, resolve
-from al_tf.label_tools.readers import Names, read_answers
+from al_tf.label_tools.readers import read_answers
+from al_tf.label_tools.records import Names
 from runkit import InputError
 from tests.support.labeling.label_forms import CLASSES, IDS, RIGHT, task
 from tests.support.labeling.label_forms_bad import MANY, REFUSED

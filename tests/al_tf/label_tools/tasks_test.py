@@ -11,7 +11,8 @@ from absl.testing import absltest, parameterized
 from al_tf.label_tools import tasks as label_tasks
 from al_tf.label_tools.answers import Asked, resolve
 from al_tf.label_tools.ml_backend import check_config
-from al_tf.label_tools.readers import Names, read_answers
+from al_tf.label_tools.readers import read_answers
+from al_tf.label_tools.records import Names
 from al_tf.pools import make_examples
 from runkit import InputError
 from tests.support import loop_data
