@@ -174,14 +174,22 @@ class ChromiumTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(Project(project.folder).state.counts(), {"label": 3})
         # The tab knows what it did after a reload too.
         await tab.call("Page.reload")
-        await tab.wait_for(ID)
+        await self.settled(tab)
         await tab.press("z")
         await tab.wait_for(f"({ID}) === '{name}'")
         self.assertEqual(Project(project.folder).state.counts(), {})
         await self.settled(tab)
         for key in "su":
-            for _ in range(2):  # The key bounces.
-                await tab.press(key)
+            await tab.press(key)
+            await self.settled(tab)
+            # The key bounces: the next example has only just been shown.
+            is_taken = await tab.look(
+                "shownAt = performance.now();"
+                "document.body.dispatchEvent(new KeyboardEvent('keydown',"
+                f"{{key: '{key}', bubbles: true}}));"
+                "busy"
+            )
+            self.assertFalse(is_taken)
             await self.settled(tab)
         while await self.label(tab, {}):
             await self.settled(tab)
