@@ -48,7 +48,10 @@ setup(
     # `tests` is not installed: the name would collide with other projects'.
     packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
     # The stubs are read at run time: they name what loads on first use.
-    package_data={"": ["*.pyi", "py.typed"]},
+    package_data={
+        "": ["*.pyi", "py.typed"],
+        "al_tf.label_page": ["page.html"],
+    },
     install_requires=INSTALL_REQUIRES,
     extras_require={
         "active-learning": ["scikit-learn>=1.4"],
@@ -80,6 +83,7 @@ setup(
         "gcs": ["gcsfs>=2024.2"],
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
         "labeling": [
+            "aiohttp>=3.13",
             "crowd-kit>=1.2",
             "scikit-learn>=1.4",
             "werkzeug>=3",
@@ -91,6 +95,7 @@ setup(
         "console_scripts": [
             "al-deduplicate = al_tf.deduplicate_main:run",
             "al-loop = al_tf.active_learning_main:run",
+            "al-label = al_tf.label_main:run",
             "al-label-backend = al_tf.label_backend_main:run",
             "al-project = al_tf.project_main:run",
             "al-select = al_tf.select_main:run",

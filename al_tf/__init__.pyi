@@ -3,6 +3,7 @@ __version__: str
 from . import clustering as clustering
 from . import duplicates as duplicates
 from . import inputs as inputs
+from . import label_page as label_page
 from . import label_tools as label_tools
 from . import learners as learners
 from . import loop as loop

@@ -270,15 +270,20 @@ def grow() -> None:
     print(in_lines(project))
 
 
-def status() -> None:
-    """Says where the project stands, and writes its report."""
-    if FLAGS.target is not None and FLAGS.target >= 1:
+def check_target(target: float | None) -> None:
+    """Refuses a --target that no accuracy can be."""
+    if target is not None and target >= 1:
         raise InputError(
             "is not an accuracy",
             where="--target",
-            got=FLAGS.target,
+            got=target,
             expected="above 0, below 1",
         )
+
+
+def status() -> None:
+    """Says where the project stands, and writes its report."""
+    check_target(FLAGS.target)
     project = Project(FLAGS.project)
     print(in_lines(project))
     with report.optional(project.folder / "report.html"):

@@ -18,6 +18,8 @@ from runkit.datasets.labels import class_key, id_key
 # An answer is a label, or one of the two ways of giving none.
 LABEL, SKIP, UNSURE = "label", "skip", "unsure"
 STATES = (LABEL, SKIP, UNSURE)
+# Nobody's answer any more: an amendment of a project, never in a file.
+WITHDRAWN = "withdrawn"
 # In a cell: between several classes, and for none of them.
 AND, NONE = "|", "-"
 _MOST_NAMED = 20
@@ -50,7 +52,7 @@ class Given(NamedTuple):
     Attributes:
         example: id, as the pool has it.
         annotator: who answered.
-        state: one of `STATES`.
+        state: one of `STATES`, or `WITHDRAWN`.
         classes: names in the order of the pool's classes; one for a pool of
             one class each; none if the state is not `LABEL`.
     """

@@ -28,7 +28,7 @@ from al_tf.project.examples import parts as pool_parts
 from al_tf.project.examples.features import Embed
 from al_tf.project.examples.growing_pool import GrowingPool
 from al_tf.project.record.journal import Journal
-from al_tf.project.record.state import BatchRecord, State, replay
+from al_tf.project.record.state import BatchRecord, Replay, State
 from al_tf.project.record.taking import Taken, answers_event
 from al_tf.project.record.votes import Agreement, agreement, resolved_labels
 from al_tf.project.selection import Chosen, Labeled, choose, train
@@ -61,6 +61,7 @@ class Project:
         self.name, self.settings = facts.name, facts.settings
         self._facts = facts
         self._journal = Journal(self.folder / "events")
+        self._replay = Replay(facts.classes, facts.first)
         self._growing = GrowingPool(self.folder, facts, embed)
 
     @classmethod
@@ -87,8 +88,7 @@ class Project:
     @property
     def state(self) -> State:
         """Where the project stands, as the files say now."""
-        facts = self._facts
-        return replay(facts.classes, facts.first, self._journal.events())
+        return self._replay.of(self._journal.events())
 
     @property
     def pool(self) -> Examples:
@@ -103,7 +103,11 @@ class Project:
     @property
     def clustering(self) -> Clustering:
         """Clusters of the pool, as it is now."""
-        return self._growing.rows(self.state)[1]
+        return self.clustered(self.state)[1]
+
+    def clustered(self, state: State) -> tuple[np.ndarray, Clustering]:
+        """`[pool + test, d]` float32 embeddings, and clusters of the pool."""
+        return self._growing.rows(state)
 
     def labels(self) -> dict[Any, tuple[str, ...]]:
         """Class names of the examples whose label is decided."""

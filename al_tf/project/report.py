@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+from typing import NamedTuple
 
 from al_tf.label_tools.answers import LABEL
 from al_tf.project import forecast as cost
@@ -121,20 +122,46 @@ def write_report(project: Project, target: float | None = None) -> pathlib.Path:
     return page.write()
 
 
-def _cost(page: Report, project: Project, target: float) -> None:
-    """What the accuracy will cost, how forecasts held, and what to do."""
-    page.heading(f"Labels needed for an accuracy of {target:g}")
-    state, size = project.state, len(project.test)
+class Cost(NamedTuple):
+    """What an accuracy will cost, as the batches so far show.
+
+    Attributes:
+        labels: before each measured batch.
+        accuracies: on the test set, in [0, 1], with these labels.
+        forecast: of the labels needed; None with too few batches.
+        advice: what to do next, in one sentence.
+    """
+
+    labels: list[int]
+    accuracies: list[float]
+    forecast: cost.Forecast | None
+    advice: str
+
+
+def cost_so_far(project: Project, target: float) -> Cost | None:
+    """Forecasts the labels needed for an accuracy; None: nothing measured."""
     measured = [
         (batch.result["labels"], batch.result["accuracy"])
-        for batch in state.batches
+        for batch in project.state.batches
         if batch.result and batch.result["accuracy"] is not None
     ]
     if not measured:
+        return None
+    labels, accuracies = map(list, zip(*measured, strict=True))
+    size = len(project.test)
+    made = cost.forecast(labels, accuracies, target, test_size=size)
+    left = len(project.pool) - labels[-1]
+    return Cost(labels, accuracies, made, cost.advice(made, labels[-1], left))
+
+
+def _cost(page: Report, project: Project, target: float) -> None:
+    """What the accuracy will cost, how forecasts held, and what to do."""
+    page.heading(f"Labels needed for an accuracy of {target:g}")
+    found = cost_so_far(project, target)
+    if found is None:
         page.text("Nothing was measured: the project has no test set.")
         return
-    labels, accuracies = zip(*measured, strict=True)
-    made = cost.forecast(labels, accuracies, target, test_size=size)
+    made = found.forecast
     if made is not None:
         page.text(
             "The error is taken for a power law of the number of labels; the "
@@ -149,9 +176,10 @@ def _cost(page: Report, project: Project, target: float) -> None:
                 ]
             ],
         )
-    left = len(project.pool) - labels[-1]
-    page.text(cost.advice(made, labels[-1], left))
-    earlier = cost.held(labels, accuracies, target, test_size=size)
+    page.text(found.advice)
+    earlier = cost.held(
+        found.labels, found.accuracies, target, test_size=len(project.test)
+    )
     if earlier:
         inside = sum(forecast.is_inside for forecast in earlier)
         page.text(

@@ -18,6 +18,7 @@ from al_tf.loop.round import PoolScores, Scores
 from al_tf.pools.pool import Examples
 from al_tf.project.record.state import BatchRecord
 from al_tf.project.settings import Settings
+from al_tf.selection.margins import margin_scores, multilabel_margin_scores
 from runkit import InputError
 from runkit.datasets.labels import encode_labels
 
@@ -87,9 +88,22 @@ class Chosen:
         )
         suggested = [names for names, _ in found]
         confidence = [round(sure, 6) for _, sure in found]
+        margins: list[float] = []
+        if self.probabilities is not None:
+            of_rows = (
+                multilabel_margin_scores if pool.multilabel else margin_scores
+            )
+            found_margins = of_rows(self.probabilities).astype(np.float64)
+            margins = found_margins.round(6).tolist()
         ids = pool.named[self.positions].tolist()
         return BatchRecord(
-            name, ids, suggested, confidence, self.strategy, self.result
+            name,
+            ids,
+            suggested,
+            confidence,
+            self.strategy,
+            self.result,
+            margins,
         )
 
 

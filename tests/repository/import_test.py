@@ -76,6 +76,7 @@ FOLDERS = {
             "pools",
             "selection",
         },
+        "label_page": {"label_tools", "pools", "project"},
     },
     "export": {
         "modules": set(),

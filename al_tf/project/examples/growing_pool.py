@@ -13,6 +13,7 @@ from al_tf.project.examples import parts as pool_parts
 from al_tf.project.examples.features import Embed, Features
 from al_tf.project.examples.growth import GrowingClusters
 from al_tf.project.record.state import State
+from runkit.files import lock_directory
 
 
 class GrowingPool:
@@ -28,6 +29,7 @@ class GrowingPool:
     """
 
     def __init__(self, folder: pathlib.Path, facts: Facts, embed: Embed | None):
+        self._folder = folder
         self._facts, self._settings = facts, facts.settings
         pool, self._test = pool_parts.open_first(self._settings)
         pool_parts.check_unchanged(pool, facts.first)
@@ -68,15 +70,19 @@ class GrowingPool:
             (`[pool + test, d]` float32; clusters of the pool).
         """
         self.examples(state)
-        features = [
-            self._features.of(f"part-{number:03d}", part, known.embeddings)
-            for number, (part, known) in enumerate(
-                zip(self.parts, state.parts, strict=False)
-            )
-        ]
-        clustering = self._clusters.of_parts(features)
-        if len(self._test):
-            source = self._facts.first.embeddings
-            tested = self._features.of("test", self._test, source)
-            features = [*features, tested]
+        # Made by one process; a labeling page reads beside a change.
+        with lock_directory(
+            self._folder / "clusters", where="--project", wait=True, beside=True
+        ):
+            features = [
+                self._features.of(f"part-{number:03d}", part, known.embeddings)
+                for number, (part, known) in enumerate(
+                    zip(self.parts, state.parts, strict=False)
+                )
+            ]
+            clustering = self._clusters.of_parts(features)
+            if len(self._test):
+                source = self._facts.first.embeddings
+                tested = self._features.of("test", self._test, source)
+                features = [*features, tested]
         return np.concatenate(features), clustering

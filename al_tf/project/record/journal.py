@@ -9,6 +9,7 @@ state is what a reading of all of them gives (`al_tf.project.record.state`).
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import Any
@@ -41,11 +42,13 @@ class Journal:
         Raises:
             InputError: an event is missing or its file is damaged.
         """
-        found = {}
-        for path in self._folder.glob("[0-9]*.json"):
-            name = _NAME.fullmatch(path.name)
-            if name:
-                found[int(name[1])] = path, name[2]
+        found: dict[int, re.Match[str]] = {}
+        # Read at every key of a labeling page: paths would cost the most.
+        if self._folder.is_dir():
+            with os.scandir(self._folder) as entries:
+                for name in (_NAME.fullmatch(entry.name) for entry in entries):
+                    if name:
+                        found[int(name[1])] = name
         for number in range(len(self._events) + 1, len(found) + 1):
             if number not in found:
                 raise InputError(
@@ -53,7 +56,7 @@ class Journal:
                     where=str(self._folder),
                     remedy="Restore the file from a backup",
                 )
-            path, kind = found[number]
+            path, kind = self._folder / found[number][0], found[number][2]
             fields = read_json(path)
             if not isinstance(fields, dict):
                 raise InputError("is not an event", where=str(path))

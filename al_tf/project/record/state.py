@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from al_tf.label_tools.answers import LABEL, Given
+from al_tf.label_tools.answers import LABEL, STATES, WITHDRAWN, Given
 from al_tf.project.record.journal import Event
 from runkit import InputError
 
@@ -38,6 +38,8 @@ class BatchRecord(NamedTuple):
         confidence: the model's probability of its answer, for each example.
         strategy: how the batch was chosen.
         result: what was measured before it was chosen; None without a model.
+        margins: by which it was chosen, for each example, in [0, 1]; empty
+            without a model, and in batches of before there were any.
     """
 
     name: str
@@ -46,10 +48,11 @@ class BatchRecord(NamedTuple):
     confidence: list[float]
     strategy: str
     result: dict[str, Any] | None
+    margins: Sequence[float] = ()
 
 
 class Amendment(NamedTuple):
-    """An answer that was changed after it had been taken.
+    """An answer that was changed or withdrawn after it had been taken.
 
     Attributes:
         event: number of the event that changed it.
@@ -73,7 +76,9 @@ class State:
         parts: of the pool, in the order in which they joined.
         batches: all so far.
         answers: {example: {annotator: the answer that counts}}.
-        amendments: answers that were changed, in order.
+        amendments: answers that were changed or withdrawn, in order.
+        changes: {(example, annotator): how often the answer was given, changed
+            or withdrawn}.
         older_than_class: number of labeled multi-label examples that were
             answered before the newest class was added.
     """
@@ -85,12 +90,30 @@ class State:
         default_factory=lambda: collections.defaultdict(dict)
     )
     amendments: list[Amendment] = dataclasses.field(default_factory=list)
+    changes: collections.Counter[tuple[Any, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
     older_than_class: int = 0
 
     @property
     def asked(self) -> dict[Any, int]:
         """{example: number of its batch}."""
         return {i: n for n, b in enumerate(self.batches) for i in b.ids}
+
+    def copy(self) -> State:
+        """The same state, which changes by itself."""
+        answers = collections.defaultdict(
+            dict, {i: dict(given) for i, given in self.answers.items()}
+        )
+        return State(
+            list(self.classes),
+            list(self.parts),
+            list(self.batches),
+            answers,
+            list(self.amendments),
+            self.changes.copy(),
+            self.older_than_class,
+        )
 
     def counts(self) -> dict[str, int]:
         """Number of answers by state."""
@@ -106,45 +129,53 @@ class State:
         return [i for i in self.asked if i not in self.answers]
 
 
-def replay(
-    classes: Iterable[str], first: Part, events: Iterable[Event]
-) -> State:
-    """Adds up the events of a project.
+class Replay:
+    """Adds up the events of a project, each of them once.
 
     Args:
         classes: at the project's creation.
         first: part of the pool.
-        events: in order, as `Journal.events` gives them.
-
-    Raises:
-        InputError: an event of an unknown kind, or without its fields.
     """
-    state = State(list(classes), [first])
-    for event in events:
-        try:
-            _apply(state, event)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"event {event['number']} cannot be read ({error!r})",
-                where=f"events of kind {event['kind']}",
-                remedy="Use the version of the package that wrote it",
-            ) from None
-    return state
+
+    def __init__(self, classes: Iterable[str], first: Part):
+        self._start = State(list(classes), [first])
+        self._state, self._added = self._start.copy(), 0
+
+    def of(self, events: Sequence[Event]) -> State:
+        """The state after events, which begin with those of the last call.
+
+        Args:
+            events: in order, as `Journal.events` gives them.
+
+        Returns:
+            A state of the caller's own.
+
+        Raises:
+            InputError: an event of an unknown kind, or without its fields.
+        """
+        for event in events[self._added :]:
+            try:
+                _apply(self._state, event)
+            except (KeyError, TypeError, ValueError) as error:
+                # A part of the event may be in the state already.
+                self._state, self._added = self._start.copy(), 0
+                raise InputError(
+                    f"event {event['number']} cannot be read ({error!r})",
+                    where=f"events of kind {event['kind']}",
+                    remedy="Use the version of the package that wrote it",
+                ) from None
+            self._added += 1
+        return self._state.copy()
 
 
 def _apply(state: State, event: Event) -> None:
     kind = event["kind"]
     if kind == "answers":
-        for example, annotator, how, names in event["answers"]:
-            given = Given(example, annotator, how, tuple(names))
-            before = state.answers[example].get(annotator)
-            if before is not None:
-                number, source = event["number"], event["source"]
-                amended = Amendment(number, before, given, source)
-                state.amendments.append(amended)
-            state.answers[example][annotator] = given
+        _apply_answers(state, event)
     elif kind == "batch":
-        fields = {name: event[name] for name in BatchRecord._fields}
+        old = BatchRecord._field_defaults
+        fields = {n: event[n] for n in BatchRecord._fields if n not in old}
+        fields |= {n: event.get(n, value) for n, value in old.items()}
         state.batches.append(BatchRecord(**fields))
     elif kind == "classes":
         state.classes.extend(event["added"])
@@ -157,3 +188,21 @@ def _apply(state: State, event: Event) -> None:
         state.parts.append(Part(**fields))
     else:
         raise KeyError(kind)
+
+
+def _apply_answers(state: State, event: Event) -> None:
+    for example, annotator, how, names in event["answers"]:
+        if how not in (*STATES, WITHDRAWN):
+            raise ValueError(how)
+        given = Given(example, annotator, how, tuple(names))
+        state.changes[example, annotator] += 1
+        before = state.answers[example].get(annotator)
+        if before is not None:
+            number, source = event["number"], event["source"]
+            state.amendments.append(Amendment(number, before, given, source))
+        if how != WITHDRAWN:
+            state.answers[example][annotator] = given
+            continue
+        del state.answers[example][annotator]
+        if not state.answers[example]:
+            del state.answers[example]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from al_tf.label_tools.answers import Given
+from al_tf.label_tools.answers import WITHDRAWN, Given
 from al_tf.project.record.journal import Event
 from al_tf.project.record.state import State
 from runkit import InputError
@@ -19,7 +19,8 @@ class Taken(NamedTuple):
     Attributes:
         new: answers that were taken.
         same: answers that were there already.
-        amended: answers that replaced another of the same annotator.
+        amended: answers that replaced another of the same annotator, or
+            withdrew it.
     """
 
     new: int
@@ -47,7 +48,8 @@ def answers_event(
     new, same, changed = [], 0, []
     for answer in given:
         before = state.answers.get(answer.example, {}).get(answer.annotator)
-        if before == answer:
+        is_gone = answer.state == WITHDRAWN and before is None
+        if before == answer or is_gone:
             same += 1
         elif before is None:
             new.append(answer)

@@ -43,14 +43,35 @@ def resolved_labels(answers: Answers, settings: Settings) -> dict[Any, Names]:
     Raises:
         InputError: Dawid-Skene without crowd-kit.
     """
-    enough = {
+    enough = _enough(answers, settings)
+    if settings.votes == "dawid_skene" and enough:
+        return _dawid_skene(enough)
+    return _majority(enough, settings)
+
+
+def decided(answers: Answers, settings: Settings) -> set[Any]:
+    """The examples that `resolved_labels` names, without asking crowd-kit."""
+    enough = _enough(answers, settings)
+    if settings.votes == "dawid_skene":
+        return {*enough}
+    return {*_majority(enough, settings)}
+
+
+def _enough(
+    answers: Answers, settings: Settings
+) -> dict[Any, dict[str, Names]]:
+    """Labels of the examples that have enough of them."""
+    return {
         example: labels
         for example, given in answers.items()
         if len(labels := _labels(given)) >= settings.min_votes
     }
-    if settings.votes == "dawid_skene" and enough:
-        return _dawid_skene(enough)
-    decided: dict[Any, Names] = {}
+
+
+def _majority(
+    enough: dict[Any, dict[str, Names]], settings: Settings
+) -> dict[Any, Names]:
+    found: dict[Any, Names] = {}
     for example, labels in enough.items():
         votes = [*labels.values()]
         if settings.multilabel:
@@ -61,8 +82,8 @@ def resolved_labels(answers: Answers, settings: Settings) -> dict[Any, Names]:
             (most, count), *others = collections.Counter(votes).most_common(2)
             is_tie = bool(others) and others[0][1] == count
         if not is_tie:
-            decided[example] = most
-    return decided
+            found[example] = most
+    return found
 
 
 def _labels(given: Mapping[str, Given]) -> dict[str, Names]:

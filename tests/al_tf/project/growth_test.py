@@ -1,6 +1,7 @@
 """A pool that grows: examples, ids, clusters, drift."""
 
 import pathlib
+import threading
 
 import numpy as np
 from absl.testing import absltest
@@ -9,6 +10,7 @@ from al_tf.project.examples.growth import GrowingClusters
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
 from runkit import InputError
+from runkit.files import lock_directory
 from tests.support.labeling import project_data
 
 
@@ -135,6 +137,20 @@ class GrowTest(absltest.TestCase):
         project = project_data.make_project(self.folder)
         project.grow(project.settings.dataset)
         self.assertLen(project.pool, 90)
+
+    def test_only_one_process_makes_the_clusters(self):
+        project = project_data.make_project(self.folder)
+        folder, state, found = project.folder / "clusters", project.state, []
+        other = threading.Thread(
+            target=lambda: found.append(project.clustered(state))
+        )
+        with lock_directory(folder, beside=True):
+            other.start()
+            other.join(0.3)
+            self.assertTrue(other.is_alive())
+            self.assertFalse(folder.exists())
+        other.join(60)
+        self.assertLen(found[0][1].cluster_ids, 90)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from al_tf.label_tools.answers import SKIP, UNSURE, Given
+from al_tf.label_tools.answers import SKIP, UNSURE, WITHDRAWN, Given
 from al_tf.project.project import Project
 from runkit import InputError
 from tests.support import loop_data
@@ -178,6 +178,36 @@ class AmendmentTest(ProjectTestCase):
         # Another annotator's answer is no amendment.
         other = before._replace(annotator="bob")
         self.assertEqual(project.take([other], source="x").new, 1)
+
+    def test_a_withdrawn_answer_is_asked_for_again(self):
+        project = self.project()
+        batch = project.next_batch()
+        self.answer(project, batch)
+        gone = Given(batch.ids[0], "eve", WITHDRAWN, ())
+        with self.assertRaisesRegex(InputError, "1 answers differ"):
+            project.take([gone], source="undo")
+        for expected in ((0, 0, 1), (0, 1, 0)):
+            taken = project.take([gone], source="undo", accept_changes=True)
+            self.assertEqual(taken, expected)
+        state = Project(project.folder).state
+        self.assertNotIn(batch.ids[0], state.answers)
+        self.assertNotIn(batch.ids[0], project.labels())
+        self.assertEqual(state.open_examples(), batch.ids[:1])
+        self.assertEqual(state.amendments[0].after, gone)
+        self.assertEqual(state.changes[batch.ids[0], "eve"], 2)
+        # It can be answered anew, which amends nothing.
+        self.assertEqual(self.answer(project, batch), (1, 7, 0))
+        self.assertLen(project.state.amendments, 1)
+
+    def test_a_state_is_its_callers_own(self):
+        project = self.project()
+        before = project.state
+        self.answer(project, project.next_batch())
+        self.assertEqual((before.batches, before.counts()), ([], {}))
+        again = project.state
+        again.answers.clear()
+        again.changes.clear()
+        self.assertEqual(project.state.counts(), {"label": 8})
 
     def test_labels_of_a_class_that_was_added(self):
         project = self.project()

@@ -46,6 +46,16 @@ class ResolvedTest(parameterized.TestCase):
         )
         self.assertEqual(found, {1: ("x",), 3: (), 4: ("x", "y")})
 
+    def test_decided_needs_no_library(self):
+        given = answers({1: "a=x", 2: "a=x b=y", 3: "a=x b=x", 4: ""})
+        for rule, count, expected in (
+            ("majority", 1, {1, 3}),
+            ("majority", 2, {3}),
+            ("dawid_skene", 2, {2, 3}),
+        ):
+            settings = Settings("npz:x", votes=rule, min_votes=count)
+            self.assertEqual(votes.decided(given, settings), expected)
+
     def test_skipped_and_unsure_are_no_votes(self):
         given = answers({1: "a=x"})
         given[1]["b"] = Given(1, "b", "unsure", ())
