@@ -43,7 +43,8 @@ class Receipt(NamedTuple):
         seconds: wall-clock time.
         peak_bytes: most memory that the worker's process has ever held.
         version: of this package on the worker.
-        error: why there are no outputs; "" if there are.
+        error: how the function failed; "" if it did not.
+        refused: why it refused its input, if it did.
     """
 
     sizes: tuple[int, ...]
@@ -51,6 +52,7 @@ class Receipt(NamedTuple):
     peak_bytes: int
     version: str
     error: str = ""
+    refused: InputError | None = None
 
 
 @dataclasses.dataclass
@@ -128,6 +130,8 @@ class Engine(abc.ABC):
         outputs = []
         for number, (receipt_handle, *made) in enumerate(submitted):
             receipt = self._receipt(f"{stage}, part {number}", receipt_handle)
+            if receipt.refused is not None:
+                raise receipt.refused
             if receipt.error:
                 raise InputError(receipt.error, where=f"{stage}, part {number}")
             if receipt.version != __version__:
@@ -216,13 +220,13 @@ def run_task(
     """
     began = time.monotonic()
     outputs: Any = None
-    error = ""
+    error, refused = "", None
     for attempt in range(_ATTEMPTS):
         try:
             outputs, error = function(*item), ""
             break
-        except InputError as refused:
-            error = str(refused)
+        except InputError as bad:
+            refused = bad.with_traceback(None)
             break
         except Exception as failed:  # Whatever it is, the driver names it.
             last = traceback.extract_tb(failed.__traceback__)[-1]
@@ -230,7 +234,7 @@ def run_task(
                 f"failed {attempt + 1} times: {type(failed).__name__}: "
                 f"{failed} ({last.name}, line {last.lineno})"
             )
-    if error:
+    if error or refused is not None:
         outputs = (None,) * (returns or 1)
     elif returns is None:
         outputs = (outputs,)
@@ -240,6 +244,7 @@ def run_task(
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
         __version__,
         error,
+        refused,
     )
     return (receipt, *outputs)
 

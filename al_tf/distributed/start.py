@@ -13,12 +13,16 @@ from al_tf.distributed.fleet import take_positions, tile_edges
 from al_tf.distributed.stages import preparation as stages
 from al_tf.distributed.stages.preparation import Copies, Shard
 from al_tf.inputs.preparation import (
+    SUMMED_ROWS,
     needs_sample,
     outlier_proof,
     sample_rows,
     unit_exponent,
 )
 from runkit import InputError
+
+# Pairs of clusters with their linkage, hashes with rows, and the like.
+_TOLD_BYTES = 24
 
 
 class RawPool(NamedTuple):
@@ -91,6 +95,17 @@ def read_pool(
             got=f"{needed:,} bytes for each of {len(edges) - 1} parts",
             expected=f"at most {part_bytes:,}",
             remedy="Make more parts, or allow more memory for each",
+        )
+    # What is told of every row of a part: in one message, while rows
+    # themselves travel in pieces.
+    told = max(_TOLD_BYTES, 8 * dimension // SUMMED_ROWS + 1)
+    if rows * told > engines.MAX_MESSAGE_BYTES:
+        raise InputError(
+            "the parts are too large",
+            where="num_parts",
+            got=f"{rows:,} rows in each of {len(edges) - 1} parts",
+            expected=f"at most {engines.MAX_MESSAGE_BYTES // told:,}",
+            remedy="Make more parts",
         )
     row_bytes = 8 * dimension + 8
     # Those that are cut into equally many pieces are read at the same time.

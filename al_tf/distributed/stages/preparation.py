@@ -7,6 +7,7 @@ the scale comes from a maximum; everything else happens row by row.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,14 @@ import numpy as np
 from al_tf.clustering.average_linkage import duplicate_rows
 from al_tf.distributed.stages.parts import find
 from al_tf.inputs.columns import open_columns
-from al_tf.inputs.embeddings import open_embeddings, read_vectors, vector_column
+from al_tf.inputs.embeddings import (
+    open_embeddings,
+    open_npy,
+    read_vectors,
+    vector_column,
+)
+from al_tf.inputs.ids import ExampleIds, sorted_rows
+from al_tf.inputs.pool_files import open_files
 from al_tf.inputs.preparation import block_checksum, group_sums, normalized
 from al_tf.neighbors import row_kernels
 from runkit import InputError
@@ -45,6 +53,58 @@ class Shard(NamedTuple):
         file = open_columns(self.source)
         column = vector_column(file, self.column)
         return read_vectors([(file, column, file.count(column))])
+
+
+def shards_of(
+    source: str | os.PathLike,
+    id_column: str | None = None,
+    embedding_column: str | None = None,
+    where: str = "--embeddings",
+) -> tuple[list[Shard], ExampleIds | None]:
+    """Finds the shards of a pool and reads their ids, not their vectors.
+
+    Args:
+        source: a file, a folder of shards, or a pattern.
+        id_column: see `pool_files.open_files`.
+        embedding_column: None: `embedding`, or the only column of lists.
+        where: flag, for messages.
+
+    Returns:
+        (shards, ids of the pool by row): with ids, the rows are in the order
+        of the ids; without, in that of the files.
+
+    Raises:
+        InputError: bad files, or ids that stand twice.
+    """
+    files = open_files(source, where, id_column)
+    columns = [
+        None if table is None else vector_column(table, embedding_column)
+        for table in files.tables
+    ]
+    if files.ids is None:
+        counts = [
+            len(open_npy(path)) if table is None else table.count(str(column))
+            for path, table, column in zip(
+                files.paths, files.tables, columns, strict=True
+            )
+        ]
+        places, ids = np.arange(sum(counts)), None
+    else:
+        ids, counts = files.ids.settled(), list(files.counts)
+        places = sorted_rows(ids, where)
+        order = np.empty(len(ids), np.int64)
+        order[places] = np.arange(len(ids))
+        ids = ids.take(order)
+    shards = [
+        Shard(str(path.absolute()), str(path), own, column)
+        for path, own, column in zip(
+            files.paths,
+            np.split(places, np.cumsum(counts)[:-1]),
+            columns,
+            strict=True,
+        )
+    ]
+    return shards, ids
 
 
 class Described(NamedTuple):
