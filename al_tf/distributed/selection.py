@@ -12,7 +12,6 @@ import numpy as np
 
 from al_tf.distributed.engine import Engine, Handle
 from al_tf.distributed.stages import choice
-from al_tf.distributed.stages.choice import ScoredPart
 from al_tf.selection.candidates import PoolExhausted, random_keys
 from al_tf.selection.cluster_margin import (
     check_margin_batch_size,

@@ -48,6 +48,7 @@ FOLDERS = {
         "neighbors": set(),
         "clustering": {"inputs", "neighbors"},
         "selection": {"clustering", "inputs", "neighbors"},
+        "distributed": {"clustering", "inputs", "neighbors", "selection"},
         "pools": set(),
         "learners": set(),
         "label_tools": {"pools"},
