@@ -157,8 +157,17 @@ def main(argv: Sequence[str]) -> None:
         check_state(pathlib.Path(FLAGS.state))
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
-    # Everything that can be refused is refused before the long work.
     round_files.given_scores(FLAGS)
+    # Everything that can be refused is refused before the long work.
+    engine = _engine()
+    try:
+        _select(engine, output)
+    finally:
+        engine.close()
+
+
+def _select(engine: Engine, output: pathlib.Path) -> None:
+    """Clusters and picks on an engine; writes the batch and the costs."""
     shards, ids = shards_of(
         FLAGS.embeddings, FLAGS.id_column, FLAGS.embedding_column
     )
@@ -178,26 +187,20 @@ def main(argv: Sequence[str]) -> None:
         size, FLAGS.batch_size, len(unlabeled)
     )
     options = _options(n).checked(n)
-    engine = _engine()
-    try:
-        with naming(ids):
-            clusters = _clusters(engine, shards, options)
-        parts = [
-            engine.put(
-                ScoredPart(rows, margins[rows], clusters.cluster_ids[rows])
-            )
-            for rows in np.array_split(unlabeled, FLAGS.num_parts)
-        ]
-        batch = select_from_parts(
-            engine,
-            parts,
-            num_unlabeled=len(unlabeled),
-            batch_size=FLAGS.batch_size,
-            margin_batch_size=size,
-            seed=FLAGS.seed,
-        )
-    finally:
-        engine.close()
+    with naming(ids):
+        clusters = _clusters(engine, shards, options)
+    parts = [
+        engine.put(ScoredPart(rows, margins[rows], clusters.cluster_ids[rows]))
+        for rows in np.array_split(unlabeled, FLAGS.num_parts)
+    ]
+    batch = select_from_parts(
+        engine,
+        parts,
+        num_unlabeled=len(unlabeled),
+        batch_size=FLAGS.batch_size,
+        margin_batch_size=size,
+        seed=FLAGS.seed,
+    )
     batch_files.write_batch(
         output, batch, margins, clusters.cluster_ids, _named(ids, batch)
     )

@@ -262,7 +262,8 @@ def kill_a_worker(driver, generator):
         above = pid
         while above in parents and above != driver:
             above = parents[above]
-        is_busy = title.startswith(b"ray::") and b"IDLE" not in title
+        # A busy worker is called by its task; Ray's own agents must live.
+        is_busy = title.startswith(b"ray::") and b", part " in title
         if above == driver and is_busy:
             workers.append(pid)
     if not workers:
