@@ -1,6 +1,7 @@
 __version__: str
 
 from . import clustering as clustering
+from . import distributed as distributed
 from . import inputs as inputs
 from . import label_tools as label_tools
 from . import learners as learners

@@ -37,7 +37,6 @@ from al_tf.inputs.column_flags import (
     LABEL_FLAG,
     SCORE_FLAGS,
 )
-from al_tf.inputs.ids import ExampleIds
 from al_tf.inputs.pool_files import naming
 from al_tf.inputs.preparation import METRICS
 from al_tf.selection import batch_files, cluster_margin, round_files
@@ -201,9 +200,11 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
         margin_batch_size=size,
         seed=FLAGS.seed,
     )
-    batch_files.write_batch(
-        output, batch, margins, clusters.cluster_ids, _named(ids, batch)
-    )
+    named = None
+    if ids is not None:
+        names = ids.take(batch).tolist()
+        named = batch_files.NamedBatch(FLAGS.id_column or "id", names)
+    batch_files.write_batch(output, batch, margins, clusters.cluster_ids, named)
     _write_costs(output, engine, clusters, n)
 
 
@@ -249,16 +250,6 @@ def _clusters(
     state = pathlib.Path(FLAGS.state)
     with lock_directory(state, where="--state", beside=True):
         return cluster_shards(engine, shards, options, layout, state=state)
-
-
-def _named(
-    ids: ExampleIds | None, rows: np.ndarray
-) -> batch_files.NamedBatch | None:
-    """Names the batch as its files do."""
-    if ids is None:
-        return None
-    names = ids.take(rows).tolist()
-    return batch_files.NamedBatch(FLAGS.id_column or "id", names)
 
 
 def _write_costs(

@@ -14,11 +14,9 @@ Everything that decides is computed as on one machine, from the same numbers:
 * The height of a merge is the maximum of its linkage and of two heights.
 
 So by induction over the rounds, the state of all parts together is that of one
-machine, and so are the merges: for every number of parts. Where CPUs of
-different kinds compute together, their libraries may round differently; then
-every merge is one that exact average linkage makes, up to rounding, but bits
-are promised on equal machines only. When the clusters that are left fit,
-`Agglomeration` itself goes on with them.
+machine, for every number of parts. Libraries round differently on CPUs of
+different kinds: bits are promised on equal machines only. When the clusters
+that are left fit, `Agglomeration` itself goes on with them.
 """
 
 from __future__ import annotations
@@ -227,8 +225,6 @@ class PartitionedRounds:
             dict(zip(having, pending, strict=True)),
             {p: counts[p] for p in having},
         )
-
-    # Merging.
 
     def merge_round(self) -> bool:
         """See `Rounds.merge_round`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class BadRows(InputError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors of workers come to the driver as copies.
-        made = functools.partial(BadRows, **self._how)
+        made = functools.partial(BadRows, **cast(Any, self._how))
         return made, (self.rows, self._problem, self._names)
 
     def named(self, ids: str) -> BadRows:

@@ -11,7 +11,7 @@ the part that keeps, where the kernel of one machine unites them (`united`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def best_offers(offer: Offer) -> Offer:
     return Offer(to[best], by[best], distance[best])
 
 
-def split(offer: Offer, starts: np.ndarray):
+def split(offer: Offer, starts: np.ndarray) -> tuple[Offer, ...]:
     """The offers to each part."""
     cuts = by_owner(offer.to, starts)
     parts = [Offer(*(array[cut] for array in offer)) for cut in cuts]
@@ -103,7 +103,9 @@ def is_ready(part: Part, threshold: float) -> np.ndarray:
     return part.is_open & ~uncertain(part, threshold)
 
 
-def offers(part: Part, starts: np.ndarray, threshold: float):
+def offers(
+    part: Part, starts: np.ndarray, threshold: float
+) -> tuple[Offer, ...]:
     """What the clusters of a part choose, for each part the best."""
     chooses = is_ready(part, threshold) & has_near(part, threshold)
     origin = part.origin[chooses].astype(np.int32)
@@ -111,7 +113,9 @@ def offers(part: Part, starts: np.ndarray, threshold: float):
     return split(best_offers(chosen), starts)
 
 
-def decided(part: Part, starts: np.ndarray, threshold: float, *made: Offer):
+def decided(
+    part: Part, starts: np.ndarray, threshold: float, *made: Offer
+) -> tuple[Offer, ...]:
     """The best partner of every cluster of the part.
 
     Returns:
@@ -167,7 +171,9 @@ def absorbed_by_owner(
     return tuple(names[owned] for owned in by_owner(names, starts))
 
 
-def whole_clusters(part: Part, *requests: np.ndarray):
+def whole_clusters(
+    part: Part, *requests: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], ...]:
     """Everything about the clusters of each request."""
     answers = []
     for request in requests:
@@ -186,7 +192,9 @@ def whole_clusters(part: Part, *requests: np.ndarray):
     return tuple(answers)
 
 
-def united(part: Part, pairs: Pairs, cut: slice, *answers) -> United:
+def united(
+    part: Part, pairs: Pairs, cut: slice, *answers: tuple[np.ndarray, ...]
+) -> United:
     """Unites the pairs by the kernel of one machine."""
     kept, absorbed, distance = (array[cut] for array in pairs)
     rows, m = find(part.origin, kept), len(kept)
@@ -227,7 +235,7 @@ def heights(*unions: United) -> np.ndarray:
 
 
 def with_merges(
-    part: Part, num_unions: int, *rest
+    part: Part, num_unions: int, *rest: Any
 ) -> tuple[Part, Pending, np.ndarray]:
     """The part after a round, before its lists are renewed.
 

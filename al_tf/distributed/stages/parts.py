@@ -21,6 +21,9 @@ import numpy as np
 from al_tf.clustering import hac_kernels as kernels
 from al_tf.clustering.hac_kernels import Clusters
 
+# Origins, means and variances of some clusters.
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 class Part(NamedTuple):
     """The clusters that one worker owns; see `hac_kernels.Clusters`.
@@ -125,7 +128,9 @@ def find(origin: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(origin[at] == wanted, at, -1).astype(np.int32)
 
 
-def wanted(part: Part, starts: np.ndarray, threshold: float):
+def wanted(
+    part: Part, starts: np.ndarray, threshold: float
+) -> tuple[np.ndarray, ...]:
     """Clusters that certified ones call their nearest, by owner.
 
     Returns:
@@ -180,7 +185,7 @@ def needed(
     return tuple(named[owned] for owned in by_owner(named, starts))
 
 
-def moments(part: Part, *requests: np.ndarray):
+def moments(part: Part, *requests: np.ndarray) -> tuple[Moments, ...]:
     """Moments of what each part asked for, without those that are gone.
 
     Returns:
@@ -195,7 +200,9 @@ def moments(part: Part, *requests: np.ndarray):
     return tuple(answers)
 
 
-def renewed(part: Part, pending: Pending, cut: slice, *answers) -> Renewed:
+def renewed(
+    part: Part, pending: Pending, cut: slice, *answers: Moments
+) -> Renewed:
     """Renews lists by the kernel of one machine; see the module."""
     rows = pending.rows[cut]
     origin, mean, variance = map(np.concatenate, zip(*answers, strict=True))

@@ -28,6 +28,9 @@ from al_tf.inputs.preparation import block_checksum, group_sums, normalized
 from al_tf.neighbors import row_kernels
 from runkit import InputError
 
+# Rows of the pool, and what is in them.
+PlacedRows = tuple[np.ndarray, np.ndarray]
+
 
 class Shard(NamedTuple):
     """A file of a pool, or an array, and where its rows belong.
@@ -157,7 +160,7 @@ def check_shards(found: Sequence[Described], names: Sequence[str]) -> None:
                 )
 
 
-def scattered(shard: Shard, edges: np.ndarray, pieces: int):
+def scattered(shard: Shard, edges: np.ndarray, pieces: int) -> tuple[Any, ...]:
     """The rows of a shard for each part of the pool.
 
     Args:
@@ -184,7 +187,7 @@ def scattered(shard: Shard, edges: np.ndarray, pieces: int):
     return tuple(sent)
 
 
-def gathered(start: int, stop: int, *pieces) -> np.ndarray:
+def gathered(start: int, stop: int, *pieces: PlacedRows) -> np.ndarray:
     """The rows `start` to `stop` of the pool, in their order."""
     places = np.concatenate([places for places, _ in pieces])
     rows = np.concatenate([rows for _, rows in pieces])
@@ -241,7 +244,9 @@ class Copies(NamedTuple):
     originals: np.ndarray
 
 
-def own_copies(rows: np.ndarray, start: int, num_buckets: int):
+def own_copies(
+    rows: np.ndarray, start: int, num_buckets: int
+) -> tuple[Any, ...]:
     """Copies within a part, and what other parts have to know of the rest.
 
     Returns:
@@ -258,7 +263,7 @@ def own_copies(rows: np.ndarray, start: int, num_buckets: int):
     return (Copies(copies + start, originals + start), *sent)
 
 
-def suspects(*sent) -> Copies:
+def suspects(*sent: tuple[np.ndarray, np.ndarray]) -> Copies:
     """Rows of a bucket that share the hash of an earlier part's row."""
     hashes, rows = map(np.concatenate, zip(*sent, strict=True))
     order = np.lexsort((rows, hashes))
@@ -269,14 +274,17 @@ def suspects(*sent) -> Copies:
     return Copies(rows[order[later]], rows[order[at[later]]])
 
 
-def wanted_rows(rows: np.ndarray, start: int, which: np.ndarray):
+def wanted_rows(rows: np.ndarray, start: int, which: np.ndarray) -> PlacedRows:
     """Rows of the pool that a part has, among `which`: (places, rows)."""
     own = which[(which >= start) & (which < start + len(rows))]
     return own, rows[own - start]
 
 
 def confirmed(
-    rows: np.ndarray, start: int, suspected: Copies, *originals
+    rows: np.ndarray,
+    start: int,
+    suspected: Copies,
+    *originals: PlacedRows,
 ) -> np.ndarray:
     """Whether the suspected copies of a part equal their originals.
 

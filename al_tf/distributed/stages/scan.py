@@ -26,7 +26,7 @@ def whole_queries(part: Part, rows: np.ndarray, cut: slice) -> Queries:
     return Queries(part.mean[rows], part.variance[rows], part.origin[rows])
 
 
-def scanned_part(part: Part, k: int, *pieces: Queries):
+def scanned_part(part: Part, k: int, *pieces: Queries) -> tuple[Scanned, ...]:
     """Nearest clusters by float64 linkage, for ties beyond float32.
 
     Args:

@@ -121,7 +121,7 @@ def search_part(
     largest: float,
     axes: Axes | None,
     *pieces: Queries,
-):
+) -> tuple[Lists, ...]:
     """Lists of the queries, from the clusters of a part.
 
     Args:
@@ -220,7 +220,7 @@ def lists_of_pair(
     start: int,
     second: Queries | None,
     second_start: int,
-):
+) -> tuple[Lists, ...]:
     """Lets two blocks of single points find each other, or one itself.
 
     Args:
