@@ -123,13 +123,13 @@ class Engine(abc.ABC):
                 its worker too often; the others' outputs are dropped.
         """
         submitted = [
-            self._submit(f"{stage}, part {number}", function, item, returns)
+            self.submit(f"{stage}, part {number}", function, item, returns)
             for number, item in enumerate(items)
         ]
         cost = self.costs.setdefault(stage, StageCost())
         outputs = []
         for number, (receipt_handle, *made) in enumerate(submitted):
-            receipt = self._receipt(f"{stage}, part {number}", receipt_handle)
+            receipt = self.receipt(f"{stage}, part {number}", receipt_handle)
             if receipt.refused is not None:
                 raise receipt.refused
             if receipt.error:
@@ -165,7 +165,7 @@ class Engine(abc.ABC):
         """Gives up what the engine holds."""
 
     @abc.abstractmethod
-    def _submit(
+    def submit(
         self,
         label: str,
         function: Callable[..., Any],
@@ -175,7 +175,7 @@ class Engine(abc.ABC):
         """Starts `run_task`; handles of the receipt and the outputs."""
 
     @abc.abstractmethod
-    def _receipt(self, label: str, handle: Handle) -> Receipt:
+    def receipt(self, label: str, handle: Handle) -> Receipt:
         """Waits for a receipt."""
 
 
@@ -194,18 +194,20 @@ class LocalEngine(Engine):
     def close(self) -> None:
         """See `Engine.close`."""
 
-    def _submit(
+    def submit(
         self,
         label: str,
         function: Callable[..., Any],
         item: Sequence[Any],
         returns: int | None,
     ) -> list[Handle]:
+        """See `Engine.submit`."""
         outputs = run_task(function, returns, *item)
         _freeze(outputs)
         return list(outputs)
 
-    def _receipt(self, label: str, handle: Handle) -> Receipt:
+    def receipt(self, label: str, handle: Handle) -> Receipt:
+        """See `Engine.receipt`."""
         return handle
 
 

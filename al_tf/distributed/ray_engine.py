@@ -75,19 +75,21 @@ class RayEngine(Engine):
         if self._is_own:
             self._ray.shutdown()
 
-    def _submit(
+    def submit(
         self,
         label: str,
         function: Callable[..., Any],
         item: Sequence[Any],
         returns: int | None,
     ) -> list[Handle]:
+        """See `Engine.submit`."""
         task = self._run.options(
             num_returns=1 + (returns or 1), name=label, max_retries=_RETRIES
         )
         return task.remote(function, returns, *item)
 
-    def _receipt(self, label: str, handle: Handle) -> Receipt:
+    def receipt(self, label: str, handle: Handle) -> Receipt:
+        """See `Engine.receipt`."""
         return self._got(label, handle)
 
     def _got(self, label: str, handles: Any) -> Any:

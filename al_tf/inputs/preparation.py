@@ -80,7 +80,9 @@ def working_copy(
             rows[first : first + len(block)] = unit if is_wide else block
     center = total.total() / max(n, 1)
     if needs_sample(n, metric):
-        center = outlier_proof(center, embeddings.take(sample_rows(n)))
+        with np.errstate(over="ignore"):  # Refused below, if it matters.
+            sample = embeddings.take(sample_rows(n))
+        center = outlier_proof(center, sample)
     largest = 0.0
     source = Embeddings((rows,), ("working copy",)) if is_kept else embeddings
     for first, block in source.blocks():

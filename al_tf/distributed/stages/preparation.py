@@ -208,7 +208,8 @@ def summed(rows: np.ndarray, start: int, metric: str) -> np.ndarray:
 
 def taken(rows: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Some rows as float32."""
-    return rows[which].astype(np.float32)
+    with np.errstate(over="ignore"):  # Refused later, if it matters.
+        return rows[which].astype(np.float32)
 
 
 def longest(
