@@ -190,7 +190,9 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
         clusters = _clusters(engine, shards, options)
     parts = [
         engine.put(ScoredPart(rows, margins[rows], clusters.cluster_ids[rows]))
-        for rows in np.array_split(unlabeled, FLAGS.num_parts)
+        for rows in np.array_split(
+            unlabeled, min(FLAGS.num_parts, len(unlabeled))
+        )
     ]
     batch = select_from_parts(
         engine,
