@@ -158,15 +158,16 @@ class ClusterShardsTest(parameterized.TestCase):
     @parameterized.parameters("equal", "one cluster", "a star")
     def test_messages_are_bounded(self, shape):
         """By a constant, whatever the pool looks like."""
-        n, d, parts, most = 600, 4, 3, 5000
+        n, d, parts, most = 300, 4, 3, 3000
         rows = np.ones((n, d))
         if shape != "equal":
             rows += 1e-3 * np.random.default_rng(0).standard_normal((n, d))
         if shape == "a star":
             # One row is the nearest of all others, wherever they are.
-            rows = np.concatenate([np.ones((1, 120)), np.eye(120)])
+            rows = np.concatenate([np.ones((1, 40)), np.eye(40)])
         engine = LocalEngine()
-        most = max(most, 9 * 8 * rows.shape[1])
+        # One row at least: itself and 2 x 4 candidates with their moments.
+        most = max(most, 9 * (8 * rows.shape[1] + 16))
         with small_tiles(message=most):
             self.assert_same(
                 rows,
