@@ -1,6 +1,7 @@
 __version__: str
 
 from . import clustering as clustering
+from . import distributed as distributed
 from . import duplicates as duplicates
 from . import inputs as inputs
 from . import label_page as label_page

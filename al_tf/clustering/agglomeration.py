@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -25,6 +24,7 @@ from al_tf.clustering.cluster_search import (
     exact_search,
 )
 from al_tf.clustering.hac_kernels import Clusters
+from al_tf.clustering.merges import MergeRecord, Merges
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.protocol import Neighbors
 from al_tf.neighbors.row_order import locality_order
@@ -32,21 +32,6 @@ from runkit import Progress
 
 # With fewer multiply-adds it is not worth waking other threads.
 _SERIAL_WORK = 2e7
-
-
-class Merges(NamedTuple):
-    """The tree below the threshold, one entry per merge.
-
-    Attributes:
-        first: `[m]` int64 id of a point in one cluster (its smallest).
-        second: `[m]` int64 id of a point in the other (its smallest).
-        distance: `[m]` float64 average linkage; never below that of the
-            merges that made the two clusters.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    distance: np.ndarray
 
 
 class Agglomeration:
@@ -75,9 +60,7 @@ class Agglomeration:
     ):
         n = len(rows)
         self.k = max(1, min(num_neighbors, n - 1))
-        self.threshold = threshold
-        self.effort = Effort()
-        self._clusters = Clusters(
+        clusters = Clusters(
             mean=rows,
             variance=np.zeros(n),
             size=size,
@@ -91,46 +74,48 @@ class Agglomeration:
             parent=np.arange(n, dtype=np.int32),
             is_open=np.ones(n, bool),
         )
+        self._start(clusters, threshold, make_index, verbose)
+
+    @classmethod
+    def resumed(
+        cls, clusters: Clusters, threshold: float, verbose: bool
+    ) -> Agglomeration:
+        """Goes on from clusters that rounds elsewhere have left, exactly."""
+        run = cls.__new__(cls)
+        run.k = clusters.lists.shape[1] // 2
+        run._start(clusters, threshold, None, verbose)
+        return run
+
+    def _start(
+        self,
+        clusters: Clusters,
+        threshold: float,
+        make_index: IndexFactory | None,
+        verbose: bool,
+    ) -> None:
+        n = len(clusters.mean)
+        self.threshold = threshold
+        self.effort = Effort()
+        self._clusters = clusters
         # What the indices search; the means themselves if they are float32.
-        self._mean32 = rows.astype(np.float32, copy=False)
+        self._mean32 = clusters.mean.astype(np.float32, copy=False)
         self._search = ClusterSearch(make_index, self.k, self.effort)
-        self._recorded: list[Merges] = []
+        self._recorded = MergeRecord()
         self._num_points = n
         self._progress = Progress(n, "points settled", "clustering")
         self._verbose = verbose
 
     def record(self, merges: Merges) -> None:
         """Adds merges."""
-        self._recorded.append(merges)
+        self._recorded.add(merges)
 
     def merges(self) -> Merges:
         """All merges at or below the threshold, nearest first."""
-        first, second, distance = map(
-            np.concatenate, zip(*self._recorded, strict=True)
-        )
-        keep = np.flatnonzero(distance <= self.threshold)
-        keep = keep[np.argsort(distance[keep], kind="stable")]
-        return Merges(
-            first[keep].astype(np.int64),
-            second[keep].astype(np.int64),
-            distance[keep],
-        )
+        return self._recorded.within(self.threshold)
 
     def tighten(self, merges_wanted: int | None) -> None:
-        """Lowers the threshold once it is known to be too high.
-
-        Any `merges_wanted` merges of the tree reach at least as high as the
-        lowest ones; so the highest of them bounds the wanted threshold.
-        """
-        if merges_wanted is None:
-            return
-        distance = np.concatenate([m.distance for m in self._recorded])
-        if merges_wanted <= 0:
-            # Identical rows stay together all the same.
-            self.threshold = 0.0
-        elif len(distance) >= merges_wanted:
-            bound = np.partition(distance, merges_wanted - 1)
-            self.threshold = min(self.threshold, bound[merges_wanted - 1])
+        """Lowers the threshold once it is known to be too high."""
+        self.threshold = self._recorded.tightened(self.threshold, merges_wanted)
 
     # Nearest neighbors.
 
@@ -222,8 +207,8 @@ class Agglomeration:
         state = self._clusters
         self.effort.full_scans += len(rows)
         ids = np.empty((len(rows), state.lists.shape[1]), np.int32)
-        bound = np.empty(len(rows))
-        kernels.scan_all(rows, state, ids, bound)
+        distances, bound = np.empty(ids.shape), np.empty(len(rows))
+        kernels.scan_all(rows, state, ids, distances, bound)
         self.take_answer(rows, Neighbors(ids, bound))
         state.radius[rows] = np.maximum(
             state.radius[rows], state.distance[rows]
@@ -253,6 +238,7 @@ class Agglomeration:
             state.is_open & ~self._uncertain(),
             state.nearest,
             state.distance,
+            state.origin,
             self.threshold,
         )
         if len(kept) == 0:

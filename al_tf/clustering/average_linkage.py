@@ -42,12 +42,13 @@ Memory is O(n (d + k)); no pair distances are stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from al_tf.clustering.agglomeration import Agglomeration, Merges
+from al_tf.clustering.agglomeration import Agglomeration
 from al_tf.clustering.cluster_search import Effort, FirstAnswer, IndexFactory
+from al_tf.clustering.merges import Merges
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.protocol import Probe
 from runkit.hashing import splitmix64
@@ -119,6 +120,34 @@ def average_linkage(
             # What is kept must serve other thresholds too.
             first_answer = run.ask_all(np.inf)
             on_first_answer(first_answer)
+    run_rounds(run, merges_wanted)
+    probe = Probe() if first_answer is None else first_answer.probe
+    merges = run.merges()
+    if merges_wanted is not None:
+        merges = without_surplus(merges, merges_wanted)
+    return Linkage(merges, run.effort, probe)
+
+
+class Rounds(Protocol):
+    """Clusters that merge in rounds; see `Agglomeration`, which is one."""
+
+    def tighten(self, merges_wanted: int | None) -> None:
+        """Lowers the threshold once it is known to be too high."""
+
+    def certify(self, *, only_wanted: bool) -> None:
+        """Asks until open clusters know their nearest, or retires them."""
+
+    def merge_round(self) -> bool:
+        """Merges all mutual nearest pairs; False if there are none."""
+
+
+def run_rounds(run: Rounds, merges_wanted: int | None) -> None:
+    """Merges until nothing within the threshold is left to merge.
+
+    Args:
+        run: the clusters.
+        merges_wanted: lower the threshold until this many merges are left.
+    """
     while True:
         run.tighten(merges_wanted)
         run.certify(only_wanted=True)
@@ -127,14 +156,9 @@ def average_linkage(
         run.certify(only_wanted=False)
         if not run.merge_round():
             break
-    probe = Probe() if first_answer is None else first_answer.probe
-    merges = run.merges()
-    if merges_wanted is not None:
-        merges = _without_surplus(merges, merges_wanted)
-    return Linkage(merges, run.effort, probe)
 
 
-def _without_surplus(merges: Merges, wanted: int) -> Merges:
+def without_surplus(merges: Merges, wanted: int) -> Merges:
     """Drops merges tied at the threshold, until only `wanted` are left.
 
     A hash decides between them, so that no part of the pool is favored; but a

@@ -67,7 +67,9 @@ def pair_key(a, b):
 
     Ties in distance are broken by it: a scrambled order has local minima
     everywhere, so that many tied pairs merge in one round; the order of the
-    ids would merge a chain of ties one pair at a time.
+    ids would merge a chain of ties one pair at a time. It is taken of the
+    clusters' origins, which stay what they are when rows are renumbered or
+    held by other machines.
     """
     low, high = min(a, b), max(a, b)
     x = (np.uint64(low) << np.uint64(32)) | np.uint64(high)
@@ -114,6 +116,7 @@ def _keep_nearest(row, pool, clusters):
     Candidates that do not fit lower the radius: they are off the list now.
     """
     mean, variance, parent = clusters.mean, clusters.variance, clusters.parent
+    origin = clusters.origin
     k = clusters.lists.shape[1]
     for t in range(pool.size):
         if pool[t] >= 0:
@@ -129,7 +132,7 @@ def _keep_nearest(row, pool, clusters):
             continue
         previous = other
         d = linkage(mean, variance, row, other)
-        key = pair_key(row, other)
+        key = pair_key(origin[row], origin[other])
         if best < 0 or _is_nearer(d, key, best_distance, best_key):
             best, best_distance, best_key = other, d, key
         count, dropped = _insert(ids, distances, count, k, other, d)
@@ -158,7 +161,7 @@ def unite_lists(rows, other_lists, clusters):
 
 
 @numba.njit(cache=True)
-def mutual_pairs(ready, nearest, distance, threshold):
+def mutual_pairs(ready, nearest, distance, origin, threshold):
     """Pairs that are each other's nearest cluster, within the threshold.
 
     A cluster also considers those that call *it* nearest: with ties, or after
@@ -169,6 +172,7 @@ def mutual_pairs(ready, nearest, distance, threshold):
         ready: `[n]` bool; the nearest cluster is certified. Only these merge.
         nearest: `[n]` nearest cluster, or -1.
         distance: `[n]` linkage to it.
+        origin: `[n]` ids that break ties.
         threshold: larger distances do not merge.
 
     Returns:
@@ -182,9 +186,9 @@ def mutual_pairs(ready, nearest, distance, threshold):
             continue
         if best[b] < 0 or _is_nearer(
             distance[a],
-            pair_key(a, b),
+            pair_key(origin[a], origin[b]),
             best_distance[b],
-            pair_key(b, best[b]),
+            pair_key(origin[b], origin[best[b]]),
         ):
             best[b], best_distance[b] = a, distance[a]
     kept = np.empty(n // 2, np.int32)
@@ -236,26 +240,28 @@ def flatten_parents(parent):
 
 
 @numba.njit(parallel=True, cache=True)
-def scan_all(rows, clusters, ids, last):
+def scan_all(rows, clusters, ids, distances, last):
     """Exact nearest clusters by reading every cluster, for hopeless ties.
 
     Args:
         rows: `[q]` clusters to serve.
         clusters: only open ones are found.
         ids: `[q, k]` int32 result, -1 where there are fewer.
+        distances: `[q, k]` float64 result: linkages, infinite without an id.
         last: `[q]` float64 result: lower bound of every linkage not listed.
     """
     k = ids.shape[1]
     mean, variance, is_open = clusters.mean, clusters.variance, clusters.is_open
     for i in numba.prange(rows.size):
         found = np.empty(k, np.int32)
-        distances = np.empty(k, np.float64)
+        near = np.full(k, np.inf)
         count, bound = 0, np.inf
         for other in range(is_open.size):
             if is_open[other] and other != rows[i]:
                 d = linkage(mean, variance, rows[i], other)
-                count, dropped = _insert(found, distances, count, k, other, d)
+                count, dropped = _insert(found, near, count, k, other, d)
                 bound = min(bound, dropped)
         for t in range(k):
             ids[i, t] = found[t] if t < count else -1
+            distances[i, t] = near[t] if t < count else np.inf
         last[i] = bound

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any, cast
+
 import numpy as np
 
 from runkit import InputError
@@ -34,8 +37,13 @@ class BadRows(InputError):
             where=where,
             remedy=remedy,
         )
-        self.rows, self._problem = rows, problem
+        self.rows, self._problem, self._names = rows, problem, names
         self._how = {"where": where, "remedy": remedy}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors of workers come to the driver as copies.
+        made = functools.partial(BadRows, **cast(Any, self._how))
+        return made, (self.rows, self._problem, self._names)
 
     def named(self, ids: str) -> BadRows:
         """Returns the same error with the ids of the files in it."""

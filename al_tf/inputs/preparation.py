@@ -18,6 +18,9 @@ from al_tf.inputs.embeddings import Embeddings
 from runkit import InputError
 
 METRICS = ("cosine", "sqeuclidean")
+# Rows whose sum is taken at once; a divisor of every part of a pool that is
+# spread over machines.
+SUMMED_ROWS = 512
 _SAMPLE = 4096
 # The mean of rows without outliers is within their own spread.
 _MOVED = 100.0
@@ -66,16 +69,20 @@ def working_copy(
     """
     n, d = embeddings.shape
     rows: np.ndarray = np.empty((n, d), dtype)
-    center, crc = np.zeros(d), 0
+    total, crc = RowSum(d), 0
     is_wide, is_kept = dtype == np.float64, True
     for first, block in embeddings.blocks():
         crc = block_checksum(block, crc)
         unit = normalized(block, first, metric)
-        center += unit.sum(0)
+        total.add(unit)
         is_kept &= is_wide or block.dtype == dtype
         if is_kept:
             rows[first : first + len(block)] = unit if is_wide else block
-    center = _outlier_proof(center / max(n, 1), embeddings, metric)
+    center = total.total() / max(n, 1)
+    if needs_sample(n, metric):
+        with np.errstate(over="ignore"):  # Refused below, if it matters.
+            sample = embeddings.take(sample_rows(n))
+        center = outlier_proof(center, sample)
     largest = 0.0
     source = Embeddings((rows,), ("working copy",)) if is_kept else embeddings
     for first, block in source.blocks():
@@ -84,36 +91,87 @@ def working_copy(
         square = np.einsum("nd,nd->n", centered, centered)
         largest = max(largest, float(square.max(initial=0.0)))
         rows[first : first + len(block)] = centered
-    if not np.isfinite(largest):
-        raise InputError(
-            "values too large: their squares overflow", where="embeddings"
-        )
-    # The exponent is even, so that its root is a power of two as well.
-    exponent = int(np.ceil(np.log2(largest) / 2)) if largest > 0 else 0
+    exponent = unit_exponent(largest)
     rows *= dtype(2.0**-exponent)
     return WorkingCopy(rows, center, 4.0**exponent, crc)
 
 
-def _outlier_proof(
-    mean: np.ndarray, embeddings: Embeddings, metric: str
-) -> np.ndarray:
+class RowSum:
+    """The sum of all rows, by groups of `SUMMED_ROWS` consecutive ones.
+
+    Sums of floating-point numbers depend on their order. This one does not
+    depend on how the rows are split into files, blocks or machines.
+    """
+
+    def __init__(self, dimension: int):
+        self._total = np.zeros(dimension)
+        self._rest = np.zeros((0, dimension))
+
+    def add(self, rows: np.ndarray) -> None:
+        """Adds `[m, d]` float64 rows that follow those of earlier calls."""
+        if len(self._rest):
+            rows = np.concatenate([self._rest, rows])
+        whole = len(rows) - len(rows) % SUMMED_ROWS
+        for part in group_sums(rows[:whole]):
+            self._total += part
+        self._rest = rows[whole:].copy()
+
+    def total(self) -> np.ndarray:
+        """Returns `[d]` float64."""
+        return self._total + self._rest.sum(0)
+
+
+def group_sums(rows: np.ndarray) -> np.ndarray:
+    """Sums of `SUMMED_ROWS` consecutive rows, `[groups, d]`."""
+    starts = range(0, len(rows), SUMMED_ROWS)
+    sums = [rows[s : s + SUMMED_ROWS].sum(0) for s in starts]
+    return np.array(sums).reshape(-1, rows.shape[1])
+
+
+def needs_sample(num_rows: int, metric: str) -> bool:
+    """Whether a few rows could own the mean: not those of one length."""
+    return metric == "sqeuclidean" and num_rows >= 3
+
+
+def sample_rows(num_rows: int) -> np.ndarray:
+    """Rows at even steps, ascending."""
+    return np.unique(np.linspace(0, num_rows - 1, _SAMPLE).astype(np.int64))
+
+
+def outlier_proof(mean: np.ndarray, sample: np.ndarray) -> np.ndarray:
     """The mean, or the median of a sample where a few rows moved the mean.
 
     No center changes a distance, but one far from nearly all rows costs them
     the digits that tell them apart.
+
+    Args:
+        mean: `[d]` float64, of all rows.
+        sample: `[m, d]` those of `sample_rows`.
     """
-    n = embeddings.shape[0]
-    if metric != "sqeuclidean" or n < 3:
-        return mean  # Rows of one length cannot own the mean.
-    # Nothing is read again unless the mean may be far away.
-    ids = np.unique(np.linspace(0, n - 1, _SAMPLE).astype(np.int64))
     with np.errstate(over="ignore", invalid="ignore"):
-        sample = embeddings.take(ids).astype(np.float64)
+        sample = sample.astype(np.float64)
         median = np.median(sample, axis=0)
         square = np.square(sample - median).sum(1)
         moved = np.square(mean - median).sum()
         is_owned = moved > _MOVED * np.median(square)
     return median if is_owned and np.isfinite(median).all() else mean
+
+
+def unit_exponent(largest: float) -> int:
+    """The power of two by which rows are scaled down.
+
+    Args:
+        largest: squared norm of the longest centered row.
+
+    Raises:
+        InputError: it is not finite.
+    """
+    if not np.isfinite(largest):
+        raise InputError(
+            "values too large: their squares overflow", where="embeddings"
+        )
+    # The unit of a squared distance is a power of two then as well.
+    return int(np.ceil(np.log2(largest) / 2)) if largest > 0 else 0
 
 
 def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:

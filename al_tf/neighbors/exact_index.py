@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent import futures
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-import numba
 import numpy as np
-import threadpoolctl
 
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.contraction import (
@@ -17,61 +13,20 @@ from al_tf.neighbors.contraction import (
     choose_contraction,
     contract,
 )
+from al_tf.neighbors.lists import Asked, rounding_error
 from al_tf.neighbors.protocol import Neighbors, Probe
 from al_tf.neighbors.row_kernels import Side
-from al_tf.neighbors.row_order import spread_sample
+from al_tf.neighbors.tiles import (
+    tile_workers,
+    tiles_of,
+    tiles_per_block,
+    tournament,
+)
 
-# All rows against all: about this many blocks, so that a round has pairs for
-# all cores.
-NUM_BLOCKS = 32
 # A smaller search is not worth the preparation of fewer dimensions.
 MANY_QUERIES = 4096
 MUCH_WORK = 2e9
-# Tiles of the distance matrix; the product stays in the cache of a core.
-_TILE_ROWS = 512
-_MOST_TILES_PER_BLOCK = 8
-_UNIT_ROUNDOFF = 2.0**-24
-# Smaller numbers are zero for some threads' arithmetic.
-_SMALLEST = float(np.finfo(np.float32).tiny)
-_SAMPLE_QUERIES = 128
-# Finding the libraries takes longer than a small search, so it is done once.
-_BLAS = threadpoolctl.ThreadpoolController()
-
-
-class _Asked(NamedTuple):
-    """Queries and the lists that they fill.
-
-    Attributes:
-        rows: `[q, d]` float32.
-        factor: `[q, w]` float32, what is multiplied first: the same rows or
-            their contraction.
-        bias: `[q]` float32, see `row_kernels.Side`.
-        square: `[q]` float64 squared norms.
-        error: `[q]` float64, see `ExactIndex`.
-        exclude: `[q]` ids not to be found.
-        ids: `[q, k]` int32.
-        values: `[q, k]` float32.
-    """
-
-    rows: np.ndarray
-    factor: np.ndarray
-    bias: np.ndarray
-    square: np.ndarray
-    error: np.ndarray
-    exclude: np.ndarray
-    ids: np.ndarray
-    values: np.ndarray
-
-    def sample(self, size: int) -> _Asked:
-        """Copies of rows at even steps, with lists of their own."""
-        return _Asked(*(spread_sample(array, size).copy() for array in self))
-
-    def answer(self) -> Neighbors:
-        """The rows on the lists, with a bound for all others."""
-        last = self.values[:, -1]
-        bound = self.square + last - self.error
-        all_listed = last >= row_kernels.EMPTY
-        return Neighbors(self.ids, np.where(all_listed, np.inf, bound))
+SAMPLE_QUERIES = 128
 
 
 class _Block(NamedTuple):
@@ -111,6 +66,9 @@ class ExactIndex:
         offsets: `[n]` float64 added to the distances; infinity hides a row.
         contraction: of `rows`, to rule out by; by default the first large
             search chooses one, if any is useful.
+        largest: of the visible rows' squared norms with their offsets, where
+            `rows` are a part of a database that is searched in parts; then no
+            search chooses a contraction.
     """
 
     probe = Probe()
@@ -121,15 +79,17 @@ class ExactIndex:
         offsets: np.ndarray | None = None,
         *,
         contraction: Contraction | None = None,
+        largest: float | None = None,
     ):
         self._rows = rows
         square = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
         bias = square if offsets is None else square + offsets
         self._bias = bias.astype(np.float32)
         visible = np.isfinite(bias)
-        self._largest = float(bias[visible].max()) if visible.any() else 0.0
+        own = float(bias[visible].max()) if visible.any() else 0.0
+        self.largest = own if largest is None else largest
         self._contraction = contraction
-        self._may_choose = contraction is None
+        self._may_choose = contraction is None and largest is None
 
     @property
     def contraction(self) -> Contraction | None:
@@ -144,12 +104,49 @@ class ExactIndex:
         within: np.ndarray | None = None,
     ) -> Neighbors:
         """See `NeighborIndex.search`."""
+        return self.lists(queries, k, exclude, within).answer()
+
+    def lists(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray,
+        within: np.ndarray | None = None,
+    ) -> Asked:
+        """Searches, and returns the lists with the values on them.
+
+        Those of the parts of a database can be merged; see `answer_of`.
+        """
         no_bias = np.zeros(len(queries), np.float32)
-        asked = self._ask(queries, no_bias, k, exclude, within)
-        tiles = _tiles(len(queries))
-        with _workers(len(tiles)) as run:
+        asked = self.ask(queries, no_bias, k, exclude, within)
+        tiles = tiles_of(len(queries))
+        with tile_workers(len(tiles)) as run:
             run(lambda tile: self._scan_all(self._block(asked, tile)), tiles)
-        return asked.answer()
+        return asked
+
+    def lists_of_pairs(
+        self,
+        k: int,
+        within: np.ndarray | None,
+        pairs: Iterable[tuple[int, int]],
+    ) -> Asked:
+        """Lets the rows of some pairs of tiles find each other, in turn.
+
+        Args:
+            k: neighbors per row.
+            within: `[n]`, see `search`.
+            pairs: numbers of tiles (i, j), i <= j.
+        """
+        n = len(self._rows)
+        asked = self.ask(self._rows, self._bias, k, np.arange(n), within)
+        tiles = tiles_of(n)
+
+        def meet(pair: tuple[int, int]) -> None:
+            self._meet(asked, [tiles[pair[0]]], [tiles[pair[1]]])
+
+        with tile_workers(1) as run:
+            run(meet, pairs)
+        return asked
 
     def search_all(
         self,
@@ -165,44 +162,40 @@ class ExactIndex:
         filled does not depend on the number of threads.
         """
         n = len(self._rows)
-        asked = self._ask(self._rows, self._bias, k, np.arange(n), within)
-        size = max(n // _TILE_ROWS // NUM_BLOCKS, 1)
-        size = min(size, _MOST_TILES_PER_BLOCK)
-        tiles = _tiles(n)
+        asked = self.ask(self._rows, self._bias, k, np.arange(n), within)
+        size = tiles_per_block(n)
+        tiles = tiles_of(n)
         players = [tiles[i : i + size] for i in range(0, len(tiles), size)]
         rounds = tournament(len(players))
 
         def meet(pair: tuple[int, int]) -> None:
             self._meet(asked, players[pair[0]], players[pair[1]])
 
-        with _workers(len(players)) as run:
+        with tile_workers(len(players)) as run:
             for done, pairs in enumerate(rounds, 1):
                 run(meet, pairs)
                 if report:
                     report(n * done // len(rounds))
         return asked.answer()
 
-    def _ask(
+    def ask(
         self,
         queries: np.ndarray,
         bias: np.ndarray,
         k: int,
         exclude: np.ndarray,
         within: np.ndarray | None,
-    ) -> _Asked:
+    ) -> Asked:
         """Empty lists; a large search prepares what makes it cheaper."""
         square = np.einsum("qd,qd->q", queries, queries, dtype=np.float64)
-        error = _SMALLEST + _UNIT_ROUNDOFF * (
-            2.1 * (self._rows.shape[1] + 6) * np.sqrt(square * self._largest)
-            + 4.0 * (self._largest + square)
-        )
+        error = rounding_error(square, self.largest, self._rows.shape[1])
         limit = np.full(len(queries), row_kernels.EMPTY, np.float32)
         if within is not None:
             # fmin: a distance that is not a number limits nothing.
             wanted = np.fmin(within - square + 3 * error, row_kernels.EMPTY)
             # Rounded up: the limit must not cut off what it promises.
             limit = np.nextafter(wanted.astype(np.float32), row_kernels.EMPTY)
-        asked = _Asked(
+        asked = Asked(
             rows=queries,
             factor=queries,
             bias=bias,
@@ -216,7 +209,7 @@ class ExactIndex:
         is_large = len(queries) >= MANY_QUERIES and work >= MUCH_WORK
         if is_large and self._may_choose:
             self._may_choose = False
-            self._contraction = self._choose(asked.sample(_SAMPLE_QUERIES))
+            self._contraction = self._choose(asked.sample(SAMPLE_QUERIES))
         if self._contraction is None:
             return asked
         axes, rows = self._contraction
@@ -224,10 +217,10 @@ class ExactIndex:
             return asked._replace(factor=rows)
         return asked._replace(factor=contract(queries, axes, rows.shape[1]))
 
-    def _choose(self, sample: _Asked) -> Contraction | None:
+    def _choose(self, sample: Asked) -> Contraction | None:
         """Answers a sample of the queries and judges by its answers."""
         block = self._block(sample, slice(0, len(sample.rows)))
-        with _workers(1) as run:
+        with tile_workers(1) as run:
             run(self._scan_all, [block])
         return choose_contraction(
             self._rows,
@@ -237,7 +230,7 @@ class ExactIndex:
             cuts=sample.values[:, -1],
         )
 
-    def _block(self, asked: _Asked, tile: slice) -> _Block:
+    def _block(self, asked: Asked, tile: slice) -> _Block:
         rows = asked.rows[tile]
         if self._contraction is None:
             rows = rows[:, :0]
@@ -248,7 +241,7 @@ class ExactIndex:
             self._side(asked, tile),
         )
 
-    def _side(self, asked: _Asked, tile: slice) -> Side:
+    def _side(self, asked: Asked, tile: slice) -> Side:
         slack = asked.error[tile].astype(np.float32)
         if self._contraction is None:
             slack[:] = 0
@@ -257,11 +250,11 @@ class ExactIndex:
 
     def _scan_all(self, block: _Block) -> None:
         """Fills the lists of a block from all rows."""
-        for tile in _tiles(len(self._rows)):
+        for tile in tiles_of(len(self._rows)):
             self._scan(block, tile)
 
     def _meet(
-        self, asked: _Asked, own: list[slice], others: list[slice]
+        self, asked: Asked, own: list[slice], others: list[slice]
     ) -> None:
         """Lets the rows of two groups of tiles find each other."""
         for first in own:
@@ -292,51 +285,3 @@ class ExactIndex:
         row_kernels.scan_tile(
             products, block.side, other, block.exclude, block.doubled, rows
         )
-
-
-def tournament(players: int) -> list[list[tuple[int, int]]]:
-    """Rounds in which everyone meets everyone once, starting with themselves.
-
-    The circle method: one player stays, the others move by one seat per round.
-    An odd number is made even by an extra player, whose opponents rest.
-
-    Args:
-        players: number of players.
-
-    Returns:
-        Rounds of pairs (i, j), i <= j; no player is in two pairs of a round.
-    """
-    rounds = [[(i, i) for i in range(players)]]
-    seats = list(range(players + players % 2))
-    for _ in range(len(seats) - 1):
-        half = len(seats) // 2
-        facing = zip(seats[:half], reversed(seats[half:]), strict=True)
-        pairs = [(min(pair), max(pair)) for pair in facing]
-        rounds.append([pair for pair in pairs if pair[1] < players])
-        seats.insert(1, seats.pop())
-    return rounds
-
-
-def _tiles(num_rows: int) -> list[slice]:
-    return [
-        slice(first, min(first + _TILE_ROWS, num_rows))
-        for first in range(0, num_rows, _TILE_ROWS)
-    ]
-
-
-@contextlib.contextmanager
-def _workers(
-    most: int,
-) -> Iterator[Callable[[Callable[[Any], None], Iterable[Any]], None]]:
-    """Threads that map a function over items; BLAS itself uses one each."""
-
-    def run(function: Callable[[Any], None], items: Iterable[Any]) -> None:
-        for _ in pool.map(function, items):
-            pass
-
-    count = min(numba.get_num_threads(), max(most, 1))
-    with (
-        _BLAS.limit(limits=1, user_api="blas"),
-        futures.ThreadPoolExecutor(count) as pool,
-    ):
-        yield run

@@ -49,6 +49,7 @@ FOLDERS = {
         "clustering": {"inputs", "neighbors"},
         "selection": {"clustering", "inputs", "neighbors"},
         "duplicates": {"clustering", "inputs", "neighbors"},
+        "distributed": {"clustering", "inputs", "neighbors", "selection"},
         "pools": set(),
         "learners": set(),
         "label_tools": {"pools"},

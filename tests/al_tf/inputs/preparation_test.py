@@ -63,6 +63,16 @@ class WorkingCopyTest(parameterized.TestCase):
         self.assertEqual(working_copy(pool, "cosine").checksum, expected)
         self.assertEqual(checksum(pool), expected)
 
+    def test_the_center_does_not_depend_on_shards(self):
+        rows = np.random.default_rng(5).standard_normal((2000, 3))
+        whole = working_copy(open_embeddings(rows), "sqeuclidean")
+        for cuts in ([1], [511, 513, 1024], [700, 1999]):
+            parts = np.split(rows, cuts)
+            found = working_copy(open_embeddings(parts), "sqeuclidean")
+            np.testing.assert_array_equal(found.center, whole.center)
+        by_hand = sum(rows[i : i + 512].sum(0) for i in range(0, 2000, 512))
+        np.testing.assert_array_equal(whole.center, by_hand / 2000)
+
     def test_squares_that_overflow_only_off_center_are_refused(self):
         rows = np.full((10, 1), 1.3e154)
         rows[0] *= -1

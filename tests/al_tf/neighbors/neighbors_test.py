@@ -12,6 +12,7 @@ from al_tf.neighbors import (
     recall,
     row_order,
     scann_index,
+    tiles,
 )
 from al_tf.neighbors.exact_index import ExactIndex
 from runkit import InputError
@@ -117,7 +118,7 @@ class ExactIndexTest(parameterized.TestCase):
         expected = index.search(rows, 4, np.arange(n), within)
         told: list[int] = []
         # With few blocks, one of them has several tiles.
-        with absltest.mock.patch.object(exact_index, "NUM_BLOCKS", blocks):
+        with absltest.mock.patch.object(tiles, "NUM_BLOCKS", blocks):
             found = index.search_all(4, within, told.append)
         self.assertEqual((sorted(told), told[-1]), (told, n))
         np.testing.assert_array_equal(found.ids, expected.ids)
@@ -130,7 +131,7 @@ class ExactIndexTest(parameterized.TestCase):
         expected = index.search_all(6)
         for threads in (1, 2, 5):
             with absltest.mock.patch.object(
-                exact_index.numba, "get_num_threads", lambda n=threads: n
+                tiles.numba, "get_num_threads", lambda n=threads: n
             ):
                 found = index.search_all(6)
             np.testing.assert_array_equal(found.ids, expected.ids)
@@ -138,7 +139,7 @@ class ExactIndexTest(parameterized.TestCase):
     @parameterized.parameters(*range(12), 57)
     def test_everyone_meets_everyone_once(self, players):
         met = []
-        for pairs in exact_index.tournament(players):
+        for pairs in tiles.tournament(players):
             # By hand: nobody can be at two tables.
             seated = [player for pair in pairs for player in {*pair}]
             self.assertLen(set(seated), len(seated))

@@ -1,0 +1,268 @@
+"""Engines: where the stages of a distributed run are computed.
+
+A stage is a pure function. An engine maps it over items and keeps its outputs
+where they were made; the driver holds handles and passes them on. Nothing of
+the stages knows which engine it is.
+
+Every task returns a receipt first: how many bytes it made, how long it took,
+and what went wrong. A function that raises is called a second time; one that
+raises twice ends the run by an `InputError` that names the stage and the shard.
+Since functions are pure, a task that died with its machine is simply run again.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import resource
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from runkit import InputError
+from runkit.version import __version__
+
+# No message to a worker is larger. Parts of the pool themselves are, by what
+# `Options.max_part_bytes` allows.
+MAX_MESSAGE_BYTES = 64 << 20
+# How often a task that raises is called.
+_ATTEMPTS = 2
+
+# An output that stays where it was made.
+Handle = Any
+
+
+class Receipt(NamedTuple):
+    """What a task tells the driver.
+
+    Attributes:
+        sizes: bytes of each output.
+        seconds: wall-clock time.
+        peak_bytes: most memory that the worker's process has ever held.
+        version: of this package on the worker.
+        error: how the function failed; "" if it did not.
+        refused: why it refused its input, if it did.
+    """
+
+    sizes: tuple[int, ...]
+    seconds: float
+    peak_bytes: int
+    version: str
+    error: str = ""
+    refused: InputError | None = None
+
+
+@dataclasses.dataclass
+class StageCost:
+    """What a stage cost so far.
+
+    Attributes:
+        tasks: number of tasks.
+        seconds: of all tasks together.
+        slowest: seconds of the slowest task.
+        message_bytes: bytes that its tasks made for others.
+        largest_message: bytes of the largest of these objects.
+        peak_bytes: most memory of a worker.
+    """
+
+    tasks: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
+    message_bytes: int = 0
+    largest_message: int = 0
+    peak_bytes: int = 0
+
+    def add(self, receipt: Receipt, messages: Sequence[int]) -> None:
+        """Adds one task."""
+        self.tasks += 1
+        self.seconds += receipt.seconds
+        self.slowest = max(self.slowest, receipt.seconds)
+        self.message_bytes += sum(messages)
+        self.largest_message = max(self.largest_message, *messages, 0)
+        self.peak_bytes = max(self.peak_bytes, receipt.peak_bytes)
+
+
+class Engine(abc.ABC):
+    """Maps pure functions over items.
+
+    Attributes:
+        costs: of each stage by name, in the order in which they began.
+    """
+
+    def __init__(self) -> None:
+        self.costs: dict[str, StageCost] = {}
+
+    def map(
+        self,
+        stage: str,
+        function: Callable[..., Any],
+        items: Iterable[Sequence[Any]],
+        *,
+        returns: int | None = None,
+        keeps: int = 0,
+    ) -> list[Any]:
+        """Calls `function(*item)` for every item and waits.
+
+        Args:
+            stage: name for costs and messages.
+            function: pure and importable; it must not change its arguments.
+            items: arguments; handles among them become their values.
+            returns: the function returns a sequence of this many outputs,
+                each with a handle of its own; None: one output.
+            keeps: so many first outputs stay with the part that they are of;
+                the others are messages.
+
+        Returns:
+            A handle per item; with `returns`, a list of handles per item.
+
+        Raises:
+            InputError: a task refused its input, raised twice, or died with
+                its worker too often; the others' outputs are dropped.
+        """
+        submitted = [
+            self.submit(f"{stage}, part {number}", function, item, returns)
+            for number, item in enumerate(items)
+        ]
+        cost = self.costs.setdefault(stage, StageCost())
+        outputs = []
+        for number, (receipt_handle, *made) in enumerate(submitted):
+            receipt = self.receipt(f"{stage}, part {number}", receipt_handle)
+            if receipt.refused is not None:
+                raise receipt.refused
+            if receipt.error:
+                raise InputError(receipt.error, where=f"{stage}, part {number}")
+            if receipt.version != __version__:
+                raise InputError(
+                    "a worker has another version of this package",
+                    where=f"{stage}, part {number}",
+                    got=receipt.version,
+                    expected=__version__,
+                    remedy="Install the same version on all machines",
+                )
+            cost.add(receipt, receipt.sizes[keeps:])
+            outputs.append(made[0] if returns is None else made)
+        return outputs
+
+    def call(
+        self, stage: str, function: Callable[..., Any], *item: Any
+    ) -> Handle:
+        """`map` of one item."""
+        return self.map(stage, function, [item])[0]
+
+    @abc.abstractmethod
+    def put(self, value: Any) -> Handle:
+        """Makes a value of the driver a handle, to be sent once."""
+
+    @abc.abstractmethod
+    def get(self, handles: Sequence[Handle]) -> list[Any]:
+        """Brings values to the driver."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Gives up what the engine holds."""
+
+    @abc.abstractmethod
+    def submit(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        item: Sequence[Any],
+        returns: int | None,
+    ) -> list[Handle]:
+        """Starts `run_task`; handles of the receipt and the outputs."""
+
+    @abc.abstractmethod
+    def receipt(self, label: str, handle: Handle) -> Receipt:
+        """Waits for a receipt."""
+
+
+class LocalEngine(Engine):
+    """This process, one task at a time; outputs are read-only, as Ray's are."""
+
+    def put(self, value: Any) -> Handle:
+        """See `Engine.put`."""
+        _freeze(value)
+        return value
+
+    def get(self, handles: Sequence[Handle]) -> list[Any]:
+        """See `Engine.get`."""
+        return list(handles)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+
+    def submit(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        item: Sequence[Any],
+        returns: int | None,
+    ) -> list[Handle]:
+        """See `Engine.submit`."""
+        outputs = run_task(function, returns, *item)
+        _freeze(outputs)
+        return list(outputs)
+
+    def receipt(self, label: str, handle: Handle) -> Receipt:
+        """See `Engine.receipt`."""
+        return handle
+
+
+def run_task(
+    function: Callable[..., Any], returns: int | None, *item: Any
+) -> tuple[Any, ...]:
+    """Calls a stage's function on a worker.
+
+    Returns:
+        (receipt, outputs ...). Exceptions travel as texts in the receipt:
+        those of libraries cannot all be sent.
+    """
+    began = time.monotonic()
+    outputs: Any = None
+    error, refused = "", None
+    for attempt in range(_ATTEMPTS):
+        try:
+            outputs, error = function(*item), ""
+            break
+        except InputError as bad:
+            refused = bad.with_traceback(None)
+            break
+        except Exception as failed:  # Whatever it is, the driver names it.
+            last = traceback.extract_tb(failed.__traceback__)[-1]
+            error = (
+                f"failed {attempt + 1} times: {type(failed).__name__}: "
+                f"{failed} ({last.name}, line {last.lineno})"
+            )
+    if error or refused is not None:
+        outputs = (None,) * (returns or 1)
+    elif returns is None:
+        outputs = (outputs,)
+    receipt = Receipt(
+        tuple(num_bytes(output) for output in outputs),
+        time.monotonic() - began,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+        __version__,
+        error,
+        refused,
+    )
+    return (receipt, *outputs)
+
+
+def num_bytes(value: Any) -> int:
+    """Bytes of the arrays in a value."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, (tuple, list)):
+        return sum(num_bytes(part) for part in value)
+    return 0
+
+
+def _freeze(value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            _freeze(part)

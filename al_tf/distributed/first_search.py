@@ -1,0 +1,128 @@
+"""The first search of a clustering: blocks of single points meet each other."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from absl import logging
+
+from al_tf.distributed.engine import Engine, Handle
+from al_tf.distributed.fleet import Fleet, choose_axes, is_large, renew
+from al_tf.distributed.stages import search
+from al_tf.distributed.state import RunState
+from al_tf.neighbors import tiles
+
+
+def first_search(
+    engine: Engine,
+    fleet: Fleet,
+    threshold: float,
+    kept: RunState,
+    save_seconds: float,
+) -> None:
+    """Finds the neighbors of all points: blocks of rows meet each other.
+
+    Args:
+        engine: where to compute.
+        fleet: single points in parts; their lists are filled.
+        threshold: distances beyond it need not be listed.
+        kept: where lists are kept between waves.
+        save_seconds: how often.
+    """
+    k, n = fleet.width // 2, fleet.num_rows
+    largest = max(
+        float(b[0])
+        for b in engine.get(
+            engine.map(
+                "search", search.largest_bias, [(x,) for x in fleet.parts]
+            )
+        )
+    )
+    every = [
+        engine.put(np.arange(count, dtype=np.int32)) for count in fleet.counts
+    ]
+    axes = None
+    if is_large(n, fleet):
+        axes = choose_axes(
+            engine, fleet, every, fleet.counts, n, k, threshold, largest
+        )
+    size = fleet.tile_aligned(4 * fleet.dimension + 12 * k + 16)
+    owners: list[int] = []
+    cuts: list[slice] = []
+    for p, count in enumerate(fleet.counts):
+        for a in range(0, count, size):
+            owners.append(p)
+            cuts.append(slice(a, min(a + size, count)))
+    begins = np.cumsum([0, *fleet.counts])
+    starts = [
+        int(begins[p]) + c.start for p, c in zip(owners, cuts, strict=True)
+    ]
+    queries = engine.map(
+        "search",
+        search.queries_of,
+        [
+            (fleet.parts[p], every[p], cut)
+            for p, cut in zip(owners, cuts, strict=True)
+        ],
+    )
+    waves = tiles.tournament(len(queries))
+    found = kept.latest("lists", search.Lists)
+    lists: list[Handle] = [] if found is None else found.parts
+    done = 0 if found is None else found.fields["waves"]
+    saved = time.monotonic()
+    for wave, pairs in enumerate(waves[done:], done):
+        given = (k, threshold, n, largest, axes)
+        items = [
+            (
+                *given,
+                queries[i],
+                starts[i],
+                queries[j] if j > i else None,
+                starts[j],
+            )
+            for i, j in pairs
+        ]
+        made = engine.map(
+            "search",
+            search.lists_of_pair,
+            items,
+            returns=2 if wave else 1,
+        )
+        if wave == 0:
+            lists = [m[0] for m in made]
+        else:
+            which = [i for pair in pairs for i in pair]
+            new = [handle for both in made for handle in both]
+            joined = engine.map(
+                "search",
+                search.merged,
+                [(lists[i], x) for i, x in zip(which, new, strict=True)],
+                keeps=1,
+            )
+            for i, handle in zip(which, joined, strict=True):
+                lists[i] = handle
+        if time.monotonic() - saved >= save_seconds:
+            kept.save(
+                "lists", wave + 1, lists, fields={"waves": wave + 1}, arrays={}
+            )
+            saved = time.monotonic()
+        logging.info("first search: wave %d of %d", wave + 1, len(waves))
+    answers = engine.map(
+        "search",
+        search.answered,
+        [(q, largest, x) for q, x in zip(queries, lists, strict=True)],
+        keeps=1,
+    )
+    pending = engine.map(
+        "lists",
+        search.pending_of,
+        [
+            (part, *(a for a, q in zip(answers, owners, strict=True) if q == p))
+            for p, part in enumerate(fleet.parts)
+        ],
+        keeps=1,
+    )
+    renew(
+        engine, fleet, dict(enumerate(pending)), dict(enumerate(fleet.counts))
+    )

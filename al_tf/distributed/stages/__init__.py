@@ -1,0 +1,1 @@
+"""The stages of a distributed run: pure functions from shards to shards."""

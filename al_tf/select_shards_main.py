@@ -1,0 +1,286 @@
+r"""Picks the next batch of a pool in shards, on one machine or on many.
+
+    python -m al_tf.select_shards_main --embeddings=pool/ --margins=margins/ \
+        --batch_size=1000 --output=batch/ids.csv --engine=ray \
+        --ray_address=auto --num_parts=64 --state=state
+
+The clusters are exact, and clusters and batch are those that
+`al_tf.select_main --exact=true` finds in the same files. A run that was stopped
+goes on from `--state`. Beside the output, `ids.stages.json` for `ids.csv` tells
+what each stage cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags, logging
+
+from al_tf.clustering.options import ClusteringOptions
+from al_tf.distributed.cluster import (
+    DistributedClusters,
+    Layout,
+    cluster_shards,
+)
+from al_tf.distributed.engine import Engine, LocalEngine
+from al_tf.distributed.ray_engine import RayEngine
+from al_tf.distributed.selection import select_from_parts
+from al_tf.distributed.stages.choice import ScoredPart
+from al_tf.distributed.stages.preparation import Shard, shards_of
+from al_tf.distributed.state import check_state
+from al_tf.inputs.column_flags import (
+    EMBEDDING_FLAG,
+    ID_FLAG,
+    LABEL_FLAG,
+    SCORE_FLAGS,
+)
+from al_tf.inputs.pool_files import naming
+from al_tf.inputs.preparation import METRICS
+from al_tf.selection import batch_files, cluster_margin, round_files
+from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
+from runkit import InputError, run_binary, write_json
+from runkit.files import lock_directory
+from runkit.flag_values import Flag, check_table
+
+FLAGS = flags.FLAGS
+FLAG_TABLE = (
+    Flag(
+        "embeddings",
+        "Embeddings of the pool: table with a column of lists (Parquet, .npz, "
+        "csv, JSON Lines), .npy file, directory of shards, or pattern.",
+        required=True,
+    ),
+    Flag(
+        "margins",
+        "Margins of the current model, in [0, 1]; small means uncertain: "
+        "files as for --embeddings, with a column `margin`.",
+        default="",
+    ),
+    Flag("probabilities", "In place of margins: of the classes.", default=""),
+    Flag("logits", "In place of margins: logits of the classes.", default=""),
+    Flag(
+        "multilabel",
+        "The probabilities are those of independent classes.",
+        bool,
+        False,
+    ),
+    Flag("batch_size", "Examples to pick.", int, required=True),
+    Flag(
+        "output",
+        "File to write: .csv, .jsonl, .parquet, or .npy for the ids only.",
+        required=True,
+    ),
+    Flag(
+        "state",
+        "Directory from which a run that was stopped goes on; with several "
+        "machines, one that all of them see.",
+        default="",
+    ),
+    Flag("labeled", "Ids of labeled examples, as in al_tf.select_main."),
+    Flag(
+        "margin_batch_size",
+        "Uncertain examples to pick from; by default ten batches, at most a "
+        "quarter of the unlabeled pool.",
+        int,
+    ),
+    Flag(
+        "distance_threshold",
+        "Largest average linkage within a cluster.",
+        float,
+        least=0,
+    ),
+    Flag(
+        "target_cluster_size",
+        "Mean cluster size, in place of a threshold; default: 10.",
+        float,
+        positive=True,
+    ),
+    Flag(
+        "metric",
+        "Distance between embeddings.",
+        default="cosine",
+        choices=METRICS,
+    ),
+    Flag("num_neighbors", "Length of the candidate lists.", int, 16, least=1),
+    Flag("seed", "Random seed for the choice.", int, 0),
+    Flag(
+        "engine",
+        "Where to compute: this process, or a Ray cluster.",
+        default="local",
+        choices=("local", "ray"),
+    ),
+    Flag(
+        "ray_address",
+        "Cluster of --engine=ray: local, the default, starts one here, auto "
+        "joins that of this machine; or host:port.",
+        default="",
+    ),
+    Flag(
+        "num_parts",
+        "Parts of the pool, each the work of one worker at a time.",
+        int,
+        4,
+        least=1,
+    ),
+    Flag(
+        "part_gigabytes",
+        "Refuse parts for which a worker needs more memory.",
+        float,
+        16.0,
+        positive=True,
+    ),
+    Flag(
+        "finish_rows",
+        "So few clusters are finished by one machine.",
+        int,
+        200_000,
+        least=0,
+    ),
+    ID_FLAG,
+    EMBEDDING_FLAG,
+    *SCORE_FLAGS,
+    LABEL_FLAG,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads, clusters, picks, writes."""
+    del argv
+    check_table(FLAG_TABLE, FLAGS)
+    output = pathlib.Path(FLAGS.output)
+    batch_files.check_output(output)
+    if FLAGS.state:
+        check_state(pathlib.Path(FLAGS.state))
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.INFO)
+    round_files.given_scores(FLAGS)
+    # Everything that can be refused is refused before the long work.
+    engine = _engine()
+    try:
+        _select(engine, output)
+    finally:
+        engine.close()
+
+
+def _select(engine: Engine, output: pathlib.Path) -> None:
+    """Clusters and picks on an engine; writes the batch and the costs."""
+    shards, ids = shards_of(
+        FLAGS.embeddings, FLAGS.id_column, FLAGS.embedding_column
+    )
+    n = sum(len(shard.places) for shard in shards)
+    margins = round_files.read_scores(FLAGS, ids, n)
+    labeled = round_files.read_labeled(FLAGS, ids)
+    unlabeled = unlabeled_ids(
+        labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
+    )
+    size = FLAGS.margin_batch_size
+    if size is None:
+        size = cluster_margin.default_margin_batch_size(
+            FLAGS.batch_size, len(unlabeled)
+        )
+        logging.info("--margin_batch_size=%d (default)", size)
+    cluster_margin.check_margin_batch_size(
+        size, FLAGS.batch_size, len(unlabeled)
+    )
+    options = _options(n).checked(n)
+    with naming(ids):
+        clusters = _clusters(engine, shards, options)
+    parts = [
+        engine.put(ScoredPart(rows, margins[rows], clusters.cluster_ids[rows]))
+        for rows in np.array_split(
+            unlabeled, min(FLAGS.num_parts, len(unlabeled))
+        )
+    ]
+    batch = select_from_parts(
+        engine,
+        parts,
+        num_unlabeled=len(unlabeled),
+        batch_size=FLAGS.batch_size,
+        margin_batch_size=size,
+        seed=FLAGS.seed,
+    )
+    named = None
+    if ids is not None:
+        names = ids.take(batch).tolist()
+        named = batch_files.NamedBatch(FLAGS.id_column or "id", names)
+    batch_files.write_batch(output, batch, margins, clusters.cluster_ids, named)
+    _write_costs(output, engine, clusters, n)
+
+
+def _engine() -> Engine:
+    """The engine that the flags ask for."""
+    if FLAGS.engine == "ray":
+        return RayEngine(FLAGS.ray_address or "local")
+    if FLAGS.ray_address:
+        raise InputError(
+            "is for --engine=ray only",
+            where="--ray_address",
+            got=FLAGS.ray_address,
+        )
+    return LocalEngine()
+
+
+def _options(num_examples: int) -> ClusteringOptions:
+    """What the flags ask to cluster by."""
+    size, threshold = FLAGS.target_cluster_size, FLAGS.distance_threshold
+    if size is None and threshold is None:
+        size = float(min(10, num_examples))
+        logging.info("--target_cluster_size=%g (default)", size)
+    return ClusteringOptions(
+        distance_threshold=threshold,
+        target_cluster_size=size,
+        metric=FLAGS.metric,
+        num_neighbors=FLAGS.num_neighbors,
+        exact=True,
+    )
+
+
+def _clusters(
+    engine: Engine, shards: list[Shard], options: ClusteringOptions
+) -> DistributedClusters:
+    """Clusters the pool; nobody else uses the state meanwhile."""
+    layout = Layout(
+        FLAGS.num_parts,
+        FLAGS.finish_rows,
+        int(FLAGS.part_gigabytes * 2**30),
+    )
+    if not FLAGS.state:
+        return cluster_shards(engine, shards, options, layout)
+    state = pathlib.Path(FLAGS.state)
+    with lock_directory(state, where="--state", beside=True):
+        return cluster_shards(engine, shards, options, layout, state=state)
+
+
+def _write_costs(
+    output: pathlib.Path,
+    engine: Engine,
+    clusters: DistributedClusters,
+    num_examples: int,
+) -> None:
+    """Writes what each stage cost beside the output."""
+    path = output.parent / f"{output.stem}.stages.json"
+    costs = {
+        name: dataclasses.asdict(cost) for name, cost in engine.costs.items()
+    }
+    facts = {
+        "examples": num_examples,
+        "clusters": num_examples - len(clusters.merge_distances),
+        "distance_threshold": clusters.distance_threshold,
+        "rounds": clusters.rounds,
+        "parts": FLAGS.num_parts,
+        "stages": costs,
+    }
+    write_json(path, facts)
+    logging.info("wrote %s and %s", output, path)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    run_binary(main, FLAG_TABLE)
+
+
+if __name__ == "__main__":
+    run()
