@@ -30,7 +30,7 @@ from sentencepiece import (
 from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
-from runkit.files import as_path
+from runkit.files import open_bytes
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
 from spactor_tf.data.vocabulary_text import (
     MAX_SENTENCE_BYTES,
@@ -101,10 +101,11 @@ class Vocabulary:
                 lacks T5's control ids.
         """
         try:
-            proto = as_path(path).read_bytes()
+            with open_bytes(path) as handle:
+                proto = handle.read()
         except OSError as error:
             raise InputError(
-                f"cannot be read ({error.strerror})", where=str(path)
+                f"cannot be read ({error.strerror or error})", where=str(path)
             ) from None
         return cls(proto, str(path))
 
