@@ -97,8 +97,7 @@ class Vocabulary:
         """Reads a SentencePiece model file such as T5's `spiece.model`.
 
         Raises:
-            InputError: missing file, not a SentencePiece model, or one that
-                lacks T5's control ids.
+            InputError: no file, or no SentencePiece model of T5's layout.
         """
         try:
             with open_bytes(path) as handle:
