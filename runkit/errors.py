@@ -75,7 +75,10 @@ def _middle_cut(text: str, longest: int = 200) -> str:
 
 
 class InterruptedRun(Exception):
-    """A run that saved its state at a termination signal and stops."""
+    """A run that stops, and goes on from its saved state when asked again.
+
+    A termination signal came, or object storage does not answer.
+    """
 
 
 def closest(name: str, known: Iterable[str]) -> str:

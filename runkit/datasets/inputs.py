@@ -15,10 +15,16 @@ import pathlib
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from runkit.errors import InputError
-from runkit.files.storage import StorageError, as_path, retried, url_scheme
+from runkit.errors import InputError, InterruptedRun
+from runkit.files.storage import (
+    StorageError,
+    as_path,
+    open_bytes,
+    retried,
+    url_scheme,
+)
 
 
 def _open_zst(path: pathlib.Path, mode: str) -> IO[bytes]:
@@ -108,7 +114,10 @@ def _matching_objects(
         files = retried(find, f"reading {folder}", (1.0,))
     except StorageError as error:
         raise InputError(
-            f"cannot be read ({error})", where=where, got=spec
+            f"cannot be read ({error})",
+            where=where,
+            got=spec,
+            remedy="Check the bucket's name and your credentials",
         ) from None
     if not files:
         raise InputError(
@@ -136,8 +145,13 @@ def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
     """Returns (name, size, time of change in ns) of each file."""
     found = []
     for file in files:
-        status: Any = file.stat()
         is_local = isinstance(file, pathlib.Path)
+        with reading(file):
+            status: Any = (
+                file.stat()
+                if is_local
+                else retried(file.stat, f"reading {file}")
+            )
         # Of objects it is often not known.
         size = status.st_size if is_local else status.length
         changed = status.st_mtime_ns if is_local else status.mtime * 10**9
@@ -161,10 +175,10 @@ def open_input(path: str | os.PathLike) -> IO[bytes]:
     suffix = path.suffix.lower()
     if url_scheme(path):
         # An object's name alone tells how it is compressed.
-        packed = retried(lambda: path.open("rb"), f"reading {path}")
+        packed = open_bytes(path)
         if suffix in _OPENERS:
             return _as_utf8(_OPENERS[suffix](packed, "rb"))
-        return _as_utf8(io.BufferedReader(cast(Any, packed), _BLOCK_BYTES))
+        return _as_utf8(packed)
     if suffix not in _OPENERS and path.is_file():  # No pipe: read once.
         with path.open("rb") as plain:
             head = plain.read(_LONGEST_MAGIC)
@@ -224,10 +238,31 @@ class _Utf8(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike) -> Iterator[None]:
-    """Turns a failure to read `path` in the block into an InputError."""
+def answering() -> Iterator[None]:
+    """Ends the run where object storage does not answer in the block.
+
+    Raises:
+        InterruptedRun: it does not, also not when asked again.
+    """
     try:
         yield
+    except StorageError as error:
+        raise InterruptedRun(
+            f"{error}. The same command goes on from what it has saved"
+        ) from None
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Turns a failure to read `path` in the block into an InputError.
+
+    Raises:
+        InputError: the file is missing or damaged.
+        InterruptedRun: it is an object whose storage does not answer.
+    """
+    try:
+        with answering():
+            yield
     except _FAILURES as error:
         raise InputError(
             f"cannot be read ({error})",

@@ -14,8 +14,9 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from runkit.datasets.inputs import open_input, reading
+from runkit.datasets.inputs import answering, open_input, reading
 from runkit.errors import InputError
+from runkit.files.storage import open_bytes
 
 _BATCH_ROWS = 1024
 _MAX_CELL = 2**31 - 1
@@ -161,7 +162,11 @@ def parquet_rows(
     errors = "surrogateescape" if lenient else "strict"
     number = 0
     try:
-        with path.open("rb") as handle, parquet.ParquetFile(handle) as file:
+        with (
+            answering(),
+            open_bytes(path) as handle,
+            parquet.ParquetFile(handle) as file,
+        ):
             known = {column.path for column in file.schema}
             top = set(file.schema_arrow.names)
             wanted = [
@@ -213,7 +218,7 @@ def arrow_rows(
     errors = "surrogateescape" if lenient else "strict"
     numbers = itertools.count()
     try:
-        with path.open("rb") as handle:
+        with answering(), open_bytes(path) as handle:
             for batch in _arrow_batches(handle):
                 top = [name.split(".")[0] for name in fields]
                 kept = [n for n in batch.schema.names if n in {*fields, *top}]

@@ -13,5 +13,6 @@ from .mirror import downloaded as downloaded
 from .mirror import mirrored as mirrored
 from .storage import StorageError as StorageError
 from .storage import as_path as as_path
+from .storage import open_bytes as open_bytes
 from .storage import refuse_url as refuse_url
 from .storage import url_scheme as url_scheme

@@ -28,12 +28,16 @@ from runkit.files.storage import (
 )
 
 MANIFEST = "files.json"
+NOTHING = "none"  # The state of a URL that holds no run yet.
 _BLOCK_BYTES = 1 << 23
 _Stamp = tuple[int, int]  # Size and time of change.
 
 
 class Mirror:
     """A local directory and its copy at a URL.
+
+    Attributes:
+        state: the name of what the URL holds: "step 100", or `NOTHING`.
 
     Args:
         url: of the directory in object storage.
@@ -51,6 +55,7 @@ class Mirror:
         self._where = where
         self._remote = as_path(url, where=where)
         self._pushed: dict[str, _Stamp] = {}
+        self.state = NOTHING
 
     def pull(self) -> None:
         """Makes the local directory what the URL holds; empty if nothing.
@@ -67,7 +72,8 @@ class Mirror:
                 f"reading {self.url}",
                 (),
             )
-            for name in _listed(text, str(manifest)):
+            names, state = _listed(text, str(manifest))
+            for name in names:
                 copy = functools.partial(
                     _copy, self._remote / name, self.folder / name
                 )
@@ -79,7 +85,7 @@ class Mirror:
                 got=self.url,
                 remedy="Check that the bucket exists and that you may read it",
             ) from None
-        self._pushed = self._stamps()
+        self._pushed, self.state = self._stamps(), state
 
     def check_writable(self) -> None:
         """Refuses a URL that nothing can be written to.
@@ -97,8 +103,11 @@ class Mirror:
                 remedy="Check the bucket's name and your credentials",
             ) from None
 
-    def push(self) -> None:
+    def push(self, state: str) -> None:
         """Brings what has changed to the URL, whole or not at all.
+
+        Args:
+            state: the name of what is there then.
 
         Raises:
             StorageError: the URL still holds the state before.
@@ -111,16 +120,19 @@ class Mirror:
                 )
                 retried(copy, f"writing {self.url}/{name}")
         self._pushed = now
-        retried(self._write_manifest, f"writing {self.url}/{MANIFEST}")
+        write = functools.partial(self._write_manifest, state)
+        retried(write, f"writing {self.url}/{MANIFEST}")
+        self.state = state
         for name in before.keys() - now.keys():
             # No longer listed: if it stays, nobody reads it.
             path = self._remote / name
             delete = functools.partial(path.unlink, missing_ok=True)
             retried(delete, f"deleting {self.url}/{name}")
 
-    def _write_manifest(self) -> None:
+    def _write_manifest(self, state: str = "") -> None:
         sizes = {name: size for name, (size, _) in self._pushed.items()}
-        text = json.dumps({"files": sizes}, indent=2, sort_keys=True)
+        content = {"files": sizes, "state": state or self.state}
+        text = json.dumps(content, indent=2, sort_keys=True)
         (self._remote / MANIFEST).write_text(text)
 
     def _stamps(self) -> dict[str, _Stamp]:
@@ -131,19 +143,20 @@ class Mirror:
         return found
 
 
-def _listed(text: str, where: str) -> list[str]:
-    """Returns the names in a manifest; none of nothing.
+def _listed(text: str, where: str) -> tuple[list[str], str]:
+    """Returns the names in a manifest, none of nothing, and its state.
 
     Raises:
         InputError: it is no manifest, or a name leads out of the directory.
     """
     if not text:
-        return []
+        return [], NOTHING
     try:
-        names = [
-            pathlib.PurePosixPath(name) for name in json.loads(text)["files"]
-        ]
-    except (LookupError, TypeError, ValueError):
+        content = json.loads(text)
+        names = [pathlib.PurePosixPath(name) for name in content["files"]]
+        # Earlier versions did not write it.
+        state = str(content.get("state", "that of an earlier version"))
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise InputError(
             "lists no files of a run",
             where=where,
@@ -154,7 +167,7 @@ def _listed(text: str, where: str) -> list[str]:
             raise InputError(
                 "lists a file outside of the run", where=where, got=str(name)
             )
-    return [str(name) for name in names]
+    return [str(name) for name in names], state
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -196,18 +209,15 @@ def mirrored(
     url = os.fspath(path).rstrip("/")
     folder = working_folder(url, parent)
     mirror = Mirror(url, folder)
-    published = "none by this process"
 
     def publish(state: str) -> None:
-        nonlocal published
         try:
-            mirror.push()
+            mirror.push(state)
         except StorageError as error:
             raise InterruptedRun(
-                f"{error}. The last good checkpoint there: {published}; the "
-                "same command resumes from it"
+                f"{error}. The last good checkpoint there: {mirror.state}; "
+                "the same command goes on from it"
             ) from None
-        published = state
 
     with lock_directory(folder, beside=True):
         mirror.pull()

@@ -7,12 +7,13 @@ installed apart. A local path stays a `pathlib.Path`.
 from __future__ import annotations
 
 import functools
+import io
 import os
 import pathlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 from absl import logging
 
@@ -112,6 +113,7 @@ def retried(
     operation: Callable[[], Result],
     what: str,
     waits: tuple[float, ...] | None = None,
+    final: tuple[type[Exception], ...] = (),
 ) -> Result:
     """Returns what `operation` does, tried again where storage fails.
 
@@ -119,6 +121,8 @@ def retried(
         operation: may be called several times.
         what: is done, for messages.
         waits: seconds between the attempts; None: `RETRY_SECONDS`.
+        final: errors that another attempt would not change; they are raised
+            as they are.
 
     Raises:
         StorageError: every attempt failed.
@@ -127,6 +131,8 @@ def retried(
     for wait in (*waits, None):
         try:
             return operation()
+        except final:
+            raise
         # Drivers raise errors of their own, which no base class joins.
         except Exception as error:
             if wait is None:
@@ -136,6 +142,57 @@ def retried(
             )
             time.sleep(wait)
     raise AssertionError  # The last attempt returns or raises.
+
+
+class _Object(io.RawIOBase):
+    """An object whose reads are tried again."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+        self._handle = retried(
+            lambda: path.open("rb"),
+            f"reading {path}",
+            final=(FileNotFoundError, PermissionError),
+        )
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._handle.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        place = self._handle.tell()
+
+        def read() -> bytes:
+            self._handle.seek(place)
+            return self._handle.read(len(buffer))
+
+        data = retried(read, f"reading {self._path}")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._handle.close()
+        super().close()
+
+
+def open_bytes(path: str | os.PathLike) -> IO[bytes]:
+    """Opens a local file or an object for reading.
+
+    Raises:
+        StorageError: an object cannot be read, also not when asked again;
+            the reads of what is returned raise it too.
+        OSError: a local file cannot be opened.
+    """
+    path = as_path(path)
+    if not url_scheme(path):
+        return path.open("rb")
+    return io.BufferedReader(_Object(path), 1 << 16)
 
 
 def _in_short(error: Exception) -> str:

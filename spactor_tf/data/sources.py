@@ -20,7 +20,7 @@ from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.datasets.inputs import reading
 from runkit.datasets.tables import whole_text
-from runkit.files import as_path
+from runkit.files import open_bytes
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
 # The coarsest times of change of the usual file systems.
@@ -163,7 +163,7 @@ class Source:
             known = (before or {}).get(name, {})
             digest = known.get("sha256")
             if (known.get("bytes"), known.get("mtime_ns")) != (size, changed):
-                with reading(name), as_path(name).open("rb") as handle:
+                with reading(name), open_bytes(name) as handle:
                     digest = hashlib.file_digest(handle, "sha256").hexdigest()
             found[name] = {
                 "bytes": size,

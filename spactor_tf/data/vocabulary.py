@@ -30,7 +30,7 @@ from sentencepiece import (
 from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError, atomic_write
-from runkit.files import as_path
+from runkit.files import open_bytes
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
 from spactor_tf.data.vocabulary_text import (
     MAX_SENTENCE_BYTES,
@@ -97,14 +97,14 @@ class Vocabulary:
         """Reads a SentencePiece model file such as T5's `spiece.model`.
 
         Raises:
-            InputError: missing file, not a SentencePiece model, or one that
-                lacks T5's control ids.
+            InputError: no file, or no SentencePiece model of T5's layout.
         """
         try:
-            proto = as_path(path).read_bytes()
+            with open_bytes(path) as handle:
+                proto = handle.read()
         except OSError as error:
             raise InputError(
-                f"cannot be read ({error.strerror})", where=str(path)
+                f"cannot be read ({error.strerror or error})", where=str(path)
             ) from None
         return cls(proto, str(path))
 

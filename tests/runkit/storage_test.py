@@ -62,6 +62,12 @@ class RetryTest(absltest.TestCase):
         waits = [call.args[0] for call in sleep.call_args_list]
         self.assertEqual(waits, list(storage.RETRY_SECONDS[:2]))
 
+    def test_what_another_attempt_would_not_change_is_not_asked_again(self):
+        operation = mock.Mock(side_effect=FileNotFoundError("no"))
+        with self.assertRaises(FileNotFoundError):
+            storage.retried(operation, "x", final=(FileNotFoundError,))
+        operation.assert_called_once()
+
     def test_in_the_end_it_is_said(self):
         def gone():
             raise OSError("no such bucket")
@@ -98,6 +104,27 @@ class MirrorTest(absltest.TestCase):
         self.assertFalse(self.bucket().exists(f"{self.url}/checkpoints/a"))
         with mirror.mirrored(self.url, self.parent / "two") as (two, _):
             self.assertEqual(testing.contents(two), expected)
+
+    def test_the_next_process_knows_the_last_state_without_writing_one(self):
+        for number, expected in ((1, "none"), (2, "step 1")):
+            with mirror.mirrored(self.url, self.parent) as (folder, publish):
+                (folder / "a").write_bytes(bytes(number))
+                self.bucket.failures_after = 0
+                with self.assertRaisesRegex(
+                    InterruptedRun, f"checkpoint there: {expected};"
+                ):
+                    publish("step 9")
+                self.bucket.failures_after = None
+                publish("step 1")
+
+    def test_a_manifest_without_a_state_is_of_an_earlier_version(self):
+        path = storage.as_path(f"{self.url}/{mirror.MANIFEST}")
+        path.write_text('{"files": {}}')
+        with mirror.mirrored(self.url, self.parent) as (folder, publish):
+            (folder / "a").write_bytes(b"")
+            self.bucket.failures_after = 0
+            with self.assertRaisesRegex(InterruptedRun, "earlier version;"):
+                publish("step 9")
 
     def test_a_foreign_manifest_is_refused(self):
         for text, message in (
@@ -193,6 +220,43 @@ class TextsTest(parameterized.TestCase):
             found = [record.text for record in open_texts(spec).records()]
             self.assertEqual(found, expected)
         self.assertFalse(os.path.lexists("s3:"))
+
+
+class GoneTest(parameterized.TestCase):
+    """Storage that stops to answer while texts are read."""
+
+    @parameterized.parameters(
+        ("text:s3://bucket/t.txt:lines", b"one\ntwo\n"),
+        ("jsonl:s3://bucket/t.jsonl.gz:a", gzip.compress(b'{"a": "x"}\n')),
+        ("csv:s3://bucket/t.csv:a", b"a,b\nx,y\n"),
+        ("parquet:s3://bucket/t.parquet:a", b"PAR1"),
+        ("arrow:s3://bucket/t.arrow:a", b"ARROW1"),
+    )
+    def test_is_asked_again_and_ends_the_run_with_75(self, spec, data):
+        with bucket() as files:
+            files().pipe(spec.split(":", 1)[1].rsplit(":", 1)[0], data)
+            texts = open_texts(spec)
+            files.gone = True
+            with self.assertRaisesRegex(
+                InterruptedRun, "reading s3://bucket/t.*ValueError gone.*same"
+            ):
+                list(texts.records())
+
+    def test_one_failed_read_is_not_seen(self):
+        data = bytes(range(256)) * 1000
+        with bucket() as files:
+            files().pipe("s3://bucket/t", data)
+            with storage.open_bytes("s3://bucket/t") as handle:
+                head = handle.read(70_000)
+                files.failures = 2
+                self.assertEqual(head + handle.read(), data)
+                self.assertEqual(files.failures, 0)
+                handle.seek(255)
+                self.assertEqual(handle.read(2), b"\xff\0")
+
+    def test_what_is_missing_is_bad_input(self):
+        with bucket(), self.assertRaises(FileNotFoundError):
+            storage.open_bytes("s3://bucket/none")
 
 
 if __name__ == "__main__":

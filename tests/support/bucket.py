@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,12 +19,16 @@ class Bucket(MemoryFileSystem):
     Attributes:
         store: {"/bucket/name": file}.
         failures_after: writes that succeed before all fail; None: no failure.
+        gone: whether nothing can be opened.
+        failures: reads that fail before the others succeed.
     """
 
     protocol = ("s3",)
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     failures_after: ClassVar[int | None] = None
+    gone: ClassVar[bool] = False
+    failures: ClassVar[int] = 0
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> str:
@@ -35,7 +40,23 @@ class Bucket(MemoryFileSystem):
             if not Bucket.failures_after:
                 raise OSError("the bucket is gone")
             Bucket.failures_after -= 1
-        return super()._open(path, mode, **options)
+        if Bucket.gone:
+            raise ValueError("gone")  # Drivers' errors have no common base.
+        opened = super()._open(path, mode, **options)
+        if mode == "rb":
+            return _Reader(opened.getvalue())
+        return opened
+
+
+class _Reader(io.BytesIO):
+    """An object whose reads fail while the bucket says so."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if Bucket.failures:
+            Bucket.failures -= 1
+            super().read(size)  # A broken read may have moved the place.
+            raise ValueError("broken")
+        return super().read(size)
 
 
 @contextlib.contextmanager
@@ -44,7 +65,7 @@ def bucket() -> Iterator[type[Bucket]]:
     before = fsspec.registry.get("s3")
     waits = storage.RETRY_SECONDS
     Bucket.store, Bucket.pseudo_dirs = {}, [""]
-    Bucket.failures_after = None
+    Bucket.failures_after, Bucket.gone, Bucket.failures = None, False, 0
     fsspec.register_implementation("s3", Bucket, clobber=True)
     storage.RETRY_SECONDS = (0.0, 0.0)
     try:

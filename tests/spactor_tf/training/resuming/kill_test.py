@@ -4,7 +4,6 @@ import os
 import pathlib
 import random
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -13,6 +12,7 @@ import pytest
 from absl.testing import absltest
 
 from tests.support import testing
+from tests.support.faults import small_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 KILLS, TRANSITION = 20, 1000
@@ -35,35 +35,19 @@ class KillTest(absltest.TestCase):
         self.dataset = testing.write_corpus(self.base)
 
     def start(self, name):
-        root = str(ROOT)
-        fields = [
-            "model.vocabulary_size=512",
-            "model.num_layers=1",
-            "model.hidden_dim=64",
-            "corruption.input_length=32",
-            "data.holdout_fraction=0.2",
-            "model.dropout=0.1",
-            "runtime.eval_batches=1",
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "spactor_tf.pretrain_main",
-            f"--dataset={self.dataset}",
-            f"--output_dir={self.base / name}",
-            f"--cache_dir={self.base / 'cache'}",
-            "--train_steps=2000",
-            f"--transition_step={TRANSITION}",
-            "--batch_size=4",
-            "--log_every=7",
-            "--eval_every=200",
-            "--checkpoint_every=20",
-            *(f"--set={field}" for field in fields),
-        ]
+        command = small_run.command(
+            dataset=self.dataset,
+            output_dir=self.base / name,
+            cache_dir=self.base / "cache",
+            train_steps=2000,
+            transition_step=TRANSITION,
+            eval_every=200,
+            checkpoint_every=20,
+        )
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": root},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
