@@ -158,3 +158,26 @@ class CorruptionConfig:
             self.mean_noise_span_length,
             expected=">= 1",
         )
+
+
+def least_weights(
+    vocabulary_size: int,
+    hidden_dim: int,
+    num_layers: int,
+    intermediate_dim: int,
+    inner_dim: int,
+) -> int:
+    """Returns fewer weights than any T5 of these sizes has.
+
+    What a configuration from outside says is compared with the weights beside
+    it before memory is taken for it.
+
+    Args:
+        vocabulary_size: rows of the embedding.
+        hidden_dim: width of the model.
+        num_layers: of the encoder.
+        intermediate_dim: width of the feed-forward layers.
+        inner_dim: width of all attention heads together.
+    """
+    per_layer = 2 * intermediate_dim + 4 * inner_dim
+    return hidden_dim * (vocabulary_size + num_layers * per_layer)

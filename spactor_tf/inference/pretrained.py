@@ -18,6 +18,7 @@ from runkit import InputError, atomic_directory, read_json, write_json
 from runkit.checks import require_finite
 from runkit.files import check_checksums, write_checksums
 from spactor_tf.config.fields import from_dict, to_dict
+from spactor_tf.config.model import least_weights
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference import hugging_face
@@ -215,12 +216,8 @@ def _check_sizes(folder: pathlib.Path) -> None:
         raise InputError(
             "is not a size", where=f"{path}: key_value_dim", got=width
         )
-    inner = sizes["num_heads"] * (width or 1)
-    # Less than every model of these sizes has.
-    least = sizes["hidden_dim"] * (
-        sizes["vocabulary_size"]
-        + sizes["num_layers"] * (2 * sizes["intermediate_dim"] + 4 * inner)
-    )
+    inner_dim = sizes.pop("num_heads") * (width or 1)
+    least = least_weights(**sizes, inner_dim=inner_dim)
     held = sum(file.stat().st_size for file in folder.glob("*.h5"))
     # Quantized weights take half a byte at least.
     if least > 2 * held:

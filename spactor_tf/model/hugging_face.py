@@ -7,6 +7,7 @@ one variable here; a kernel `[in, out]` is stored there as `[out, in]`.
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 
 from runkit import InputError
 from runkit.checks import require_finite
+from spactor_tf.config.model import ModelConfig, least_weights
 from spactor_tf.model import t5
 from spactor_tf.model.hugging_face_config import ForeignConfig, read_config
 from spactor_tf.model.tensor_files import TensorFolder
@@ -88,6 +90,29 @@ def tensors_of(
     return tensors
 
 
+def _check_sizes(model: ModelConfig, files: TensorFolder, where: str) -> None:
+    """Refuses sizes that the weights are too few for, before memory is taken.
+
+    Raises:
+        InputError: a configuration of a larger model.
+    """
+    held = sum(math.prod(shape) for shape in files.shapes.values())
+    least = least_weights(
+        model.vocabulary_size,
+        model.hidden_dim,
+        model.num_layers,
+        model.intermediate_dim,
+        inner_dim=model.num_heads * model.head_dim,
+    )
+    if least > held:
+        raise InputError(
+            "the weights are too few for the sizes of config.json",
+            where=where,
+            got=f"{held:,} weights",
+            expected=f"more than {least:,}",
+        )
+
+
 def read_backbone(
     folder: str | os.PathLike, dtype: t5.DType = None
 ) -> t5.Backbone:
@@ -103,10 +128,11 @@ def read_backbone(
 
     Raises:
         InputError: what `read_config` and `TensorFolder` raise; weights that
-            are missing, unknown, of a wrong shape or not finite.
+            are too few, missing, unknown, of a wrong shape or not finite.
     """
     folder = pathlib.Path(folder)
     config, files = read_config(folder), TensorFolder(folder)
+    _check_sizes(config.model, files, str(folder))
     source = {name: name for name in files.shapes}
     _join_copies(source, files, str(folder))
     model = config.model

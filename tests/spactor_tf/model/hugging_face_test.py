@@ -205,6 +205,9 @@ class RefusedTest(FolderCase):
         ({"d_model": "24"}, "d_model: is not a size"),
         ({"d_model": None}, "d_model: is missing"),
         ({"num_heads": True}, "num_heads: is not a size"),
+        # More than any memory: refused before anything is built.
+        ({"num_heads": 2**31}, "weights are too few for the sizes"),
+        ({"vocab_size": 2**40}, "weights are too few for the sizes"),
         ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon: is not"),
         ({"pad_token_id": 3}, "pad_token_id: cannot"),
         ({"d_ff": 33}, r"wi\.weight: has another shape.*\(32, 24\)"),
