@@ -136,7 +136,14 @@ def main(argv: Sequence[str]) -> None:
         **{flag.name: getattr(FLAGS, flag.name) for flag in _OPTION_FLAGS}
     )
     if FLAGS.batching_parameters_file:
-        options = dataclasses.replace(options, **_batching())
+        limits = _batching()
+        options = dataclasses.replace(
+            options,
+            max_batch_size=limits.max_batch_size,
+            max_request_rows=limits.max_request_rows,
+            batch_timeout_micros=limits.batch_timeout_micros,
+            max_waiting=limits.max_waiting,
+        )
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.
     try:
@@ -167,15 +174,16 @@ def main(argv: Sequence[str]) -> None:
         server.stop()
 
 
-def _batching() -> dict[str, int]:
-    """Options out of the batching file, which nothing else may set.
+def _batching() -> server_config.BatchLimits:
+    """Limits out of the batching file, which nothing else may set.
 
     Raises:
         InputError: a flag that the file replaces, or a bad file.
     """
     path = pathlib.Path(FLAGS.batching_parameters_file)
-    limits = server_config.read_batching(path)._asdict()
-    given = [name for name in limits if name in FLAGS and FLAGS[name].present]
+    limits = server_config.read_batching(path)
+    names = limits._fields
+    given = [name for name in names if name in FLAGS and FLAGS[name].present]
     if not FLAGS.enable_batching:
         given.append("noenable_batching")
     if given:
