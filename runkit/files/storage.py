@@ -13,7 +13,7 @@ import pathlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from absl import logging
 
@@ -181,7 +181,7 @@ class _Object(io.RawIOBase):
         super().close()
 
 
-def open_bytes(path: str | os.PathLike) -> IO[bytes]:
+def open_bytes(path: str | os.PathLike) -> io.BufferedReader:
     """Opens a local file or an object for reading.
 
     Raises:
