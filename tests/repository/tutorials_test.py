@@ -117,11 +117,16 @@ class TutorialsTest(FolderTestCase, parameterized.TestCase):
         python = binaries / "python"
         python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         python.chmod(0o755)
+        # A page's code must not change the environment of whoever tests it.
+        pip = binaries / "pip"
+        pip.write_text("#!/bin/sh\necho 'a test installs nothing'\nexit 1\n")
+        pip.chmod(0o755)
         self.env = {
             **os.environ,
             "PATH": f"{binaries}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "PIP_NO_INDEX": "1",
         }
         self.ports: dict[str, str] = {}
 
