@@ -39,13 +39,7 @@ from runkit.flag_values import Flag, check_table, output_folder
 FLAGS = flags.FLAGS
 EMBED_BATCH_SIZE = 256
 FLAG_TABLE = (
-    Flag(
-        "embeddings",
-        "Embeddings of the pool, [n, d]: .npy file, table with a column of "
-        "lists (Parquet, .npz, csv, JSON Lines), directory of shards, or "
-        "pattern.",
-        default="",
-    ),
+    Flag("embeddings", round_files.EMBEDDINGS_HELP, default=""),
     Flag(
         "dataset",
         "Texts, alone (equal texts are copies), with --init_from, or with the "
@@ -80,27 +74,7 @@ FLAG_TABLE = (
         default="first",
         choices=KEEP,
     ),
-    Flag(
-        "margins",
-        "For --keep=most_uncertain: margins of the current model, in [0, 1].",
-        default="",
-    ),
-    Flag(
-        "probabilities",
-        "In place of margins: probabilities of the classes, [n, classes].",
-        default="",
-    ),
-    Flag(
-        "logits",
-        "In place of margins: logits of the classes, [n, classes].",
-        default="",
-    ),
-    Flag(
-        "multilabel",
-        "The probabilities are those of independent classes.",
-        bool,
-        False,
-    ),
+    *round_files.ANSWER_FLAGS,
     Flag(
         "exact",
         "Exact neighbors, or ScaNN; auto: exact if that takes minutes.",

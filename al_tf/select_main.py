@@ -20,7 +20,7 @@ from absl import flags, logging
 
 from al_tf.clustering import build as build_clustering
 from al_tf.clustering import store as clustering_store
-from al_tf.clustering.options import ClusteringOptions
+from al_tf.clustering.options import CLUSTER_FLAGS, asked_options
 from al_tf.clustering.result import Clustering, load_clustering
 from al_tf.inputs.column_flags import (
     EMBEDDING_FLAG,
@@ -31,7 +31,6 @@ from al_tf.inputs.column_flags import (
 )
 from al_tf.inputs.embeddings import Embeddings
 from al_tf.inputs.pool_files import naming, read_pool
-from al_tf.inputs.preparation import METRICS
 from al_tf.selection import (
     batch_files,
     cluster_margin,
@@ -45,95 +44,20 @@ from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
-    Flag(
-        "embeddings",
-        "Embeddings of the pool, [n, d]: .npy file, table with a column of "
-        "lists (Parquet, .npz, csv, JSON Lines), directory of shards, or "
-        "pattern.",
-        required=True,
-    ),
-    Flag(
-        "margins",
-        "Margins of the current model, in [0, 1]; small means uncertain: .npy "
-        "file [n], or a table with a column `margin`.",
-        default="",
-    ),
-    Flag(
-        "probabilities",
-        "In place of margins: probabilities of the classes, [n, classes]; "
-        "files as for --embeddings.",
-        default="",
-    ),
-    Flag(
-        "logits",
-        "In place of margins: logits of the classes, [n, classes].",
-        default="",
-    ),
-    Flag(
-        "multilabel",
-        "The probabilities are those of independent classes.",
-        bool,
-        False,
-    ),
-    Flag("batch_size", "Examples to pick.", int, required=True),
-    Flag(
-        "output",
-        "File to write: .csv, .jsonl, .parquet, or .npy for the ids only.",
-        required=True,
-    ),
+    Flag("embeddings", round_files.EMBEDDINGS_HELP, required=True),
+    *round_files.ANSWER_FLAGS,
+    *round_files.PICK_FLAGS,
     Flag(
         "clustering",
         "Directory that keeps neighbors and clusters between rounds.",
         default="",
     ),
-    Flag(
-        "labeled",
-        "Ids of labeled examples: .npy, text with one id per line, or a table "
-        "such as an earlier batch.",
-        default="",
-    ),
-    Flag(
-        "margin_batch_size",
-        "Uncertain examples to pick from; by default ten batches, at most a "
-        "quarter of the unlabeled pool.",
-        int,
-    ),
-    Flag(
-        "distance_threshold",
-        "Largest average linkage within a cluster.",
-        float,
-        least=0,
-    ),
-    Flag(
-        "target_cluster_size",
-        "Mean cluster size, in place of a threshold; default: 10.",
-        float,
-        positive=True,
-    ),
-    Flag(
-        "metric",
-        "Distance between embeddings.",
-        default="cosine",
-        choices=METRICS,
-    ),
-    Flag(
-        "num_neighbors",
-        "Length of the candidate lists; default: "
-        f"{ClusteringOptions.num_neighbors}.",
-        int,
-        least=1,
-    ),
+    *CLUSTER_FLAGS,
     Flag(
         "exact",
         "Exact neighbors, or ScaNN; auto: exact if that takes minutes.",
         default="auto",
         choices=("auto", "true", "false"),
-    ),
-    Flag(
-        "seed",
-        "Random seed for the choice within and among clusters.",
-        int,
-        0,
     ),
     Flag(
         "overwrite",
@@ -176,7 +100,9 @@ def main(argv: Sequence[str]) -> None:
     unlabeled = unlabeled_ids(
         labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
     )
-    margin_batch_size = _margin_batch_size(len(unlabeled))
+    margin_batch_size = round_files.asked_margin_batch_size(
+        FLAGS, len(unlabeled)
+    )
     began = time.monotonic()
     with _kept_clusters(), naming(embeddings.ids):
         clustering = _clustering(embeddings)
@@ -237,19 +163,6 @@ def _named_batch(
     return batch_files.NamedBatch(FLAGS.id_column or "id", ids, texts)
 
 
-def _margin_batch_size(num_unlabeled: int) -> int:
-    size = FLAGS.margin_batch_size
-    if size is None:
-        size = cluster_margin.default_margin_batch_size(
-            FLAGS.batch_size, num_unlabeled
-        )
-        logging.info("--margin_batch_size=%d (default)", size)
-    cluster_margin.check_margin_batch_size(
-        size, FLAGS.batch_size, num_unlabeled
-    )
-    return size
-
-
 def _clustering(embeddings: Embeddings) -> Clustering:
     """Loads the clusters, or makes and keeps them."""
     folder, threshold = FLAGS.clustering, FLAGS.distance_threshold
@@ -263,18 +176,9 @@ def _clustering(embeddings: Embeddings) -> Clustering:
             return found
         logging.info("cut at the smaller threshold %g", threshold)
         return found.cut(threshold, embeddings)
-    size = FLAGS.target_cluster_size
-    if size is None and threshold is None:
-        size = float(min(10, embeddings.shape[0]))
-        logging.info("--target_cluster_size=%g (default)", size)
     asked = _asked_exact()
-    options = ClusteringOptions(
-        distance_threshold=threshold,
-        target_cluster_size=size,
-        metric=FLAGS.metric,
-        num_neighbors=FLAGS.num_neighbors or ClusteringOptions.num_neighbors,
-        exact="auto" if asked is None else asked,
-        seed=FLAGS.seed,
+    options = asked_options(
+        FLAGS, embeddings.shape[0], "auto" if asked is None else asked
     )
     made = build_clustering.cluster_pool(
         embeddings, options, cache=folder or None, verbose=True

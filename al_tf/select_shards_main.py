@@ -19,7 +19,11 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags, logging
 
-from al_tf.clustering.options import ClusteringOptions
+from al_tf.clustering.options import (
+    CLUSTER_FLAGS,
+    ClusteringOptions,
+    asked_options,
+)
 from al_tf.distributed.cluster import (
     DistributedClusters,
     Layout,
@@ -38,8 +42,7 @@ from al_tf.inputs.column_flags import (
     SCORE_FLAGS,
 )
 from al_tf.inputs.pool_files import naming
-from al_tf.inputs.preparation import METRICS
-from al_tf.selection import batch_files, cluster_margin, round_files
+from al_tf.selection import batch_files, round_files
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
 from runkit import InputError, run_binary, write_json
 from runkit.files import lock_directory
@@ -47,65 +50,16 @@ from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
-    Flag(
-        "embeddings",
-        "Embeddings of the pool: table with a column of lists (Parquet, .npz, "
-        "csv, JSON Lines), .npy file, directory of shards, or pattern.",
-        required=True,
-    ),
-    Flag(
-        "margins",
-        "Margins of the current model, in [0, 1]; small means uncertain: "
-        "files as for --embeddings, with a column `margin`.",
-        default="",
-    ),
-    Flag("probabilities", "In place of margins: of the classes.", default=""),
-    Flag("logits", "In place of margins: logits of the classes.", default=""),
-    Flag(
-        "multilabel",
-        "The probabilities are those of independent classes.",
-        bool,
-        False,
-    ),
-    Flag("batch_size", "Examples to pick.", int, required=True),
-    Flag(
-        "output",
-        "File to write: .csv, .jsonl, .parquet, or .npy for the ids only.",
-        required=True,
-    ),
+    Flag("embeddings", round_files.EMBEDDINGS_HELP, required=True),
+    *round_files.ANSWER_FLAGS,
+    *round_files.PICK_FLAGS,
     Flag(
         "state",
         "Directory from which a run that was stopped goes on; with several "
         "machines, one that all of them see.",
         default="",
     ),
-    Flag("labeled", "Ids of labeled examples, as in al_tf.select_main."),
-    Flag(
-        "margin_batch_size",
-        "Uncertain examples to pick from; by default ten batches, at most a "
-        "quarter of the unlabeled pool.",
-        int,
-    ),
-    Flag(
-        "distance_threshold",
-        "Largest average linkage within a cluster.",
-        float,
-        least=0,
-    ),
-    Flag(
-        "target_cluster_size",
-        "Mean cluster size, in place of a threshold; default: 10.",
-        float,
-        positive=True,
-    ),
-    Flag(
-        "metric",
-        "Distance between embeddings.",
-        default="cosine",
-        choices=METRICS,
-    ),
-    Flag("num_neighbors", "Length of the candidate lists.", int, 16, least=1),
-    Flag("seed", "Random seed for the choice.", int, 0),
+    *CLUSTER_FLAGS,
     Flag(
         "engine",
         "Where to compute: this process, or a Ray cluster.",
@@ -176,16 +130,8 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
     unlabeled = unlabeled_ids(
         labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
     )
-    size = FLAGS.margin_batch_size
-    if size is None:
-        size = cluster_margin.default_margin_batch_size(
-            FLAGS.batch_size, len(unlabeled)
-        )
-        logging.info("--margin_batch_size=%d (default)", size)
-    cluster_margin.check_margin_batch_size(
-        size, FLAGS.batch_size, len(unlabeled)
-    )
-    options = _options(n).checked(n)
+    size = round_files.asked_margin_batch_size(FLAGS, len(unlabeled))
+    options = asked_options(FLAGS, n, exact=True).checked(n)
     with naming(ids):
         clusters = _clusters(engine, shards, options)
     parts = [
@@ -221,21 +167,6 @@ def _engine() -> Engine:
             got=FLAGS.ray_address,
         )
     return LocalEngine()
-
-
-def _options(num_examples: int) -> ClusteringOptions:
-    """What the flags ask to cluster by."""
-    size, threshold = FLAGS.target_cluster_size, FLAGS.distance_threshold
-    if size is None and threshold is None:
-        size = float(min(10, num_examples))
-        logging.info("--target_cluster_size=%g (default)", size)
-    return ClusteringOptions(
-        distance_threshold=threshold,
-        target_cluster_size=size,
-        metric=FLAGS.metric,
-        num_neighbors=FLAGS.num_neighbors,
-        exact=True,
-    )
 
 
 def _clusters(

@@ -38,68 +38,30 @@ class Agglomeration:
     """The state of one clustering: see `al_tf.clustering.average_linkage`.
 
     Args:
-        rows: `[n, d]` float32 or float64, no two alike; overwritten.
-        size: `[n]` float64 number of points at each row.
-        origin: `[n]` int64 id of the first of these points.
+        clusters: single points, no two alike, or what rounds elsewhere have
+            left; overwritten. Unions need room for the candidates of both
+            sides: the lists have 2 k places.
         threshold: clusters farther apart are not merged.
-        num_neighbors: length of the candidate lists.
         make_index: builds an approximate index; None: all answers are exact.
         verbose: print progress.
     """
 
     def __init__(
         self,
-        rows: np.ndarray,
-        *,
-        size: np.ndarray,
-        origin: np.ndarray,
-        threshold: float,
-        num_neighbors: int,
-        make_index: IndexFactory | None,
-        verbose: bool,
-    ):
-        n = len(rows)
-        self.k = max(1, min(num_neighbors, n - 1))
-        clusters = Clusters(
-            mean=rows,
-            variance=np.zeros(n),
-            size=size,
-            origin=origin,
-            height=np.zeros(n),
-            # Unions have room for the candidates of both sides.
-            lists=np.full((n, 2 * self.k), -1, np.int32),
-            radius=np.full(n, -np.inf),
-            nearest=np.full(n, -1, np.int32),
-            distance=np.full(n, np.inf),
-            parent=np.arange(n, dtype=np.int32),
-            is_open=np.ones(n, bool),
-        )
-        self._start(clusters, threshold, make_index, verbose)
-
-    @classmethod
-    def resumed(
-        cls, clusters: Clusters, threshold: float, verbose: bool
-    ) -> Agglomeration:
-        """Goes on from clusters that rounds elsewhere have left, exactly."""
-        run = cls.__new__(cls)
-        run.k = clusters.lists.shape[1] // 2
-        run._start(clusters, threshold, None, verbose)
-        return run
-
-    def _start(
-        self,
         clusters: Clusters,
+        *,
         threshold: float,
-        make_index: IndexFactory | None,
-        verbose: bool,
-    ) -> None:
+        make_index: IndexFactory | None = None,
+        verbose: bool = False,
+    ):
         n = len(clusters.mean)
         self.threshold = threshold
         self.effort = Effort()
         self._clusters = clusters
         # What the indices search; the means themselves if they are float32.
         self._mean32 = clusters.mean.astype(np.float32, copy=False)
-        self._search = ClusterSearch(make_index, self.k, self.effort)
+        k = clusters.lists.shape[1] // 2
+        self._search = ClusterSearch(make_index, k, self.effort)
         self._recorded = MergeRecord()
         self._num_points = n
         self._progress = Progress(n, "points settled", "clustering")

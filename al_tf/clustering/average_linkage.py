@@ -48,6 +48,7 @@ import numpy as np
 
 from al_tf.clustering.agglomeration import Agglomeration
 from al_tf.clustering.cluster_search import Effort, FirstAnswer, IndexFactory
+from al_tf.clustering.hac_kernels import new_clusters
 from al_tf.clustering.merges import Merges
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.protocol import Probe
@@ -100,12 +101,16 @@ def average_linkage(
     distinct, copies, originals = duplicate_rows(rows)
     if len(distinct) < n:
         row_kernels.compact_rows(rows, distinct)
-    run = Agglomeration(
+    k = max(1, min(num_neighbors, len(distinct) - 1))
+    points = new_clusters(
         rows[: len(distinct)],
+        distinct,
+        np.full((len(distinct), 2 * k), -1, np.int32),
         size=np.bincount(originals, minlength=n)[distinct] + 1.0,
-        origin=distinct,
+    )
+    run = Agglomeration(
+        points,
         threshold=distance_threshold,
-        num_neighbors=num_neighbors,
         make_index=make_index,
         verbose=verbose,
     )

@@ -51,6 +51,39 @@ class Clusters(NamedTuple):
     is_open: np.ndarray
 
 
+def new_clusters(
+    mean: np.ndarray,
+    origin: np.ndarray,
+    lists: np.ndarray,
+    *,
+    variance: np.ndarray | None = None,
+    size: np.ndarray | None = None,
+) -> Clusters:
+    """Open clusters of which nothing is proven yet; see `Clusters`.
+
+    Args:
+        mean: `[n, d]`.
+        origin: `[n]`.
+        lists: `[n, k]`.
+        variance: `[n]`; by default those of single points.
+        size: `[n]`; by default those of single points.
+    """
+    n = len(mean)
+    return Clusters(
+        mean=mean,
+        variance=np.zeros(n) if variance is None else variance,
+        size=np.ones(n) if size is None else size,
+        origin=origin,
+        height=np.zeros(n),
+        lists=lists,
+        radius=np.full(n, -np.inf),
+        nearest=np.full(n, -1, np.int32),
+        distance=np.full(n, np.inf),
+        parent=np.arange(n, dtype=np.int32),
+        is_open=np.ones(n, bool),
+    )
+
+
 @numba.njit(fastmath=_REORDER, cache=True)
 def linkage(mean, variance, a, b):
     """Average squared distance between the members of clusters a and b."""

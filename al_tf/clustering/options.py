@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from absl import logging
 
 from al_tf.inputs.arrays import number
 from al_tf.inputs.preparation import METRICS
 from al_tf.neighbors import scann_index
 from runkit import InputError, closest
+from runkit.flag_values import Flag
 
 # Multiply-adds of one pass over all pairs that `exact="auto"` spends: a few
 # minutes on two cores. A constant and not a measured speed, so that the same
@@ -137,3 +140,56 @@ class ClusteringOptions:
         return IndexChoice(
             False, f"ScaNN: {cost} are more than {EXACT_WORK:.0e}"
         )
+
+
+CLUSTER_FLAGS = (
+    Flag(
+        "distance_threshold",
+        "Largest average linkage within a cluster.",
+        float,
+        least=0,
+    ),
+    Flag(
+        "target_cluster_size",
+        "Mean cluster size, in place of a threshold; default: 10.",
+        float,
+        positive=True,
+    ),
+    Flag(
+        "metric",
+        "Distance between embeddings.",
+        default="cosine",
+        choices=METRICS,
+    ),
+    Flag(
+        "num_neighbors",
+        "Length of the candidate lists; default: "
+        f"{ClusteringOptions.num_neighbors}.",
+        int,
+        least=1,
+    ),
+)
+
+
+def asked_options(
+    values: Any, num_examples: int, exact: bool | Literal["auto"]
+) -> ClusteringOptions:
+    """Returns what `CLUSTER_FLAGS` ask for; a default size is logged.
+
+    Args:
+        values: the flags, as attributes, with a `seed` among them.
+        num_examples: size of the pool.
+        exact: see `ClusteringOptions`.
+    """
+    size, threshold = values.target_cluster_size, values.distance_threshold
+    if size is None and threshold is None:
+        size = float(min(10, num_examples))
+        logging.info("--target_cluster_size=%g (default)", size)
+    return ClusteringOptions(
+        distance_threshold=threshold,
+        target_cluster_size=size,
+        metric=values.metric,
+        num_neighbors=values.num_neighbors or ClusteringOptions.num_neighbors,
+        exact=exact,
+        seed=values.seed,
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -180,6 +181,42 @@ def choose_axes(
     )
 
 
+def ask_owners(
+    engine: Engine,
+    fleet: Fleet,
+    stage: str,
+    ask: Callable[..., Any],
+    questions: Sequence[Sequence[Any]],
+    answer: Callable[..., Any],
+) -> list[tuple[Handle, ...]]:
+    """Lets some parts ask the owners of clusters.
+
+    Args:
+        engine: where the parts are.
+        fleet: the parts.
+        stage: name for costs.
+        ask: `ask(*question)` returns a request for each part.
+        questions: one of each part that asks.
+        answer: `answer(part, *requests)` returns an answer for each request.
+
+    Returns:
+        For each question the answers of all parts.
+    """
+    requests = engine.map(stage, ask, questions, returns=len(fleet.parts))
+    answers = engine.map(
+        stage,
+        answer,
+        [
+            (part, *asked)
+            for part, asked in zip(
+                fleet.parts, zip(*requests, strict=True), strict=True
+            )
+        ],
+        returns=len(questions),
+    )
+    return list(zip(*answers, strict=True))
+
+
 def renew(
     engine: Engine,
     fleet: Fleet,
@@ -200,29 +237,20 @@ def renew(
     for start in range(0, max(counts.values(), default=0), size):
         having = [p for p in pending if counts[p] > start]
         cut = slice(start, start + size)
-        requests = engine.map(
+        answers = ask_owners(
+            engine,
+            fleet,
             "lists",
             stages.needed,
             [(fleet.parts[p], pending[p], cut, fleet.starts) for p in having],
-            returns=len(fleet.parts),
-        )
-        answers = engine.map(
-            "lists",
             stages.moments,
-            [
-                (part, *asked)
-                for part, asked in zip(
-                    fleet.parts, zip(*requests, strict=True), strict=True
-                )
-            ],
-            returns=len(having),
         )
         made = engine.map(
             "lists",
             stages.renewed,
             [
                 (fleet.parts[p], pending[p], cut, *got)
-                for p, *got in zip(having, *answers, strict=True)
+                for p, got in zip(having, answers, strict=True)
             ],
             keeps=1,
         )

@@ -32,6 +32,7 @@ from al_tf.clustering.merges import MergeRecord, Merges
 from al_tf.distributed.engine import Engine, Handle
 from al_tf.distributed.fleet import (
     Fleet,
+    ask_owners,
     blocks,
     choose_axes,
     is_large,
@@ -96,6 +97,7 @@ class PartitionedRounds:
             self._finisher.certify(only_wanted=only_wanted)
             return
         fleet, p = self.fleet, len(self.fleet.parts)
+        # As on one machine, where an index is asked before the exact search.
         for ask in (self._ask_exact, self._ask_exact, self._ask_everyone):
             wanted = [()] * p
             if only_wanted:
@@ -299,29 +301,20 @@ class PartitionedRounds:
         for start in range(0, max(counts), size):
             having = [p for p, count in enumerate(counts) if count > start]
             cut = slice(start, start + size)
-            asked = engine.map(
+            answers = ask_owners(
+                engine,
+                fleet,
                 "merge",
                 pairing.absorbed_by_owner,
                 [(pairs[p], cut, fleet.starts) for p in having],
-                returns=len(pairs),
-            )
-            answers = engine.map(
-                "merge",
                 pairing.whole_clusters,
-                [
-                    (part, *requests)
-                    for part, requests in zip(
-                        fleet.parts, zip(*asked, strict=True), strict=True
-                    )
-                ],
-                returns=len(having),
             )
             made = engine.map(
                 "merge",
                 pairing.united,
                 [
                     (fleet.parts[p], pairs[p], cut, *got)
-                    for p, *got in zip(having, *answers, strict=True)
+                    for p, got in zip(having, answers, strict=True)
                 ],
                 keeps=1,
             )
@@ -346,5 +339,5 @@ class PartitionedRounds:
             parent=np.arange(len(part.mean), dtype=np.int32),
             is_open=part.is_open,
         )
-        self._finisher = Agglomeration.resumed(clusters, self.threshold, False)
+        self._finisher = Agglomeration(clusters, threshold=self.threshold)
         self._finisher.record(self.record.all())

@@ -1,4 +1,4 @@
-"""What a round reads beside the embeddings: scores, labels, texts."""
+"""What a round is told and reads: its flags, scores, labels, texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from al_tf.inputs.columns import open_columns
 from al_tf.inputs.embeddings import open_npy
@@ -31,6 +32,10 @@ from al_tf.inputs.pool_files import (
 )
 from al_tf.inputs.shards import find_shards
 from al_tf.selection import batch_files
+from al_tf.selection.cluster_margin import (
+    check_margin_batch_size,
+    default_margin_batch_size,
+)
 from al_tf.selection.margins import (
     check_margins,
     margin_scores,
@@ -39,8 +44,84 @@ from al_tf.selection.margins import (
 from runkit import InputError
 from runkit.datasets.inputs import plain_suffix
 from runkit.datasets.row_formats import csv_rows
+from runkit.flag_values import Flag
 
 SCORES = ("margins", "probabilities", "logits")
+EMBEDDINGS_HELP = (
+    "Embeddings of the pool, [n, d]: .npy file, table with a column of lists "
+    "(Parquet, .npz, csv, JSON Lines), directory of shards, or pattern."
+)
+# What the current model says of the pool; see `read_scores`.
+ANSWER_FLAGS = (
+    Flag(
+        "margins",
+        "Margins of the current model, in [0, 1]; small means uncertain: .npy "
+        "file [n], or a table with a column `margin`.",
+        default="",
+    ),
+    Flag(
+        "probabilities",
+        "In place of margins: probabilities of the classes, [n, classes]; "
+        "files as for --embeddings.",
+        default="",
+    ),
+    Flag(
+        "logits",
+        "In place of margins: logits of the classes, [n, classes].",
+        default="",
+    ),
+    Flag(
+        "multilabel",
+        "The probabilities are those of independent classes.",
+        bool,
+        False,
+    ),
+)
+# What to pick, and where to write it.
+PICK_FLAGS = (
+    Flag("batch_size", "Examples to pick.", int, required=True),
+    Flag(
+        "output",
+        "File to write: .csv, .jsonl, .parquet, or .npy for the ids only.",
+        required=True,
+    ),
+    Flag(
+        "labeled",
+        "Ids of labeled examples: .npy, text with one id per line, or a table "
+        "such as an earlier batch.",
+        default="",
+    ),
+    Flag(
+        "margin_batch_size",
+        "Uncertain examples to pick from; by default ten batches, at most a "
+        "quarter of the unlabeled pool.",
+        int,
+    ),
+    Flag(
+        "seed",
+        "Random seed for the choice within and among clusters.",
+        int,
+        0,
+    ),
+)
+
+
+def asked_margin_batch_size(values: Any, num_unlabeled: int) -> int:
+    """Returns k_m as the flags ask for it; the default is logged.
+
+    Args:
+        values: the flags, as attributes.
+        num_unlabeled: examples that may be picked.
+
+    Raises:
+        InputError: it is impossible.
+    """
+    size: int | None = values.margin_batch_size
+    if size is None:
+        size = default_margin_batch_size(values.batch_size, num_unlabeled)
+        logging.info("--margin_batch_size=%d (default)", size)
+    check_margin_batch_size(size, values.batch_size, num_unlabeled)
+    return size
 
 
 def given_scores(values: Any) -> str:

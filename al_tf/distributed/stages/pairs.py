@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_tf.clustering import hac_kernels as kernels
-from al_tf.clustering.hac_kernels import Clusters
 from al_tf.distributed.stages.parts import (
     Part,
     Pending,
@@ -202,19 +201,14 @@ def united(
     at = find(origin, absorbed)
     mean, variance, size, radius, height, lists = (a[at] for a in others)
     # The kept ones first, the absorbed after them.
-    view = Clusters(
-        mean=np.concatenate([part.mean[rows], mean]),
+    view = kernels.new_clusters(
+        np.concatenate([part.mean[rows], mean]),
+        np.concatenate([kept, absorbed]).astype(np.int64),
+        np.full((2 * m, lists.shape[1]), -1, np.int32),
         variance=np.concatenate([part.variance[rows], variance]),
         size=np.concatenate([part.size[rows], size]),
-        origin=np.concatenate([kept, absorbed]).astype(np.int64),
-        height=np.zeros(2 * m),
-        lists=np.full((2 * m, lists.shape[1]), -1, np.int32),
-        radius=np.concatenate([part.radius[rows], radius]),
-        nearest=np.full(2 * m, -1, np.int32),
-        distance=np.full(2 * m, np.inf),
-        parent=np.arange(2 * m, dtype=np.int32),
-        is_open=np.ones(2 * m, bool),
     )
+    view = view._replace(radius=np.concatenate([part.radius[rows], radius]))
     first = np.arange(m, dtype=np.int32)
     kernels.merge_moments(first, first + np.int32(m), view)
     higher = np.maximum(part.height[rows], height)

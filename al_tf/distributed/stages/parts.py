@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from al_tf.clustering import hac_kernels as kernels
-from al_tf.clustering.hac_kernels import Clusters
 
 # Origins, means and variances of some clusters.
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -52,6 +51,20 @@ class Part(NamedTuple):
     nearest: np.ndarray
     distance: np.ndarray
     is_open: np.ndarray
+
+
+class Answer(NamedTuple):
+    """What a search found for some clusters of a part.
+
+    Attributes:
+        origin: `[r]` int64 who asked.
+        ids: `[r, w]` int32 origins of what was found, or -1.
+        bound: `[r]` float64: nothing else is nearer.
+    """
+
+    origin: np.ndarray
+    ids: np.ndarray
+    bound: np.ndarray
 
 
 class Pending(NamedTuple):
@@ -212,19 +225,8 @@ def renewed(
     lists[at] = found(origin, part.lists[rows])
     radius = np.full(m, -np.inf)
     radius[at] = np.maximum(part.radius[rows], pending.bound[cut])
-    view = Clusters(
-        mean=mean,
-        variance=variance,
-        size=np.ones(m),
-        origin=origin,
-        height=np.zeros(m),
-        lists=lists,
-        radius=radius,
-        nearest=np.full(m, -1, np.int32),
-        distance=np.full(m, np.inf),
-        parent=np.arange(m, dtype=np.int32),
-        is_open=np.ones(m, bool),
-    )
+    view = kernels.new_clusters(mean, origin, lists, variance=variance)
+    view = view._replace(radius=radius)
     kernels.unite_lists(at, found(origin, pending.extra[cut]), view)
     return Renewed(
         rows,

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from al_tf.clustering import hac_kernels as kernels
-from al_tf.clustering.hac_kernels import Clusters
-from al_tf.distributed.stages.parts import Part, Pending, find, named
+from al_tf.distributed.stages.parts import Answer, Part, find, named
 from al_tf.distributed.stages.search import Queries
 
 
@@ -39,24 +38,16 @@ def scanned_part(part: Part, k: int, *pieces: Queries) -> tuple[Scanned, ...]:
     """
     scanned = []
     for piece in pieces:
-        own, m, q = (
-            find(part.origin, piece.origin),
-            len(part.mean),
-            len(piece[0]),
-        )
-        view = Clusters(
-            mean=np.concatenate([part.mean, piece.rows]),
+        own = find(part.origin, piece.origin)
+        m, q = len(part.mean), len(piece.origin)
+        view = kernels.new_clusters(
+            np.concatenate([part.mean, piece.rows]),
+            np.concatenate([part.origin, piece.origin]),
+            np.full((m + q, 1), -1, np.int32),
             variance=np.concatenate([part.variance, piece.variance]),
-            size=np.ones(m + q),
-            origin=np.concatenate([part.origin, piece.origin]),
-            height=np.zeros(m + q),
-            lists=np.full((m + q, 1), -1, np.int32),
-            radius=np.zeros(m + q),
-            nearest=np.full(m + q, -1, np.int32),
-            distance=np.zeros(m + q),
-            parent=np.arange(m + q, dtype=np.int32),
-            is_open=np.concatenate([part.is_open, np.zeros(q, bool)]),
         )
+        is_open = np.concatenate([part.is_open, np.zeros(q, bool)])
+        view = view._replace(is_open=is_open)
         rows = np.where(own >= 0, own, m + np.arange(q)).astype(np.int32)
         ids = np.empty((q, k), np.int32)
         distances, last = np.empty((q, k)), np.empty(q)
@@ -65,8 +56,8 @@ def scanned_part(part: Part, k: int, *pieces: Queries) -> tuple[Scanned, ...]:
     return tuple(scanned)
 
 
-def scan_answered(queries: Queries, *lists: Scanned) -> Pending:
-    """The answer of all parts; `Pending.rows` are still origins."""
+def scan_answered(queries: Queries, *lists: Scanned) -> Answer:
+    """The answer of all parts to some queries."""
     ids, distances = (
         np.concatenate(arrays, axis=1)
         for arrays in ([s.ids for s in lists], [s.distances for s in lists])
@@ -77,4 +68,4 @@ def scan_answered(queries: Queries, *lists: Scanned) -> Pending:
     bound = np.take_along_axis(distances, dropped, 1).min(1, initial=np.inf)
     for found in lists:
         bound = np.minimum(bound, found.last)
-    return Pending(queries.origin, np.take_along_axis(ids, best, 1), bound)
+    return Answer(queries.origin, np.take_along_axis(ids, best, 1), bound)

@@ -22,7 +22,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from al_tf.distributed.stages.parts import Part, Pending, find, named
+from al_tf.distributed.stages.parts import (
+    Answer,
+    Part,
+    Pending,
+    find,
+    named,
+)
 from al_tf.neighbors import tiles
 from al_tf.neighbors.contraction import (
     Contraction,
@@ -170,19 +176,19 @@ def merged(*lists: Lists) -> Lists:
     )
 
 
-def answered(queries: Queries, largest: float, *lists: Lists) -> Pending:
-    """The answer to a part's queries; `Pending.rows` are still origins."""
+def answered(queries: Queries, largest: float, *lists: Lists) -> Answer:
+    """The answer of all parts to some queries."""
     ids, values, _ = merged(*lists)
     square = np.einsum("qd,qd->q", queries.rows, queries.rows, dtype=np.float64)
     error = rounding_error(square, largest, queries.rows.shape[1])
     answer = answer_of(ids, values, square, error)
-    return Pending(queries.origin, ids, answer.bound + queries.variance)
+    return Answer(queries.origin, ids, answer.bound + queries.variance)
 
 
-def pending_of(part: Part, *answers: Pending) -> Pending:
+def pending_of(part: Part, *answers: Answer) -> Pending:
     """The answers to a part's queries as lists to renew."""
-    origin, extra, bound = map(np.concatenate, zip(*answers, strict=True))
-    return Pending(find(part.origin, origin), extra, bound)
+    origin, ids, bound = map(np.concatenate, zip(*answers, strict=True))
+    return Pending(find(part.origin, origin), ids, bound)
 
 
 def chosen_axes(

@@ -249,19 +249,11 @@ class AverageLinkageTest(parameterized.TestCase):
 
 class UniteListsTest(absltest.TestCase):
     def test_what_does_not_fit_lowers_the_radius(self):
-        clusters = hac_kernels.Clusters(
-            mean=np.array([[0.0], [1], [2], [3], [4]]),
-            variance=np.zeros(5),
-            size=np.ones(5),
-            origin=np.arange(5),
-            height=np.zeros(5),
-            lists=np.array([[4, 1]] + [[-1, -1]] * 4, np.int32),
-            radius=np.full(5, 100.0),
-            nearest=np.full(5, -1, np.int32),
-            distance=np.full(5, np.inf),
-            parent=np.arange(5, dtype=np.int32),
-            is_open=np.ones(5, bool),
-        )
+        clusters = hac_kernels.new_clusters(
+            np.array([[0.0], [1], [2], [3], [4]]),
+            np.arange(5),
+            np.array([[4, 1]] + [[-1, -1]] * 4, np.int32),
+        )._replace(radius=np.full(5, 100.0))
         hac_kernels.unite_lists(
             np.array([0], np.int32), np.array([[3, 2]], np.int32), clusters
         )

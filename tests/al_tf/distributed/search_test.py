@@ -62,7 +62,7 @@ class ListsTest(parameterized.TestCase):
             for block, found in zip(blocks, lists, strict=True)
         ]
         np.testing.assert_array_equal(
-            np.concatenate([a.extra for a in answers]), expected.ids
+            np.concatenate([a.ids for a in answers]), expected.ids
         )
         np.testing.assert_array_equal(
             np.concatenate([a.bound for a in answers]), expected.bound
@@ -107,7 +107,7 @@ class ListsTest(parameterized.TestCase):
             for piece, *found in zip(pieces, *lists, strict=True)
         ]
         np.testing.assert_array_equal(
-            np.concatenate([a.extra for a in answers]), expected.ids
+            np.concatenate([a.ids for a in answers]), expected.ids
         )
         np.testing.assert_array_equal(
             np.concatenate([a.bound for a in answers]), expected.bound
