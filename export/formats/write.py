@@ -26,6 +26,7 @@ import tensorflow as tf
 from export.formats import runtime
 from export.formats.table import FORMATS, check_format
 from export.modules.options import ServingOptions
+from export.modules.precision import cosines
 from export.modules.t5_module import ServingModule
 from export.modules.text_module import served_backbone
 from export.saved_model.stored_requests import STORED_TEXTS
@@ -282,12 +283,10 @@ def verify_format(
     )
     expected = module.embed(tf.constant(texts))["embedding"].numpy()
     found = np.array(answer["embedding"], np.float32)
-    norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
-    cosine = (found * expected).sum(1) / np.maximum(norms, 1e-30)
     record = {
         "runtime": answer["versions"],
         "texts": len(texts),
-        "smallest_cosine": float(cosine.min()),
+        "smallest_cosine": float(cosines(found, expected).min()),
         "largest_difference": float(np.abs(found - expected).max()),
     }
     least, most = LIMITS[dtype]

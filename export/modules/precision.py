@@ -68,10 +68,6 @@ def measured_error(
     found, wanted = (_answers(m, texts) for m in (module, exact))
     embedding, expected = (a["embed"]["embedding"] for a in (found, wanted))
     difference = np.abs(embedding - expected)
-    norms = [np.linalg.norm(e, axis=1) for e in (embedding, expected)]
-    cosine = (embedding * expected).sum(1) / np.maximum(
-        norms[0] * norms[1], 1e-30
-    )
     classes = [a["classify"] for a in (found, wanted)]
     probabilities = [c["probabilities"] for c in classes]
     record = {
@@ -79,7 +75,7 @@ def measured_error(
         "embedding": {
             "largest_difference": float(difference.max()),
             "mean_difference": float(difference.mean()),
-            "smallest_cosine": float(cosine.min()),
+            "smallest_cosine": float(cosines(embedding, expected).min()),
         },
         "probabilities": {
             "largest_difference": float(
@@ -92,6 +88,21 @@ def measured_error(
         written = [a["generate"] for a in (found, wanted)]
         record["texts_changed"] = _changed(written, "text")
     return record
+
+
+def cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Returns the cosine between the rows of two arrays.
+
+    Args:
+        found: [rows, width].
+        expected: [rows, width].
+
+    Returns:
+        [rows]; 1 where both are zero, as for a text without tokens.
+    """
+    norms = [np.linalg.norm(rows, axis=1) for rows in (found, expected)]
+    cosine = (found * expected).sum(1) / np.maximum(norms[0] * norms[1], 1e-30)
+    return np.where((norms[0] == 0) & (norms[1] == 0), 1.0, cosine)
 
 
 def check_weights(module: TextModule) -> None:

@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 
 from export.modules.classifier_module import ClassifierModule
 from export.modules.options import ServingOptions
-from export.modules.precision import measured_error
+from export.modules.precision import cosines, measured_error
 from export.modules.text_module import served_backbone
 from runkit import InputError
 from spactor_tf.classifier.classifier import TextClassifier
@@ -21,6 +21,14 @@ from spactor_tf.model import t5
 from tests.support import serving_models, testing
 
 TEXTS = ["dada zuzu, number 3.", "", "so it goes " * 3, "another", b"\xff"]
+
+
+class CosinesTest(absltest.TestCase):
+    def test_by_hand(self):
+        zero = [0.0, 0.0]
+        found = np.array([[1.0, 0.0], [3.0, 4.0], zero, zero])
+        expected = np.array([[0.0, 2.0], [6.0, 8.0], zero, [1.0, 0.0]])
+        np.testing.assert_allclose(cosines(found, expected), [0, 1, 1, 0])
 
 
 class Answers:
