@@ -43,13 +43,13 @@ class Emulator:
         """Starts the server; see `s3_server` for the moment of a fault."""
         arguments = [str(self.folder), *map(str, moment)]
         self._server = subprocess.Popen(
-            [sys.executable, "-m", s3_server.__name__, *arguments],
+            [sys.executable, s3_server.__file__, *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        port = self._server.stdout.readline().strip()
+        port = int(self._server.stdout.readline())
         self.environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
 
     def wait(self):

@@ -1,6 +1,6 @@
 """S3's REST interface in front of a folder: an emulator that may be killed.
 
-    python -m tests.support.storage.s3_server FOLDER [PUT dies|stops|stores]
+    python tests/support/storage/s3_server.py FOLDER [PUT dies|stops|stores]
 
 What is written is in FOLDER, so a server that is started again has it. A
 bucket is a folder in it that exists already. In the middle of the PUT-th object
