@@ -259,6 +259,11 @@ def _versions(timings: Iterable[Timing]) -> dict[str, str]:
     }
 
 
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Settings as a note shows them: "num_layers 4, num_heads 8"."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
 def without_paths(text: str) -> str:
     """Writes PATH for the absolute paths in an argument or a value."""
     return re.sub(r"(^|(?<=[=:,]))/[^,:]+", "PATH", text)
