@@ -92,6 +92,9 @@ class Flag:
         else:
             define = _DEFINERS[self.type]
         define(self.name, default, " ".join(parts), flag_values=values)
+        if default in ("", []):
+            # `--help` would show "(default: '')", which tells nobody anything.
+            values[self.name].default_as_str = None
 
 
 # `--help` shows a flag below the module that calls `run_binary`.

@@ -89,7 +89,8 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
             "matches folders but no file" if names else "no file matches",
             where=where,
             got=spec,
-            expected=f"one or more files {pattern}",
+            expected=f"a path or pattern of files; {pattern!r} names none",
+            remedy="FOLDER/* names the files of a folder" if names else "",
         )
     return files
 
@@ -124,7 +125,7 @@ def _matching_objects(
             "no file matches",
             where=where,
             got=spec,
-            expected=f"one or more files {pattern}",
+            expected=f"a path or pattern of files; {pattern!r} names none",
         )
     return files
 

@@ -89,6 +89,17 @@ class TableTest(parameterized.TestCase):
         )
         self.assertEqual(values["metric"].help, "Metric. One of f1, accuracy.")
 
+    def test_help_shows_no_empty_default(self):
+        table = (*TABLE, Flag("tool", "Tool.", default=""))
+        values = flags.FlagValues()
+        flag_values.define_flags(table, values)
+        values(["main"])
+        text = values.get_help().partition("absl.flags:")[0]
+        self.assertIn("(default: '5')", text)
+        self.assertNotIn("(default: '')", text)
+        self.assertNotIn("(default: '[]')", text)
+        self.assertEqual((values.tool, values.set), ("", []))
+
     def test_a_table_may_be_defined_twice(self):
         values = parsed("--steps=7")
         flag_values.define_flags(TABLE, values)
