@@ -120,7 +120,7 @@ class _Worker:
         if not line:
             raise RuntimeError(
                 f"arm {self.name!r} ended with code {self._process.wait()}; "
-                "its own message stands above"
+                "its own message is above"
             )
         return json.loads(line)
 

@@ -103,6 +103,28 @@ def require_finite(
             )
 
 
+def require_seed(seed: int, where: str = "seed") -> None:
+    """Raises InputError unless the seed fits 31 bits, as TensorFlow's do."""
+    require(
+        0 <= seed < 2**31,
+        "is out of range",
+        where,
+        seed,
+        expected="0 <= seed < 2**31",
+    )
+
+
+def require_slices(batch_size: int, accumulation_steps: int) -> None:
+    """Raises InputError unless a batch can be cut into equal slices."""
+    require(
+        batch_size % accumulation_steps == 0,
+        "is not divisible by accumulation_steps",
+        "batch_size",
+        batch_size,
+        expected=f"a multiple of {accumulation_steps}",
+    )
+
+
 def check_texts(texts: object, where: str = "texts") -> None:
     """Refuses what is not a sequence of texts.
 

@@ -81,6 +81,16 @@ class InterruptedRun(Exception):
     """
 
 
+def cannot_listen(error: BaseException, host: str, port: int) -> InputError:
+    """The error of a server that does not get the port of --port."""
+    return InputError(
+        f"cannot listen there ({error})",
+        where="--port",
+        got=f"{host}:{port}",
+        remedy="Name another port; 0 takes a free one",
+    )
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Returns "Did you mean ...?" with the nearest known name.
 
@@ -127,7 +137,7 @@ def in_flags(
     """Returns the message with a field called by the flag that sets it.
 
     Args:
-        error: whose `where` may begin with a field or an argument.
+        error: the error whose `where` may begin with a field or an argument.
         flag_table: of the binary.
         given: the assignments "section.field=value" of --set.
     """

@@ -169,6 +169,23 @@ def output_folder(values: Any) -> pathlib.Path:
     return pathlib.Path(values.output_dir)
 
 
+def new_output_folder(values: Any) -> pathlib.Path:
+    """Returns the directory of --output_dir, where nothing may exist yet.
+
+    Raises:
+        InputError: as `output_folder`, or something exists there.
+    """
+    folder = output_folder(values)
+    if folder.exists():
+        raise InputError(
+            "exists already",
+            where="--output_dir",
+            got=str(folder),
+            remedy="Name another directory",
+        )
+    return folder
+
+
 def check_flags(
     values: Any,
     *,

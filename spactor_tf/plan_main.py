@@ -83,7 +83,7 @@ def config_from_flags(values: Any) -> PretrainConfig:
     config.validate()
     if values.utilization > 1:
         raise InputError(
-            "is no share", where="--utilization", got=values.utilization
+            "is not a share", where="--utilization", got=values.utilization
         )
     if values.devices > 1 and config.runtime.strategy == "none":
         raise InputError(

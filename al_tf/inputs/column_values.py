@@ -25,7 +25,7 @@ def vectors(column: Any, where: str) -> np.ndarray:
         return _written_vectors(column.to_pylist(), where)
     if not is_list(column.type):
         raise InputError(
-            "is no column of lists of numbers",
+            "is not a column of lists of numbers",
             where=where,
             got=str(column.type),
         )
@@ -65,7 +65,7 @@ def numbers(column: Any, where: str) -> np.ndarray:
         )
     except (pa.ArrowException, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"is no column of numbers ({error})", where=where, got=str(kind)
+            f"is not a column of numbers ({error})", where=where, got=str(kind)
         ) from None
 
 
@@ -89,7 +89,7 @@ def _written_vectors(cells: list[str], where: str) -> np.ndarray:
             found.append([float(word) for word in words])
         except ValueError:
             raise InputError(
-                "is no list of numbers",
+                "is not a list of numbers",
                 where=where,
                 got=cell,
                 expected="[0.5, -1.25, ...] in every row",

@@ -73,7 +73,7 @@ def _result(
         where=place,
         got=sorted({str(item.get("from_name")) for item in items}),
         expected=f"a control <Choices name={names.label!r}>",
-        remedy="Use the configuration that stands beside the tasks",
+        remedy="Use the configuration next to the tasks",
     )
 
 

@@ -210,11 +210,11 @@ class ActiveLearner:
 
         Args:
             ids: of the labeled examples, or {id: label}.
-            labels: one for each id, where `ids` is no mapping.
+            labels: one for each id, where `ids` is not a mapping.
 
         Raises:
-            InputError: ids that stand twice or are not in the pool, another
-                number of labels, or what is no label. Nothing is taken then,
+            InputError: ids that occur twice or are not in the pool, another
+                number of labels, or what is not a label. Nothing is taken then,
                 as when the model cannot be trained.
         """
         if isinstance(ids, Mapping):

@@ -33,7 +33,7 @@ class KnownClasses:
         self.multilabel, self._is_fixed = multilabel, bool(classes)
 
     def check(self, names: Sequence[Any], labels: Sequence[Any]) -> None:
-        """Refuses what is no label.
+        """Refuses what is not a label.
 
         Args:
             names: of the examples, for messages.

@@ -58,7 +58,7 @@ def predict_inputs(
 
     Args:
         body: from `parse_body`, with `instances` or `inputs`.
-        signature: whose inputs they are.
+        signature: the signature whose inputs they are.
 
     Returns:
         {input name: array}; texts are bytes in object arrays.
@@ -287,7 +287,7 @@ def _add(feature: example_pb2.Features, name: str, item: Any) -> None:
         getattr(feature, kind).value.append(item)
     except ValueError:
         raise _invalid(
-            f"Feature: {name[:_SHORT]} has an element that is no int64"
+            f"Feature: {name[:_SHORT]} has an element that is not an int64"
         ) from None
 
 

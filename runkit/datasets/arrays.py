@@ -131,7 +131,7 @@ def _check_labels(labels: np.ndarray, place: str) -> None:
     if labels.dtype.kind in "if" and (labels < UNKNOWN).any():
         row = int(np.argwhere(labels < UNKNOWN)[0, 0])
         raise InputError(
-            f"a number below -1 at example {row} is no class",
+            f"a number below -1 at example {row} is not a class",
             where=f"{place}: labels",
             got=labels[row].tolist(),
             remedy="Write -1 where there is no label (other tools use -100)",

@@ -141,7 +141,7 @@ def check_form(value: Any, multilabel: bool | None, place: str) -> bool | None:
 def encode_labels(
     values: Sequence[Any], classes: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...], bool]:
-    """Turns labels as they stand in a file into class numbers.
+    """Turns labels as a file holds them into class numbers.
 
     Args:
         values: texts, numbers, None (unknown), or lists (multi-label).
@@ -237,7 +237,7 @@ def check_id(value: Any, place: str) -> str | int:
     if is_whole and -_LARGEST_ID <= value < _LARGEST_ID:
         return value
     raise InputError(
-        "is no id",
+        "is not an id",
         where=place,
         got="" if value is None else value,
         expected="a text or a whole number",
@@ -255,7 +255,7 @@ def id_array(values: Sequence[Any], where: str) -> np.ndarray:
         `[n]` object array of str or of int.
 
     Raises:
-        InputError: texts among whole numbers, or an id that stands twice.
+        InputError: texts among whole numbers, or an id that occurs twice.
     """
     ids = [
         check_id(value, f"{where}, id {i}") for i, value in enumerate(values)
@@ -274,7 +274,7 @@ def id_array(values: Sequence[Any], where: str) -> np.ndarray:
         names = ", ".join(map(repr, twice[:_SHOWN]))
         more = ", ..." if len(twice) > _SHOWN else ""
         raise InputError(
-            f"{len(twice)} ids stand more than once: {names}{more}", where=where
+            f"{len(twice)} ids occur more than once: {names}{more}", where=where
         )
     out = np.empty(len(ids), object)
     out[:] = ids
@@ -289,7 +289,7 @@ def id_key(value: Any, *, is_text: bool) -> str | int | None:
         is_text: the pool's ids are texts; otherwise they are whole numbers.
 
     Returns:
-        None if it is no whole number where it should be one.
+        None if it is not a whole number where it should be one.
     """
     text = str(value)
     if is_text:

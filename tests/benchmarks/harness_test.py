@@ -127,7 +127,7 @@ class RecordTest(parameterized.TestCase):
             self.skipTest("no results yet")
         text = page.read_text()
         self.assertEqual(text, make_results.page())
-        self.assertNotIn("{'", text)  # A Python dictionary is no note.
+        self.assertNotIn("{'", text)  # A Python dictionary is not a note.
 
     def test_settings_are_shown_in_words(self):
         sizes = {"num_layers": 4, "num_heads": 8}

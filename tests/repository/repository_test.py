@@ -196,6 +196,13 @@ class PackagingTest(absltest.TestCase):
             for path in (ROOT / name).glob("*_main.py"):
                 self.assertIn(f"{name}.{path.stem}:run", scripts)
 
+    def test_the_first_page_names_every_extra(self):
+        extras = ast.literal_eval(self.setup_arguments()["extras_require"])
+        page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
+        named = {name for row in rows for name in re.findall("`(.+?)`", row)}
+        self.assertEqual(named, set(extras))
+
     def test_the_lock_has_every_extra_that_all_machines_can_have(self):
         extras = ast.literal_eval(self.setup_arguments()["extras_require"])
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

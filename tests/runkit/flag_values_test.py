@@ -100,6 +100,17 @@ class TableTest(parameterized.TestCase):
         self.assertNotIn("(default: '[]')", text)
         self.assertEqual((values.tool, values.set), ("", []))
 
+    def test_a_new_output_folder_must_not_exist(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        values = flags.FlagValues()
+        flag_values.define_flags((Flag("output_dir", "Where."),), values)
+        values(["main", f"--output_dir={folder}/new"])
+        found = flag_values.new_output_folder(values)
+        self.assertEqual(found, folder / "new")
+        values.output_dir = str(folder)
+        with self.assertRaisesRegex(InputError, "--output_dir: exists already"):
+            flag_values.new_output_folder(values)
+
     def test_a_table_may_be_defined_twice(self):
         values = parsed("--steps=7")
         flag_values.define_flags(TABLE, values)

@@ -87,7 +87,7 @@ def given_rows(
     Args:
         path: `.npy`, or a table with ids and one column of lists; it may
             hold more rows than are asked for.
-        examples: whose rows are wanted.
+        examples: the examples whose rows are wanted.
         where: flag, for messages.
 
     Returns:

@@ -296,7 +296,7 @@ class UpdateTest(parameterized.TestCase):
 class BadArgumentsTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"strategy": "cluster_margn"}, "strategy: unknown.*'cluster_margin'"),
-        ({"ids": ["a"] * 300}, "ids: 1 ids stand more than once"),
+        ({"ids": ["a"] * 300}, "ids: 1 ids occur more than once"),
         ({"ids": ["a"]}, "not one id for each embedding"),
         ({"ids": [1.5] * 300}, "ids must be texts or whole numbers"),
         ({"inputs": ["a"]}, "not one input for each embedding"),
