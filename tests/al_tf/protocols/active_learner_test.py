@@ -259,7 +259,7 @@ class UpdateTest(parameterized.TestCase):
         ([300], [0], "out of range"),
         ([-1], [0], "out of range"),
         ([1.5], [0], "whole numbers"),
-        (["1"], [0], "no array of numbers"),
+        (["1"], [0], "not an array of numbers"),
         ([1], [None], "label of 1: is missing.*Leave the example out"),
         ([1], [float("nan")], "label of 1: is missing"),
         ([1], [""], "label of 1: is missing"),
