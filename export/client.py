@@ -272,8 +272,10 @@ class _RestTransport:
             raise RemoteError("UNAVAILABLE", str(error)) from None
         try:
             answer = json.loads(data)
-        except ValueError:
-            message = f"the answer is not JSON: {data[:80]!r}"
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            message = f"the answer is no JSON object: {data[:80]!r}"
             raise RemoteError("INTERNAL", message) from None
         if code != 200:
             name = _CODE_OF_HTTP.get(code, "INTERNAL")

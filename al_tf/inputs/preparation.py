@@ -191,10 +191,15 @@ def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
     block = block.astype(np.float64)
     # One pass: a row with NaN or infinity has no finite sum of squares.
     square = np.einsum("nd,nd->n", block, block)
+    if metric == "cosine":
+        square = _rescaled(block, square)
     remedy = "Remove or repair these rows"
+    bad = ~np.isfinite(square)
     refuse_rows(
-        ~np.isfinite(square),
-        "NaN or infinite values",
+        bad,
+        "values whose squares overflow"
+        if np.isfinite(block[bad]).all()
+        else "NaN or infinite values",
         where="embeddings",
         first=first,
         remedy=remedy,
@@ -211,6 +216,26 @@ def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
     # Half the squared distance of unit vectors is 1 - cosine.
     block *= np.sqrt(0.5 / square)[:, None]
     return block
+
+
+def _rescaled(block: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Scales rows in place whose squares overflow or vanish.
+
+    The cosine of two rows does not know their lengths.
+
+    Args:
+        block: `[rows, d]` float64.
+        square: `[rows]` sums of squares.
+
+    Returns:
+        `[rows]` sums of squares afterwards.
+    """
+    limits = np.finfo(np.float64)
+    at = np.flatnonzero(~((square > limits.tiny * 2**60) & (square < np.inf)))
+    _, exponent = np.frexp(np.abs(block[at]).max(1, initial=0.0))
+    block[at] = np.ldexp(block[at], -exponent[:, None])
+    square[at] = np.einsum("nd,nd->n", block[at], block[at])
+    return square
 
 
 def checksum(embeddings: Embeddings) -> int:
