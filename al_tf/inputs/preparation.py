@@ -22,6 +22,8 @@ METRICS = ("cosine", "sqeuclidean")
 # spread over machines.
 SUMMED_ROWS = 512
 _SAMPLE = 4096
+# Sums of squares below have lost digits, or all of them.
+_SMALL_SQUARE = float(np.finfo(np.float64).tiny) * 2.0**60
 # The mean of rows without outliers is within their own spread.
 _MOVED = 100.0
 
@@ -192,7 +194,12 @@ def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
     # One pass: a row with NaN or infinity has no finite sum of squares.
     square = np.einsum("nd,nd->n", block, block)
     if metric == "cosine":
-        square = _rescaled(block, square)
+        # It does not know lengths: rows whose squares overflow or vanish are
+        # scaled.
+        at = np.flatnonzero(~((square > _SMALL_SQUARE) & (square < np.inf)))
+        _, exponent = np.frexp(np.abs(block[at]).max(1, initial=0.0))
+        block[at] = np.ldexp(block[at], -exponent[:, None])
+        square[at] = np.einsum("nd,nd->n", block[at], block[at])
     remedy = "Remove or repair these rows"
     bad = ~np.isfinite(square)
     refuse_rows(
@@ -216,26 +223,6 @@ def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
     # Half the squared distance of unit vectors is 1 - cosine.
     block *= np.sqrt(0.5 / square)[:, None]
     return block
-
-
-def _rescaled(block: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Scales rows in place whose squares overflow or vanish.
-
-    The cosine of two rows does not know their lengths.
-
-    Args:
-        block: `[rows, d]` float64.
-        square: `[rows]` sums of squares.
-
-    Returns:
-        `[rows]` sums of squares afterwards.
-    """
-    limits = np.finfo(np.float64)
-    at = np.flatnonzero(~((square > limits.tiny * 2**60) & (square < np.inf)))
-    _, exponent = np.frexp(np.abs(block[at]).max(1, initial=0.0))
-    block[at] = np.ldexp(block[at], -exponent[:, None])
-    square[at] = np.einsum("nd,nd->n", block[at], block[at])
-    return square
 
 
 def checksum(embeddings: Embeddings) -> int:

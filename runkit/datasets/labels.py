@@ -69,18 +69,14 @@ def class_key(name: str) -> Any:
         if unicodedata.decomposition(character).startswith(_WIDTHS)
         else character
         for character in name
-        if not _is_unseen(character)
+        # Controls and marks of format are not seen; white space is.
+        if character.isspace()
+        or unicodedata.category(character) not in ("Cc", "Cf")
+        and not _FILLERS.match(character)
     )
     plain = " ".join(unicodedata.normalize("NFC", "".join(seen)).split())
     value = _value(plain)
     return plain if value is None else value
-
-
-def _is_unseen(character: str) -> bool:
-    # Controls and marks of format, but for white space.
-    is_control = unicodedata.category(character) in ("Cc", "Cf")
-    is_space = character.isspace()
-    return is_control and not is_space or bool(_FILLERS.match(character))
 
 
 def check_twins(names: Iterable[str], where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import glob
 import os
 import pathlib
@@ -28,6 +29,15 @@ def _fsync(path: pathlib.Path) -> None:
 def _temporary_beside(path: pathlib.Path) -> pathlib.Path:
     # A leading dot and "tmp" so that no reader's glob takes it for a result.
     return path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
+
+
+def _name(error: OSError, temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Makes an error speak of the result: a full disk names no file at all."""
+    failed = error.filename
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    is_ours = failed and os.fsdecode(failed).startswith(str(temporary))
+    if is_ours or (is_full and failed is None):
+        error.filename = str(path)
 
 
 def real_path(path: str | os.PathLike) -> pathlib.Path:
@@ -78,6 +88,9 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(handle.fileno())
         temporary.replace(path)
         _fsync(path.parent)
+    except OSError as error:
+        _name(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,6 +143,9 @@ def atomic_directory(
         else:
             temporary.rename(path)
         _fsync(path.parent)
+    except OSError as error:
+        _name(error, temporary, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -7,7 +7,6 @@ work for any frozen dataclass whose fields are values or such dataclasses.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,8 +17,6 @@ from spactor_tf.config.pretrain import PretrainConfig
 Config = TypeVar("Config")
 
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
-# Python's numbers may be 1_000 too, or of the digits of any script.
-_PLAIN = re.compile(r"[-+.0-9a-z]+", re.ASCII | re.IGNORECASE)
 _EXPECTED = {
     "bool": "true or false",
     "int": "a whole number (int)",
@@ -159,8 +156,6 @@ def _read(value: Any, part: Any, field: str, where: str) -> Any:
         if isinstance(value, str):
             if kind == "bool":
                 return {"true": True, "false": False}[value.lower()]
-            if kind != "str" and not _PLAIN.fullmatch(value.strip()):
-                raise ValueError(value)
             return _TYPES[kind](value)
         # A bool is an int to Python; JSON of other tools writes 10 for 10.0.
         wanted = int | float if kind == "float" else _TYPES[kind]
