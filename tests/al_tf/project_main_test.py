@@ -186,7 +186,10 @@ class ProjectMainTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (np.ones((3, 2), "f"), "not one row for each example"),
-        (np.full((60, 2), np.nan, "f"), "NaN or infinite values in [0-9]+ rows"),
+        (
+            np.full((60, 2), np.nan, "f"),
+            "NaN or infinite values in [0-9]+ rows",
+        ),
         (np.full((60, 2), 1e39), "NaN or infinite values in [0-9]+ rows"),
         (None, "no such file"),
     )
