@@ -113,7 +113,8 @@ class Client:
         if isinstance(transport, str):
             check_choice(transport, TRANSPORTS, where="transport")
         host, _, port = address.rpartition(":")
-        if not host or "/" in address or not port.isdigit():
+        is_port = port.isdecimal() and port.isascii() and int(port) < 2**16
+        if not host or "/" in address or not is_port:
             raise InputError(
                 "is not an address",
                 where="address",

@@ -95,7 +95,7 @@ class KnownClasses:
                 "is not one of the classes",
                 where=where,
                 got=item,
-                remedy=closest(item, self.classes),
+                remedy=closest(str(item), self.classes),
             )
 
     def encode(self, labels: Sequence[Any]) -> tuple[np.ndarray, bool]:
