@@ -34,7 +34,7 @@ def require(
 def require_positive(config: object, section: str, *names: str) -> None:
     """Raises InputError for fields that are not above zero, or not finite.
 
-    An absent value (None) passes.
+    Whole numbers have to fit into a tensor. An absent value (None) passes.
 
     Args:
         config: object whose attributes are checked.
@@ -49,6 +49,13 @@ def require_positive(config: object, section: str, *names: str) -> None:
             f"{section}.{name}",
             value,
             expected="> 0",
+        )
+        require(
+            not isinstance(value, int) or value < 2**63,
+            "is too large",
+            f"{section}.{name}",
+            value,
+            expected="below 2**63",
         )
 
 

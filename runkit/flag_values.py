@@ -148,12 +148,22 @@ def given_fields(table: Iterable[Flag], values: Any) -> dict[str, Any]:
     Args:
         table: the flags of a binary; those without a `field` are passed over.
         values: their values as attributes; None means not given.
+
+    Raises:
+        InputError: a flag is given, but empty, as by a variable of the shell
+            that is not set. Left out in silence, it would begin another run.
     """
-    return {
-        flag.field: getattr(values, flag.name)
-        for flag in table
-        if flag.field and getattr(values, flag.name) is not None
-    }
+    fields = {}
+    for flag in table:
+        value = getattr(values, flag.name)
+        if not flag.field or value is None:
+            continue
+        if value == "":
+            raise InputError(
+                "is empty", where=f"--{flag.name}", remedy="Leave the flag out"
+            )
+        fields[flag.field] = value
+    return fields
 
 
 def output_folder(values: Any) -> pathlib.Path:

@@ -314,5 +314,10 @@ def arrow_array(values: Any) -> Any:
 
     try:
         return pa.array(values, from_pandas=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (
+        pa.ArrowException,
+        TypeError,
+        ValueError,
+        OverflowError,  # A whole number beyond 64 bits.
+    ) as error:
         raise InputError(f"are not ids ({error})", where="ids") from None

@@ -85,7 +85,7 @@ def read_min_export(records: Records, names: Names) -> Iterator[Answer]:
         if isinstance(value, str) and value.startswith('{"choices"'):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise InputError(
                     "is not JSON", where=f"{place}, {names.label}", got=value
                 ) from None

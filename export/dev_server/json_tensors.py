@@ -15,8 +15,10 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
 from export.dev_server.errors import ServiceError
+from runkit.files import unique_names
 
-_DECODER = json.JSONDecoder()
+# What stands twice is refused: which of the two is meant is not known.
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_names)
 _SHORT = 60  # Characters of an offending value that a message shows.
 # What the values of a type may be in JSON.
 _LEAVES: dict[str, set[type]] = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runkit import InputError
+from runkit.datasets.labels import check_twins
 from runkit.files import DAMAGED_ARRAYS
 from runkit.minibatches import in_batches
 from spactor_tf.classifier.files import Parts, read_parts, write_parts
@@ -63,6 +64,7 @@ class TextClassifier:
                 where="classes",
                 got=tuple(classes),
             )
+        check_twins(classes, "classes")
         self.pretrained, self.classes = pretrained, tuple(classes)
         self.length, self.multilabel = length, multilabel
         self.dropout = dropout

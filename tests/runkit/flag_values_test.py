@@ -80,6 +80,8 @@ class TableTest(parameterized.TestCase):
             flag_values.given_fields(TABLE, parsed("--rate=0.1")),
             {"optimizer.rate": "0.1"},
         )
+        with self.assertRaisesRegex(InputError, "--rate: is empty.*Leave the"):
+            flag_values.given_fields(TABLE, parsed("--rate="))
 
     def test_help_says_what_the_table_says(self):
         values = parsed()
