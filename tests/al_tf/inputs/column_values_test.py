@@ -29,7 +29,7 @@ class WrittenVectorsTest(FolderTestCase):
 
     @parameterized.parameters("[1_0, 2]", "[٣, 2]", "[1,, 2]", "[0x1 2]", "[]")
     def test_what_only_python_calls_a_number_is_refused(self, cell):
-        with self.assertRaisesRegex(InputError, "no list of numbers"):
+        with self.assertRaisesRegex(InputError, "not a list of numbers"):
             self.read(cell)
 
     def test_the_column_of_the_usual_name_is_what_is_wrong(self):
