@@ -31,6 +31,11 @@ def require(
         raise InputError(what, where=where, got=got, **how)
 
 
+# No sequence is longer: what is, was meant for another flag, and would take the
+# memory of the machine before anything refuses it.
+MOST_TOKENS = 2**20
+
+
 def require_positive(config: object, section: str, *names: str) -> None:
     """Raises InputError for fields that are not above zero, or not finite.
 

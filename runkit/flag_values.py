@@ -134,6 +134,13 @@ def check_table(table: Iterable[Flag], values: Any) -> None:
             check_choice(value, flag.choices, where=f"--{flag.name}")
         if isinstance(value, str) and not flag.url:
             refuse_url(value, where=f"--{flag.name}")
+        if flag.type is int and abs(value or 0) >= 2**63:
+            raise InputError(
+                "is too large",
+                where=f"--{flag.name}",
+                got=value,
+                expected="a whole number of 64 bits",
+            )
         check_flags(
             values,
             required=[flag.name] * flag.required,

@@ -269,7 +269,10 @@ def _row_blocks(
         for name in names:
             values = [field(row, name, place) for place, row in block]
             try:
-                columns.append(pa.array(values))
+                column = pa.array(values)
+                if bool in _types(values) and not _is_bool(column.type):
+                    raise TypeError("Arrow reads true as 1.0 among floats")
+                columns.append(column)
             except (pa.ArrowException, TypeError, ValueError, OverflowError):
                 raise InputError(
                     "values of different types, or too large a number",
@@ -277,3 +280,19 @@ def _row_blocks(
                     got=json.dumps(values[:3], default=str),
                 ) from None
         yield columns
+
+
+def _types(values: list[Any]) -> set[type]:
+    """The types of a column's values, or of the numbers in its lists."""
+    found = set(map(type, values))
+    if list in found:
+        inner = (set(map(type, v)) for v in values if isinstance(v, list))
+        found.update(*inner)
+    return found
+
+
+def _is_bool(kind: Any) -> bool:
+    """Whether an Arrow type is of booleans, or of lists of them."""
+    import pyarrow as pa
+
+    return pa.types.is_boolean(getattr(kind, "value_type", kind))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from runkit.checks import check_texts, require, require_positive
+from runkit.checks import (
+    MOST_TOKENS,
+    check_texts,
+    require,
+    require_positive,
+)
 from runkit.errors import check_choice
 from spactor_tf.config.search_options import SearchOptions
 
@@ -46,6 +51,14 @@ class ServingOptions(SearchOptions):
         super().validate()
         check_choice(self.dtype, SERVED_DTYPES, where="options.dtype")
         require_positive(self, "options", "input_length")
+        for name in ("input_length", "max_output_length"):
+            require(
+                getattr(self, name) <= MOST_TOKENS,
+                "is too large",
+                f"options.{name}",
+                getattr(self, name),
+                expected=f"at most {MOST_TOKENS:,} tokens",
+            )
         require(
             len(self.labels) >= 2,
             "are fewer than two",

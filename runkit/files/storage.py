@@ -6,6 +6,7 @@ installed apart. A local path stays a `pathlib.Path`.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -187,10 +188,13 @@ def open_bytes(path: str | os.PathLike) -> io.BufferedReader:
     Raises:
         StorageError: an object cannot be read, also not when asked again;
             the reads of what is returned raise it too.
-        OSError: a local file cannot be opened.
+        OSError: a local file cannot be opened, or is a pipe: it might wait
+            forever, and could be read once only.
     """
     path = as_path(path)
     if not url_scheme(path):
+        if path.is_fifo():
+            raise OSError(errno.ESPIPE, "is a pipe", str(path))
         return path.open("rb")
     return io.BufferedReader(_Object(path), 1 << 16)
 

@@ -66,6 +66,7 @@ class TableTest(parameterized.TestCase):
         ("--steps=1", "--folder: is missing"),
         ("--folder=", "--folder: is missing"),
         ("--folder=x --steps=0", "--steps: is not positive"),
+        (f"--folder=x --steps={10**20}", "--steps: is too large.*64 bits"),
         ("--folder=x --length=1", "--length: is too small.*>= 2"),
         ("--folder=x --metric=f", "--metric: unknown name.*'f1'"),
     )

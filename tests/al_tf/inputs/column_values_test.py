@@ -51,6 +51,16 @@ class JsonNumbersTest(FolderTestCase):
         with self.assertRaisesRegex(InputError, message):
             read_pool(path)
 
+    def test_true_among_floats_is_not_one(self):
+        path = self.folder / "pool.jsonl"
+        rows = (
+            {"id": 1, "embedding": [1.5, 2]},
+            {"id": 2, "embedding": [True, 1]},
+        )
+        path.write_text("\n".join(map(json.dumps, rows)))
+        with self.assertRaisesRegex(InputError, "values of different types"):
+            read_pool(path)
+
     def test_archive_of_rows_without_numbers(self):
         path = self.folder / "pool.npz"
         np.savez(path, id=np.arange(2), embedding=np.zeros((2, 0)))

@@ -299,6 +299,8 @@ class OptionsTest(parameterized.TestCase):
         ({"labels": ("a", "a")}, "repeated"),
         ({"labels": ("a", " ")}, "empty"),
         ({"input_length": 0}, "must be positive"),
+        ({"input_length": 10**11}, "input_length: is too large.*tokens"),
+        ({"max_output_length": 2**20 + 1}, "max_output_length: is too large"),
         ({"temperature": 0.0}, "must be positive"),
         ({"num_beams": 0}, "must be positive"),
         ({"length_penalty": -1.0}, "negative"),

@@ -36,6 +36,12 @@ class PathsTest(parameterized.TestCase):
         ):
             storage.as_path(f"{scheme}://b/x", where="--output_dir")
 
+    def test_a_pipe_is_refused_before_it_is_waited_for(self):
+        pipe = pathlib.Path(self.create_tempdir().full_path, "model")
+        os.mkfifo(pipe)
+        with self.assertRaisesRegex(OSError, "is a pipe"):
+            storage.open_bytes(pipe)
+
     def test_an_unknown_scheme(self):
         with self.assertRaisesRegex(InputError, "unknown scheme.*'s3'"):
             storage.as_path("s3a://b/x")
