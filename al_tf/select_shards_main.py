@@ -5,7 +5,8 @@ r"""Picks the next batch of a pool in shards, on one machine or on many.
         --ray_address=auto --num_parts=64 --state=state
 
 The clusters are exact, and clusters and batch are those that
-`al_tf.select_main --exact=true` finds in the same files. A run that was stopped
+`al_tf.select_main --exact=true` finds in the same files; with --exact=false the
+neighbors come from ScaNN, and their recall is measured. A run that was stopped
 goes on from `--state`. Beside the output, `ids.stages.json` for `ids.csv` tells
 what each stage cost.
 """
@@ -29,8 +30,8 @@ from al_tf.distributed.cluster import (
     Layout,
     cluster_shards,
 )
-from al_tf.distributed.engine import Engine, LocalEngine
-from al_tf.distributed.ray_engine import RayEngine
+from al_tf.distributed.engine import Engine
+from al_tf.distributed.options import asked_engine, engine_flags
 from al_tf.distributed.selection import select_from_parts
 from al_tf.distributed.stages.choice import ScoredPart
 from al_tf.distributed.stages.preparation import Shard, shards_of
@@ -44,7 +45,7 @@ from al_tf.inputs.column_flags import (
 from al_tf.inputs.pool_files import naming
 from al_tf.selection import batch_files, round_files
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
-from runkit import InputError, run_binary, write_json
+from runkit import run_binary, write_json
 from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table
 
@@ -61,17 +62,12 @@ FLAG_TABLE = (
     ),
     *CLUSTER_FLAGS,
     Flag(
-        "engine",
-        "Where to compute: this process, or a Ray cluster.",
-        default="local",
-        choices=("local", "ray"),
+        "exact",
+        "Exact neighbors, or ScaNN's in every part.",
+        default="true",
+        choices=("true", "false"),
     ),
-    Flag(
-        "ray_address",
-        "Cluster of --engine=ray: local, the default, starts one here, auto "
-        "joins that of this machine; or host:port.",
-        default="",
-    ),
+    *engine_flags("Where to compute: this process, or a Ray cluster.", "local"),
     Flag(
         "num_parts",
         "Parts of the pool, each the work of one worker at a time.",
@@ -112,7 +108,7 @@ def main(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.INFO)
     round_files.given_scores(FLAGS)
     # Everything that can be refused is refused before the long work.
-    engine = _engine()
+    engine = asked_engine(FLAGS)
     try:
         _select(engine, output)
     finally:
@@ -131,7 +127,7 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
         labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
     )
     size = round_files.asked_margin_batch_size(FLAGS, len(unlabeled))
-    options = asked_options(FLAGS, n, exact=True).checked(n)
+    options = asked_options(FLAGS, n, FLAGS.exact == "true").checked(n)
     with naming(ids):
         clusters = _clusters(engine, shards, options)
     parts = [
@@ -154,19 +150,6 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
         named = batch_files.NamedBatch(FLAGS.id_column or "id", names)
     batch_files.write_batch(output, batch, margins, clusters.cluster_ids, named)
     _write_costs(output, engine, clusters, n)
-
-
-def _engine() -> Engine:
-    """The engine that the flags ask for."""
-    if FLAGS.engine == "ray":
-        return RayEngine(FLAGS.ray_address or "local")
-    if FLAGS.ray_address:
-        raise InputError(
-            "is for --engine=ray only",
-            where="--ray_address",
-            got=FLAGS.ray_address,
-        )
-    return LocalEngine()
 
 
 def _clusters(
@@ -201,6 +184,7 @@ def _write_costs(
         "clusters": num_examples - len(clusters.merge_distances),
         "distance_threshold": clusters.distance_threshold,
         "rounds": clusters.rounds,
+        "recall": clusters.recall,
         "parts": FLAGS.num_parts,
         "stages": costs,
     }

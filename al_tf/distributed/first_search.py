@@ -7,6 +7,7 @@ import time
 import numpy as np
 from absl import logging
 
+from al_tf.distributed.asking import ask_scann, largest_bias, measured_recall
 from al_tf.distributed.engine import Engine, Handle
 from al_tf.distributed.fleet import Fleet, choose_axes, is_large, renew
 from al_tf.distributed.stages import search
@@ -31,17 +32,8 @@ def first_search(
         save_seconds: how often.
     """
     k, n = fleet.width // 2, fleet.num_rows
-    largest = max(
-        float(b[0])
-        for b in engine.get(
-            engine.map(
-                "search", search.largest_bias, [(x,) for x in fleet.parts]
-            )
-        )
-    )
-    every = [
-        engine.put(np.arange(count, dtype=np.int32)) for count in fleet.counts
-    ]
+    largest = largest_bias(engine, fleet)
+    every = all_rows(engine, fleet)
     axes = None
     if is_large(n, fleet):
         axes = choose_axes(
@@ -126,3 +118,29 @@ def first_search(
     renew(
         engine, fleet, dict(enumerate(pending)), dict(enumerate(fleet.counts))
     )
+
+
+def all_rows(engine: Engine, fleet: Fleet) -> list[Handle]:
+    """The numbers of all rows of each part."""
+    return [
+        engine.put(np.arange(count, dtype=np.int32)) for count in fleet.counts
+    ]
+
+
+def first_search_by_scann(engine: Engine, fleet: Fleet, seed: int) -> float:
+    """The same by ScaNN, see `asking.ask_scann`.
+
+    Args:
+        engine: where to compute.
+        fleet: single points in parts; their lists are filled.
+        seed: of the samples by which recall is measured.
+
+    Returns:
+        The measured recall.
+    """
+    k = fleet.width // 2
+    every = all_rows(engine, fleet)
+    answers = ask_scann(engine, fleet, every, fleet.counts, k, seed)
+    found = measured_recall(engine, fleet, every, answers, k, seed)
+    logging.info("first search: recall@%d %.4f on a sample", k, found)
+    return found
