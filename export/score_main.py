@@ -28,6 +28,7 @@ from typing import Any
 
 from absl import flags
 
+from al_tf.distributed.costs.page import write_page
 from al_tf.distributed.options import (
     asked_engine,
     check_engine_flags,
@@ -39,7 +40,7 @@ from export.scoring.parallel import DTYPES, score_files
 from export.scoring.scorer import score_pool, write_table
 from export.scoring.shards import pool_files
 from export.scoring.texts import pool_ids, pool_texts
-from runkit import InputError, run_binary
+from runkit import InputError, report, run_binary
 from runkit.datasets import TEXT_KINDS, forms
 from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table, output_folder
@@ -166,6 +167,16 @@ def score_by_file() -> None:
                 batch_size=FLAGS.batch_size,
                 dtype=FLAGS.embedding_dtype or DTYPES[0],
                 most_dead=0.01 if FLAGS.most_dead is None else FLAGS.most_dead,
+            )
+        page = pathlib.Path(FLAGS.output_dir) / "report.html"
+        with report.optional(page):
+            write_page(
+                page.parent,
+                "",
+                "Scores of a pool",
+                {"model": model.name(), **found._asdict()},
+                engine.costs,
+                engine.workers,
             )
     finally:
         engine.close()

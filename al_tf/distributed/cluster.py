@@ -20,6 +20,14 @@ from al_tf.clustering.average_linkage import run_rounds, without_surplus
 from al_tf.clustering.members import component_ids
 from al_tf.clustering.merges import MergeRecord, Merges
 from al_tf.clustering.options import ClusteringOptions
+from al_tf.distributed.costs.watch import (
+    PREPARE,
+    READ,
+    ROUNDS,
+    SEARCH,
+    OnProgress,
+    quiet,
+)
 from al_tf.distributed.engine import Engine
 from al_tf.distributed.first_search import (
     first_search,
@@ -79,6 +87,7 @@ def cluster_shards(
     *,
     state: str | os.PathLike | None = None,
     save_seconds: float = 60.0,
+    on_progress: OnProgress = quiet,
 ) -> DistributedClusters:
     """Clusters shards, exactly or with ScaNN's neighbors.
 
@@ -94,6 +103,7 @@ def cluster_shards(
         layout: how to spread the pool.
         state: folder from which a run that was stopped goes on.
         save_seconds: waves of the first search are kept so often.
+        on_progress: told what is being done; see `Watch`.
 
     Raises:
         InputError: bad shards or options; the state of another run.
@@ -114,6 +124,7 @@ def cluster_shards(
         )
     if state is not None:
         check_state(pathlib.Path(state))
+    on_progress(READ, 0.0, "")
     k_bytes = 2 * options.num_neighbors * 4 * 3 + 128
     pool = read_pool(
         engine, shards, layout.num_parts, layout.max_part_bytes, k_bytes
@@ -128,7 +139,9 @@ def cluster_shards(
         "parts": layout.num_parts,
     }
     kept = RunState(None if state is None else pathlib.Path(state), key, engine)
-    run, recall = _started(engine, pool, options, kept, save_seconds, layout)
+    run, recall = _started(
+        engine, pool, options, kept, save_seconds, layout, on_progress
+    )
     wanted = options.num_clusters(n)
     merges_wanted = None if wanted is None else n - wanted
     run_rounds(run, merges_wanted)
@@ -158,6 +171,7 @@ def _started(
     kept: RunState,
     save_seconds: float,
     layout: Layout,
+    on_progress: OnProgress,
 ) -> tuple[PartitionedRounds, float]:
     """The rounds, from where an earlier run stopped or from the beginning.
 
@@ -168,6 +182,7 @@ def _started(
     found = kept.latest("parts", Part)
     record = MergeRecord()
     if found is None:
+        on_progress(PREPARE, 0.0, "")
         fleet, unit = _prepared(engine, pool, options, record)
         threshold = options.distance_threshold
         threshold = np.inf if threshold is None else threshold / unit
@@ -214,10 +229,22 @@ def _started(
         if found is None:
             save(threshold, rounds, False)
         if scann is None:
-            first_search(engine, fleet, threshold, kept, save_seconds)
+            first_search(
+                engine, fleet, threshold, kept, save_seconds, on_progress
+            )
         else:
+            on_progress(SEARCH, 0.0, "ScaNN in every part")
             recall = first_search_by_scann(engine, fleet, scann)
         save(threshold, rounds, True)
+    first_rows = fleet.num_rows
+
+    def after_round(run: PartitionedRounds) -> None:
+        save(run.threshold, run.rounds, True)
+        left = run.num_open / max(first_rows, 1)
+        note = f"round {run.rounds}, {run.num_open:,} clusters open"
+        on_progress(ROUNDS, 1 - left, note)
+
+    on_progress(ROUNDS, 0.0, "")
     run = PartitionedRounds(
         engine,
         fleet,
@@ -225,7 +252,7 @@ def _started(
         record=record,
         unit=unit,
         finish_rows=layout.finish_rows,
-        after_round=lambda run: save(run.threshold, run.rounds, True),
+        after_round=after_round,
         rounds=rounds,
         scann=scann,
     )

@@ -109,7 +109,7 @@ class Engine(abc.ABC):
                 remedy="Install the same version on all machines",
             )
         cost = self.costs.setdefault(stage, StageCost())
-        cost.add(receipt, receipt.sizes[keeps:])
+        cost.add(receipt, keeps)
         self.workers.setdefault(receipt.worker, WorkerCost()).add(receipt)
 
     def call(
@@ -145,6 +145,10 @@ class Engine(abc.ABC):
         Raises:
             InputError: as `map`.
         """
+
+    @abc.abstractmethod
+    def worker_bytes(self) -> int:
+        """Memory that the poorest worker may take for one object."""
 
     @abc.abstractmethod
     def put(self, value: Any) -> Handle:
@@ -193,6 +197,11 @@ class LocalEngine(Engine):
             if on_done:
                 on_done(number, result)
         return results
+
+    def worker_bytes(self) -> int:
+        """See `Engine.worker_bytes`: what this machine has free."""
+        pages = os.sysconf("SC_AVPHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def put(self, value: Any) -> Handle:
         """See `Engine.put`."""
@@ -254,7 +263,7 @@ def run_task(
         (receipt, outputs ...). Exceptions travel as texts in the receipt:
         those of libraries cannot all be sent.
     """
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     outputs: Any = None
     error, refused = "", None
     for attempt in range(_ATTEMPTS):
@@ -277,6 +286,7 @@ def run_task(
     receipt = Receipt(
         tuple(num_bytes(output) for output in outputs),
         time.monotonic() - began,
+        time.process_time() - cpu,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
         __version__,
         f"{socket.gethostname()}:{os.getpid()}",

@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from al_tf.distributed.asking import ask_scann, largest_bias, measured_recall
+from al_tf.distributed.costs.watch import SEARCH, OnProgress
 from al_tf.distributed.engine import Engine, Handle
 from al_tf.distributed.fleet import Fleet, choose_axes, is_large, renew
 from al_tf.distributed.stages import search
@@ -21,6 +22,7 @@ def first_search(
     threshold: float,
     kept: RunState,
     save_seconds: float,
+    on_progress: OnProgress,
 ) -> None:
     """Finds the neighbors of all points: blocks of rows meet each other.
 
@@ -30,6 +32,7 @@ def first_search(
         threshold: distances beyond it need not be listed.
         kept: where lists are kept between waves.
         save_seconds: how often.
+        on_progress: told after every wave.
     """
     k, n = fleet.width // 2, fleet.num_rows
     largest = largest_bias(engine, fleet)
@@ -63,6 +66,7 @@ def first_search(
     lists: list[Handle] = [] if found is None else found.parts
     done = 0 if found is None else found.fields["waves"]
     saved = time.monotonic()
+    on_progress(SEARCH, done / len(waves), "")
     for wave, pairs in enumerate(waves[done:], done):
         given = (k, threshold, n, largest, axes)
         items = [
@@ -99,7 +103,8 @@ def first_search(
                 "lists", wave + 1, lists, fields={"waves": wave + 1}, arrays={}
             )
             saved = time.monotonic()
-        logging.info("first search: wave %d of %d", wave + 1, len(waves))
+        note = f"wave {wave + 1} of {len(waves)}"
+        on_progress(SEARCH, (wave + 1) / len(waves), note)
     answers = engine.map(
         "search",
         search.answered,

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from al_tf.distributed.costs.measures import Receipt
 from al_tf.distributed.engine import Engine, Handle, WithState, run_task
 from runkit import InputError
@@ -86,6 +88,17 @@ class RayEngine(Engine):
         finally:
             crew.dismiss()
         return results
+
+    def worker_bytes(self) -> int:
+        """See `Engine.worker_bytes`; an object has to fit into a store."""
+        limits = []
+        for node in self._ray.nodes():
+            has = node["Resources"]
+            if node["Alive"] and has.get("CPU"):
+                share = has.get("memory", np.inf) / has["CPU"]
+                store = has.get("object_store_memory", np.inf)
+                limits.append(min(share, store))
+        return int(min([*limits, 2**62]))
 
     def put(self, value: Any) -> Handle:
         """See `Engine.put`."""
@@ -191,7 +204,9 @@ class _Crew:
                 continue
             if waiting:
                 following = waiting.popleft()
-                task = actor.run_task.remote(function, *items[following])
+                label = f"{stage}, part {following}"
+                method = actor.run_task.options(name=label)
+                task = method.remote(function, *items[following])
                 self._busy[task] = actor, following
             if number is not None:
                 left -= 1

@@ -68,7 +68,7 @@ class PartitionedRounds:
         self.threshold, self.record = threshold, record
         self.unit, self.rounds = unit, rounds
         self._finish_rows, self._after_round = finish_rows, after_round
-        self._scann = scann
+        self._scann, self.num_open = scann, fleet.num_rows
         self._finisher: Agglomeration | None = None
         self._finish_if_few()
 
@@ -194,7 +194,8 @@ class PartitionedRounds:
             {i: int(c[1]) for i, c in enumerate(told_counts)},
         )
         open_counts = [int(c[0]) for c in told_counts]
-        if 2 * sum(open_counts) < fleet.num_rows:
+        self.num_open = sum(open_counts)
+        if 2 * self.num_open < fleet.num_rows:
             repartition(engine, fleet, open_counts, only_open=True)
         self.rounds += 1
         self._after_round(self)

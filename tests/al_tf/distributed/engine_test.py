@@ -74,7 +74,7 @@ class LocalEngineTest(absltest.TestCase):
 
 
 def _receipt(version):
-    return engines.Receipt((0,), 0.0, 0, version)
+    return engines.Receipt((0,), 0.0, 0.0, 0, version)
 
 
 if __name__ == "__main__":
