@@ -1,7 +1,8 @@
 """A model of what the stages of a distributed clustering cost.
 
 Each stage costs a x (its tasks) + b x (its work), and sends c x (its rows) +
-d x (its pairs of blocks); the four numbers are fitted to measured runs, none
+d x (its pairs of blocks); for searches, which all rows and all pairs of rows
+share, a is that of a row. The four numbers are fitted to measured runs, none
 of them negative, by least squares of relative errors. What is assumed beyond
 the runs is said in docs/scale.md.
 """
@@ -70,6 +71,11 @@ class Size:
             return rows * (self.d + 2 * self.k)
         return rows * self.d
 
+    def features(self, stage: str, tasks: float) -> tuple[float, float]:
+        """What the two numbers of a stage's seconds are multiplied with."""
+        fixed = self.n * self.d if stage == "search" else tasks
+        return fixed, self.work(stage)
+
     def pairs(self) -> float:
         """Rows that meet in blocks: of an exact search only."""
         block = MESSAGE / (4 * self.d + 12 * self.k + 16)
@@ -103,8 +109,8 @@ class Model:
             tasks: of each stage.
         """
         seconds = {
-            stage: a * tasks[stage] + b * size.work(stage)
-            for stage, (a, b) in self.seconds.items()
+            stage: float(np.dot(found, size.features(stage, tasks[stage])))
+            for stage, found in self.seconds.items()
         }
         sent = {
             stage: c * size.n + d * size.pairs()
@@ -128,7 +134,7 @@ def fit(runs: Iterable[Mapping[str, Any]]) -> Model:
         costs = [run["stages"][name] for run in own]
         seconds[name] = _solved(
             [
-                (cost["tasks"], run["size"].work(name))
+                run["size"].features(name, cost["tasks"])
                 for run, cost in zip(own, costs, strict=True)
             ],
             [cost["cpu_seconds"] for cost in costs],

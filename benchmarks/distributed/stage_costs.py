@@ -44,13 +44,14 @@ _EXACT = flags.DEFINE_bool("exact", True, "or ScaNN")
 _ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "where")
 _ADDRESS = flags.DEFINE_string("ray_address", "local", "with --engine=ray")
 _PARTS = flags.DEFINE_integer("parts", 8, "of each measured pool")
-_FINISH = flags.DEFINE_integer("finish_rows", 5000, "for one machine")
 _FOLDER = flags.DEFINE_string("folder", "", "where runs are kept")
 _RECORD = flags.DEFINE_bool("record", True, "write benchmarks/results")
 _MEASURE = flags.DEFINE_integer("measure", 0, "one size, in this process")
 # A worker of the prediction.
 _CORES, _PART_GIB = 64, 16
 _SHARDS = 8
+# One machine finishes a fixed share, so that sizes can be compared.
+_FINISHED_SHARE = 20
 
 
 def main(argv) -> None:
@@ -77,7 +78,7 @@ def main(argv) -> None:
                 "and to all measured sizes for the larger ones; see "
                 "docs/scale.md for what it assumes.",
                 "CPU s of stages; the driver, and the finish by one machine "
-                "below --finish_rows, are in the total of a run alone.",
+                "below a twentieth of the rows, are not in it.",
             ],
         )
 
@@ -136,7 +137,7 @@ def measure(n: int) -> None:
                 num_neighbors=_NEIGHBORS.value,
                 exact=_EXACT.value,
             ),
-            Layout(_PARTS.value, _FINISH.value),
+            Layout(_PARTS.value, n // _FINISHED_SHARE),
         )
         write_json(
             place(n),
