@@ -200,7 +200,8 @@ class _Crew:
                 deaths[number] += 1
                 if deaths[number] > _RETRIES:
                     raise lost(f"{stage}, part {number}", error) from None
-                waiting.appendleft(number)
+                # Behind the others: it may be to blame.
+                waiting.append(number)
                 continue
             if waiting:
                 following = waiting.popleft()

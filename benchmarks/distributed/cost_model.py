@@ -1,10 +1,10 @@
 """A model of what the stages of a distributed clustering cost.
 
-Each stage costs a x (its tasks) + b x (its work), and sends c x (its rows) +
-d x (its pairs of blocks); for searches, which all rows and all pairs of rows
-share, a is that of a row. The four numbers are fitted to measured runs, none
-of them negative, by least squares of relative errors. What is assumed beyond
-the runs is said in docs/scale.md.
+Each stage costs a x (its tasks) + b x (its work); for searches, which all rows
+and all pairs of rows share, a is that of a row. It sends c x (its rows), in
+searches once for each block that a row meets. The numbers are fitted to
+measured runs, none of them negative, by least squares of relative errors. What
+is assumed beyond the runs is said in docs/scale.md.
 """
 
 from __future__ import annotations
@@ -76,12 +76,16 @@ class Size:
         fixed = self.n * self.d if stage == "search" else tasks
         return fixed, self.work(stage)
 
-    def pairs(self) -> float:
-        """Rows that meet in blocks: of an exact search only."""
-        block = MESSAGE / (4 * self.d + 12 * self.k + 16)
+    def blocks(self) -> float:
+        """Blocks that a row meets in the first search."""
         if not self.exact:
-            return self.n * self.parts
-        return self.n * max(1.0, self.n / block)
+            return self.parts
+        block = MESSAGE / (4 * self.d + 12 * self.k + 16)
+        return self.parts * math.ceil(self.n / self.parts / block)
+
+    def traffic(self, stage: str) -> float:
+        """What the bytes that a stage sends are proportional to."""
+        return self.n * (self.blocks() if stage == "search" else 1)
 
     def part_bytes(self) -> float:
         """Memory of a worker for its part, as `read_pool` counts it."""
@@ -95,11 +99,11 @@ class Model:
 
     Attributes:
         seconds: for each stage (of a task, of the work).
-        sent: for each stage (of a row, of a pair).
+        sent: for each stage, of a row.
     """
 
     seconds: Mapping[str, tuple[float, float]]
-    sent: Mapping[str, tuple[float, float]]
+    sent: Mapping[str, float]
 
     def predict(self, size: Size, tasks: Mapping[str, float]) -> dict[str, Any]:
         """Processor seconds and bytes of each stage, and of all.
@@ -113,8 +117,7 @@ class Model:
             for stage, found in self.seconds.items()
         }
         sent = {
-            stage: c * size.n + d * size.pairs()
-            for stage, (c, d) in self.sent.items()
+            stage: c * size.traffic(stage) for stage, c in self.sent.items()
         }
         return {"seconds": seconds, "bytes": sent}
 
@@ -139,8 +142,8 @@ def fit(runs: Iterable[Mapping[str, Any]]) -> Model:
             ],
             [cost["cpu_seconds"] for cost in costs],
         )
-        sent[name] = _solved(
-            [(run["size"].n, run["size"].pairs()) for run in own],
+        sent[name], _ = _solved(
+            [(run["size"].traffic(name), 0.0) for run in own],
             [cost["message_bytes"] for cost in costs],
         )
     return Model(seconds, sent)
@@ -159,7 +162,7 @@ def tasks_of(runs: Iterable[Mapping[str, Any]], size: Size) -> dict[str, float]:
         name: cost["tasks"] * grown for name, cost in largest["stages"].items()
     }
     if size.exact and "search" in tasks:
-        tasks["search"] += (size.pairs() / size.n) ** 2 / 2
+        tasks["search"] += size.blocks() ** 2 / 2
     return tasks
 
 

@@ -120,7 +120,11 @@ def pool_files(spec: str, id_field: str, where: str) -> list[PoolFile]:
     fields = named.text_field, id_field
     return [
         PoolFile(
-            i, str(path), "" if named.kind == "text" else named.kind, *fields
+            i,
+            # Workers may stand in another folder; an object is known as it is.
+            str(path.absolute() if isinstance(path, pathlib.Path) else path),
+            "" if named.kind == "text" else named.kind,
+            *fields,
         )
         for i, path in enumerate(found)
     ]
