@@ -246,12 +246,13 @@ class WithState:
         self, function: Callable[..., Any], *item: Any
     ) -> tuple[Any, ...]:
         """Calls `function(state, *item)`; see `run_task`."""
-        return run_task(self._call, None, function, *item)
 
-    def _call(self, function: Callable[..., Any], *item: Any) -> Any:
-        if self._state is None:
-            self._state = self._make()
-        return function(self._state, *item)
+        def call(*given: Any) -> Any:
+            if self._state is None:
+                self._state = self._make()
+            return function(self._state, *given)
+
+        return run_task(call, None, *item)
 
 
 def run_task(

@@ -93,8 +93,7 @@ class PartitionedRounds:
             self._finisher.certify(only_wanted=only_wanted)
             return
         fleet, p = self.fleet, len(self.fleet.parts)
-        # As on one machine, where an index is asked before the exact search.
-        for ask in (self._ask_cheapest, self._ask_exact, self._ask_everyone):
+        for attempt in range(3):
             wanted = [()] * p
             if only_wanted:
                 told = self.engine.map(
@@ -117,7 +116,7 @@ class PartitionedRounds:
             counts = [int(c[0]) for c in self.engine.get([f[1] for f in found])]
             if not sum(counts):
                 break
-            ask([f[0] for f in found], counts)
+            self._ask(attempt, [f[0] for f in found], counts)
         fleet.parts = self.engine.map(
             "certify",
             stages.retired,
@@ -125,18 +124,22 @@ class PartitionedRounds:
             keeps=1,
         )
 
-    def _ask_cheapest(self, asked: list[Handle], counts: list[int]) -> None:
+    def _ask(
+        self, attempt: int, asked: list[Handle], counts: list[int]
+    ) -> None:
+        """As on one machine: ask an index first, then exactly, then all."""
         engine, fleet, scann = self.engine, self.fleet, self._scann
-        if scann is None or not asking.prefers_scann(fleet, sum(counts)):
-            self._ask_exact(asked, counts)
-            return
-        asking.ask_scann(engine, fleet, asked, counts, fleet.width // 2, scann)
-
-    def _ask_exact(self, asked: list[Handle], counts: list[int]) -> None:
-        asking.ask_exact(self.engine, self.fleet, self.threshold, asked, counts)
-
-    def _ask_everyone(self, asked: list[Handle], counts: list[int]) -> None:
-        asking.ask_everyone(self.engine, self.fleet, asked, counts)
+        if attempt == 2:
+            asking.ask_everyone(engine, fleet, asked, counts)
+        elif (
+            attempt == 0
+            and scann is not None
+            and asking.prefers_scann(fleet, sum(counts))
+        ):
+            k = fleet.width // 2
+            asking.ask_scann(engine, fleet, asked, counts, k, scann)
+        else:
+            asking.ask_exact(engine, fleet, self.threshold, asked, counts)
 
     def merge_round(self) -> bool:
         """See `Rounds.merge_round`."""

@@ -83,9 +83,20 @@ class Size:
         block = MESSAGE / (4 * self.d + 12 * self.k + 16)
         return self.parts * math.ceil(self.n / self.parts / block)
 
-    def traffic(self, stage: str) -> float:
-        """What the bytes that a stage sends are proportional to."""
-        return self.n * (self.blocks() if stage == "search" else 1)
+    def traffic(self, stage: str) -> tuple[float, float]:
+        """What the two numbers of a stage's bytes are multiplied with.
+
+        Whoever renews lists asks for each cluster on them once: the more rows
+        a pool has, the fewer stand on several lists of one request.
+        """
+        if stage == "search":
+            return self.n * self.blocks(), 0.0
+        if stage != "lists":
+            return self.n, 0.0
+        names = 2 * self.k + 1
+        rows = min(self.n / self.parts, MESSAGE / names / (8 * self.d + 16))
+        asked = names * rows / self.n
+        return self.n, self.n * (1 - math.exp(-asked)) / asked
 
     def part_bytes(self) -> float:
         """Memory of a worker for its part, as `read_pool` counts it."""
@@ -99,11 +110,11 @@ class Model:
 
     Attributes:
         seconds: for each stage (of a task, of the work).
-        sent: for each stage, of a row.
+        sent: for each stage, see `Size.traffic`.
     """
 
     seconds: Mapping[str, tuple[float, float]]
-    sent: Mapping[str, float]
+    sent: Mapping[str, tuple[float, float]]
 
     def predict(self, size: Size, tasks: Mapping[str, float]) -> dict[str, Any]:
         """Processor seconds and bytes of each stage, and of all.
@@ -117,7 +128,8 @@ class Model:
             for stage, found in self.seconds.items()
         }
         sent = {
-            stage: c * size.traffic(stage) for stage, c in self.sent.items()
+            stage: float(np.dot(found, size.traffic(stage)))
+            for stage, found in self.sent.items()
         }
         return {"seconds": seconds, "bytes": sent}
 
@@ -142,8 +154,8 @@ def fit(runs: Iterable[Mapping[str, Any]]) -> Model:
             ],
             [cost["cpu_seconds"] for cost in costs],
         )
-        sent[name], _ = _solved(
-            [(run["size"].traffic(name), 0.0) for run in own],
+        sent[name] = _solved(
+            [run["size"].traffic(name) for run in own],
             [cost["message_bytes"] for cost in costs],
         )
     return Model(seconds, sent)

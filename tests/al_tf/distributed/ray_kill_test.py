@@ -24,8 +24,13 @@ from al_tf.distributed.ray_engine import RayEngine
 from al_tf.inputs.pool_files import read_pool
 from export.scoring import parallel, shards
 from runkit import InputError
-from tests.al_tf.distributed import ray_test
-from tests.al_tf.distributed.ray_test import HAS_RAY, OTHER_PYTHON, ROOT
+from tests.support import ray_cluster
+
+HAS_RAY, OTHER_PYTHON, ROOT = (
+    ray_cluster.HAS_RAY,
+    ray_cluster.OTHER_PYTHON,
+    ray_cluster.ROOT,
+)
 
 DRIVER_KILLS = int(os.environ.get("RAY_DRIVER_KILLS", "10"))
 WORKER_KILLS = int(os.environ.get("RAY_WORKER_KILLS", "20"))
@@ -63,7 +68,9 @@ def drive(address, state, result):
     join(address)
     print("began", flush=True)
     try:
-        found = ray_test.clustered(RayEngine(), ray_test.pool(ROWS), state)
+        found = ray_cluster.clustered(
+            RayEngine(), ray_cluster.pool(ROWS), state
+        )
     except InputError as error:
         print(error)
         sys.exit(2)
@@ -87,7 +94,7 @@ def join(address):
 )
 class ElsewhereTest(absltest.TestCase):
     def test_in_a_python_with_ray(self):
-        ray_test.run_elsewhere(self, __file__)
+        ray_cluster.run_elsewhere(self, __file__)
 
 
 @pytest.mark.slow
@@ -96,10 +103,10 @@ class KillTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.cluster = ray_test.two_nodes()
-        cls.rows = ray_test.pool(ROWS)
+        cls.cluster = ray_cluster.two_nodes()
+        cls.rows = ray_cluster.pool(ROWS)
         cls.one = al_tf.cluster_embeddings(
-            cls.rows, exact=True, **ray_test.OPTIONS
+            cls.rows, exact=True, **ray_cluster.OPTIONS
         )
         cls.seconds = 0.0
 
@@ -191,7 +198,7 @@ class KillTest(absltest.TestCase):
                 time.sleep(0.01)
                 if time.monotonic() - began < moments[now]:
                     continue
-                now += ray_test.kill_a_worker(os.getpid(), self.random)
+                now += ray_cluster.kill_a_worker(os.getpid(), self.random)
             kills += now
             self.finish(driver, f"state-{states}")
             states += 1
@@ -205,7 +212,7 @@ class KillTest(absltest.TestCase):
                 driver.wait(self.moment())
             self.cluster.remove_node(node, allow_graceful=False)
             self.finish(driver, f"state-{number}")
-            self.cluster.add_node(**ray_test.SMALL_NODE)
+            self.cluster.add_node(**ray_cluster.SMALL_NODE)
         print(f"{NODE_KILLS} nodes removed in {self.runs} runs")
 
     def test_scoring(self):
@@ -237,7 +244,7 @@ class KillTest(absltest.TestCase):
         while driver.poll() is None and kills < KILLS_A_RUN - 1:
             time.sleep(0.05)
             if log.exists() and self.random.random() < 0.2:
-                kills += ray_test.kill_a_worker(os.getpid(), self.random)
+                kills += ray_cluster.kill_a_worker(os.getpid(), self.random)
         printed, _ = driver.communicate(timeout=600)
         self.assertEqual(driver.returncode, 0, printed)
         self.assertGreater(kills, 0)

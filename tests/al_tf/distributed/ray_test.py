@@ -1,4 +1,4 @@
-"""Ray as the engine: two local nodes, killed workers, a killed driver.
+"""Ray as the engine: two local nodes, and workers that die.
 
 Skipped where Ray cannot be imported. `RAY_PYTHON` may name a Python that can
 (with this project's packages); then the tests of this file run in it.
@@ -8,7 +8,6 @@ import importlib.util
 import os
 import pathlib
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -16,55 +15,16 @@ import pytest
 from absl.testing import absltest, parameterized
 
 import al_tf
-from al_tf.clustering.options import ClusteringOptions
 from al_tf.distributed import ray_engine
-from al_tf.distributed.cluster import Layout, cluster_shards
-from al_tf.distributed.stages.preparation import Shard
 from runkit import InputError
+from tests.support import ray_cluster
 
-ROOT = pathlib.Path(__file__).absolute().parents[3]
-HAS_RAY = importlib.util.find_spec("ray") is not None
-OTHER_PYTHON = os.environ.get("RAY_PYTHON", "")
-SMALL_NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
-OPTIONS = {"metric": "sqeuclidean", "target_cluster_size": 6.0}
-
-
-def pool(n):
-    generator = np.random.default_rng(3)
-    centers = generator.standard_normal((n // 10, 5))
-    rows = centers[generator.integers(0, len(centers), n)]
-    return rows + 0.1 * generator.standard_normal(rows.shape)
-
-
-def shards(rows, count=4):
-    order = np.random.default_rng(1).permutation(len(rows))
-    return [
-        Shard(rows[at], f"shard {i}", at)
-        for i, at in enumerate(np.array_split(order, count))
-    ]
-
-
-def clustered(engine, rows, state=None):
-    return cluster_shards(
-        engine,
-        shards(rows),
-        ClusteringOptions(**OPTIONS),
-        Layout(4, finish_rows=0),
-        state=state,
-        save_seconds=0,
-    )
-
-
-def two_nodes():
-    """A cluster of two nodes of one core each, on this machine."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={**SMALL_NODE, "include_dashboard": False},
-    )
-    cluster.add_node(**SMALL_NODE)
-    return cluster
+HAS_RAY, OTHER_PYTHON, OPTIONS, ROOT = (
+    ray_cluster.HAS_RAY,
+    ray_cluster.OTHER_PYTHON,
+    ray_cluster.OPTIONS,
+    ray_cluster.ROOT,
+)
 
 
 def failing(path):
@@ -123,27 +83,14 @@ class AddressTest(parameterized.TestCase):
             ray_engine.RayEngine()
 
 
-def run_elsewhere(test, file):
-    """Runs a file of tests in the Python that has Ray."""
-    command = [OTHER_PYTHON, "-m", "pytest", "-q", "-n0", "-s", file]
-    done = subprocess.run(
-        [*command, "-m", "slow or not slow"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_PYTHON": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    test.assertEqual(done.returncode, 0, done.stdout[-3000:])
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
-    HAS_RAY or not OTHER_PYTHON, reason="RAY_PYTHON names no Python with Ray"
+    HAS_RAY or not ray_cluster.OTHER_PYTHON,
+    reason="RAY_PYTHON names no Python with Ray",
 )
 class ElsewhereTest(absltest.TestCase):
     def test_in_a_python_with_ray(self):
-        run_elsewhere(self, __file__)
+        ray_cluster.run_elsewhere(self, __file__)
 
 
 @pytest.mark.slow
@@ -154,14 +101,14 @@ class TwoNodesTest(absltest.TestCase):
         super().setUpClass()
         import ray
 
-        cls.cluster = two_nodes()
+        cls.cluster = ray_cluster.two_nodes()
         # The workers import this module by its name.
         ray.init(
             address=cls.cluster.address,
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
         )
-        cls.rows = pool(2500)
+        cls.rows = ray_cluster.pool(2500)
         cls.one = al_tf.cluster_embeddings(cls.rows, exact=True, **OPTIONS)
 
     @classmethod
@@ -180,7 +127,7 @@ class TwoNodesTest(absltest.TestCase):
 
     def test_the_same_as_one_machine(self):
         engine = ray_engine.RayEngine()
-        found = clustered(engine, self.rows)
+        found = ray_cluster.clustered(engine, self.rows)
         self.assert_same(found)
         self.assertGreater(found.rounds, 3)
 
@@ -235,32 +182,7 @@ class TwoNodesTest(absltest.TestCase):
         rows = self.rows.copy()
         rows[77] = np.nan
         with self.assertRaisesRegex(InputError, "NaN.*1 rows; example ids 77"):
-            clustered(engine, rows)
-
-
-def kill_a_worker(driver, generator):
-    """Kills one process below another that computes a task of Ray's."""
-    parents, titles = {}, {}
-    for path in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-            titles[int(path.name)] = (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(path.name)] = int(fields[1])
-    workers = []
-    for pid, title in titles.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above]
-        # A busy worker is called by its task; Ray's own agents must live.
-        is_busy = title.startswith(b"ray::") and b", part " in title
-        if above == driver and is_busy:
-            workers.append(pid)
-    if not workers:
-        return 0
-    os.kill(int(generator.choice(workers)), signal.SIGKILL)
-    return 1
+            ray_cluster.clustered(engine, rows)
 
 
 if __name__ == "__main__":
