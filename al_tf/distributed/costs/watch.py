@@ -18,8 +18,8 @@ _THOUSAND = 1000
 
 # Processor seconds for each number of an embedding, on the machine of
 # docs/scale.md; only their ratios matter here.
-_READ, _PREPARE, _ROUNDS, _SELECT = 5e-9, 4e-8, 2.5e-7, 1e-8
-_EXACT_PAIR, _SCANN_STEP = 1.6e-11, 1e-9
+_READ, _PREPARE, _ROUNDS, _SELECT = 1e-8, 5e-8, 4e-6, 1e-8
+_SEARCH, _EXACT_PAIR, _SCANN_STEP = 1e-6, 2.5e-11, 2e-9
 
 
 def quiet(phase: str, share: float, note: str) -> None:
@@ -38,13 +38,13 @@ def phase_seconds(
         exact: neighbors are exact, not ScaNN's.
     """
     n = float(num_rows)
-    search = (
-        n * _EXACT_PAIR if exact else _SCANN_STEP * math.sqrt(n * num_parts)
-    )
+    of_pairs = _SCANN_STEP * math.sqrt(n * num_parts)
+    if exact:
+        of_pairs = _EXACT_PAIR * n
     return {
         READ: n * _READ,
         PREPARE: n * _PREPARE,
-        SEARCH: n * search,
+        SEARCH: n * (_SEARCH + of_pairs),
         ROUNDS: n * _ROUNDS,
         SELECT: n * _SELECT,
     }
