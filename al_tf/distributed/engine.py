@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import os
+import pathlib
 import resource
 import socket
 import time
@@ -199,9 +200,13 @@ class LocalEngine(Engine):
         return results
 
     def worker_bytes(self) -> int:
-        """See `Engine.worker_bytes`: what this machine has free."""
-        pages = os.sysconf("SC_AVPHYS_PAGES")
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        """See `Engine.worker_bytes`: what this machine can give."""
+        try:
+            # Files that are kept in memory and can go count as free.
+            text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
+            return int(text.partition("MemAvailable:")[2].split()[0]) << 10
+        except (OSError, IndexError, ValueError):  # Not Linux.
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
     def put(self, value: Any) -> Handle:
         """See `Engine.put`."""
