@@ -201,6 +201,34 @@ class ScoreFilesTest(parameterized.TestCase):
 
 
 class FlagsTest(parameterized.TestCase):
+    def test_the_binary(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        rows = [{"id": i, "text": str(i)} for i in range(5)]
+        rows.append({"id": 5, "text": None})
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "pool.jsonl").write_text(text)
+        values = {
+            "dataset": f"jsonl:{folder}/pool.jsonl:text",
+            "id_column": "id",
+            "engine": "local",
+            "embedding_dtype": "float32",
+            "most_dead": 0.5,
+            "output_dir": str(folder / "out"),
+        }
+        for _ in range(2):  # The second finds everything done.
+            with (
+                testing.main_flags(score_main, **values),
+                mock.patch.object(
+                    score_main, "asked_model", lambda _: FakeModel()
+                ),
+            ):
+                score_main.main([""])
+            pool = read_pool(folder / "out" / "scores")
+            self.assertEqual(pool.ids.tolist(), [0, 1, 2, 3, 4])
+            self.assertEqual(pool.parts[0].dtype, np.float32)
+            page = (folder / "out" / "report.html").read_text()
+            self.assertIn("<td>dead</td>", page)
+
     @parameterized.parameters(
         ({"engine": "local"}, "--id_column: is missing"),
         (
