@@ -11,7 +11,7 @@ exec((ROOT / "runkit" / "version.py").read_text(encoding="utf-8"), VERSION)
 PACKAGES = ("runkit", "spactor_tf", "al_tf", "export")
 
 # The oldest releases that the code is written against; the exact versions
-# that it is tested with stand in requirements.lock.
+# that it is tested with are in requirements.lock.
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
     "etils[epath]>=1.9",

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags, logging
 
+from al_tf.clustering.options import METRIC_FLAG
 from al_tf.duplicates.find import KEEP, Duplicates, find_duplicates
 from al_tf.duplicates.page import write_page
 from al_tf.duplicates.results import Outcome, write_files
@@ -29,7 +30,6 @@ from al_tf.inputs.column_flags import EMBEDDING_FLAG, ID_FLAG, SCORE_FLAGS
 from al_tf.inputs.embeddings import Embeddings
 from al_tf.inputs.ids import ExampleIds, naming, positions
 from al_tf.inputs.pool_files import read_pool
-from al_tf.inputs.preparation import METRICS
 from al_tf.selection import round_files
 from runkit import InputError, atomic_directory, report, run_binary
 from runkit.datasets import TEXT_KINDS, forms
@@ -60,12 +60,7 @@ FLAG_TABLE = (
         float,
         least=0,
     ),
-    Flag(
-        "metric",
-        "Distance between embeddings.",
-        default="cosine",
-        choices=METRICS,
-    ),
+    METRIC_FLAG,
     Flag(
         "keep",
         "Which of near copies is preferred: the first in the order of ids or "

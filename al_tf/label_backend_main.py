@@ -17,6 +17,7 @@ from absl import flags
 
 from al_tf.project_main import open_project
 from runkit import InputError, run_binary
+from runkit.errors import cannot_listen
 from runkit.flag_values import Flag, check_table
 
 FLAGS = flags.FLAGS
@@ -93,12 +94,7 @@ def main(argv: Sequence[str]) -> None:
     try:
         server = make_server(FLAGS.host, FLAGS.port, backend, threaded=True)
     except (OSError, SystemExit) as error:
-        raise InputError(
-            f"cannot listen there ({error})",
-            where="--port",
-            got=f"{FLAGS.host}:{FLAGS.port}",
-            remedy="Name another port; 0 takes a free one",
-        ) from None
+        raise cannot_listen(error, FLAGS.host, FLAGS.port) from None
     print(f"listening at http://{FLAGS.host}:{server.server_port}", flush=True)
     server.serve_forever()
 

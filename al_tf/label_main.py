@@ -22,6 +22,7 @@ from al_tf.project.creation import read_facts
 from al_tf.project.project import ANNOTATOR
 from al_tf.project_main import check_target, open_project
 from runkit import InputError, run_binary
+from runkit.errors import cannot_listen
 from runkit.flag_values import Flag, check_table
 from runkit.quality import metrics_library
 
@@ -56,12 +57,7 @@ def listen(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        raise InputError(
-            f"cannot listen there ({error})",
-            where="--port",
-            got=f"{HOST}:{port}",
-            remedy="Name another port; 0 takes a free one",
-        ) from None
+        raise cannot_listen(error, HOST, port) from None
 
 
 def main(argv: Sequence[str]) -> None:

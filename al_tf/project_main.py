@@ -115,15 +115,15 @@ FLAG_TABLE = (
     *_SETTINGS,
     Flag(
         "start_labels",
-        "create: take the labels that the pool has.",
+        "With --action=create: take the labels that the pool has.",
         bool,
         False,
     ),
-    Flag("size", "next: examples of this batch.", int, least=1),
+    Flag("size", "With --action=next: examples of this batch.", int, least=1),
     Flag(
         "probabilities",
-        "next: file of a model of your own, [n, classes], with ids or in the "
-        "order of the pool.",
+        "With --action=next: probabilities of your own model, [n, classes], a "
+        "file with ids or in the order of the pool.",
         default="",
     ),
     Flag(
@@ -131,32 +131,35 @@ FLAG_TABLE = (
         "Tool that the tasks are for, or that wrote the labels.",
         default="",
     ),
-    Flag("labels", "labels: file of answers.", default=""),
+    Flag("labels", "With --action=labels: file of answers.", default=""),
     Flag(
         "label_column",
-        "labels: column, control or question of the labels.",
+        "With --action=labels: column, control or question that holds them.",
         default="label",
     ),
     Flag(
         "annotator",
-        "labels: who answered, where the file does not say.",
+        "With --action=labels: who answered, where the file does not say.",
         default="",
     ),
     Flag(
         "accept_changed_labels",
-        "labels: answers that differ from earlier ones replace them.",
+        "With --action=labels: answers that differ from earlier ones replace "
+        "them.",
         bool,
         False,
     ),
     Flag(
         "any_example",
-        "labels: the whole pool may be labeled, not only what was asked for.",
+        "With --action=labels: the whole pool may be labeled, not only what "
+        "was asked for.",
         bool,
         False,
     ),
     Flag(
         "target",
-        "status: accuracy that is wanted; forecasts the labels needed.",
+        "With --action=status: the accuracy you want; the report then "
+        "forecasts how many labels it takes.",
         float,
         positive=True,
     ),

@@ -120,7 +120,7 @@ class _Worker:
         if not line:
             raise RuntimeError(
                 f"arm {self.name!r} ended with code {self._process.wait()}; "
-                "its own message stands above"
+                "its own message is above"
             )
         return json.loads(line)
 
@@ -257,6 +257,11 @@ def _versions(timings: Iterable[Timing]) -> dict[str, str]:
         package: " and ".join(sorted(versions))
         for package, versions in sorted(found.items())
     }
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Settings as a note shows them: "num_layers 4, num_heads 8"."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def without_paths(text: str) -> str:

@@ -16,6 +16,42 @@ do not edit. The arms of a table ran in turns on the machine named under it;
 today's module names, which may differ from those at the commit of the run.
 """
 
+# Result -> its heading; one that is not listed is headed by its name.
+TITLES = {
+    "al_deduplicate_families_1000000_exact": "Near copies among a million",
+    "al_labels": "Labels to a target: digits",
+    "al_loop_cifar10": "Labels to a target: CIFAR-10",
+    "al_loop_imdb": "Labels to a target: IMDb",
+    "al_loop_near_copies_digits": "Labels to a target: digits, near copies",
+    "al_loop_near_copies_imdb": "Labels to a target: IMDb, near copies",
+    "al_peers_clustering": "Clustering: fastcluster and scikit-learn",
+    "al_peers_strategies": "Selection: other packages",
+    "al_real_exact": "Clustering real embeddings, exact",
+    "al_real_scann": "Clustering real embeddings, ScaNN",
+    "al_scale_families_10000000_scann": "Clustering ten million, ScaNN",
+    "al_scale_families_1000000_exact": "Clustering a million, exact",
+    "al_scale_families_1000000_scann": "Clustering a million, ScaNN",
+    "al_scale_gaussian_1000000_exact": "Clustering a million, no clusters",
+    "al_selection": "Selecting a batch",
+    "al_shards_200000": "Clustering and selecting in parts",
+    "al_shards_500000_read": "Reading a pool in parts",
+    "corpus_memory": "Memory of a corpus",
+    "corruption_speed": "Corruption",
+    "finetune": "Fine-tuning after pre-training and from scratch",
+    "finite_check": "Cost of refusing losses that are not finite",
+    "hugging_face_parity": "Outputs next to Hugging Face's",
+    "planned_memory": "Memory: planned and taken",
+    "rank_classification": "Rank classification",
+    "serving_embed": "Serving: embed",
+    "serving_generate": "Serving: generate",
+    "serving_generation_t5_small": "Serving: generate, T5-small sizes",
+    "serving_load": "Serving: load",
+    "serving_precision_d256": "Serving in half precision",
+    "stage_step": "A step of each stage",
+    "steps_per_execution": "Steps per call",
+    "train_step": "A training step",
+}
+
 
 def cell(value: Any) -> str:
     """A number with three or four significant digits, or the text."""
@@ -46,8 +82,9 @@ def section(result: Mapping[str, Any]) -> str:
         ", ".join(f"{name} {version}" for name, version in versions),
         f"commit {result['commit'][:12]}, {result['date']}",
     ]
+    name = result["name"]
     parts = [
-        f"## {result['name'].replace('_', ' ')}",
+        f"## {TITLES.get(name, name.replace('_', ' '))}",
         table(result["columns"], result["rows"]),
         "\n".join(f"- {note}" for note in result["notes"]),
         "; ".join(part for part in circumstances if part) + ".",

@@ -42,7 +42,7 @@ _KEPT = (
 
 
 def log_path(cell: Cell, logs: pathlib.Path = LOGS) -> pathlib.Path:
-    """Returns where the cell's log stands."""
+    """Returns the path of the cell's log."""
     return logs / cell.claim / f"{cell.name}.jsonl"
 
 

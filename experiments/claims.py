@@ -37,7 +37,7 @@ class Claim:
         title: heading of the section.
         question: what the section answers.
         kind: "pretrain" or "finetune".
-        metric: that is compared.
+        metric: the metric that is compared.
         baseline: name of the arm that the others are compared with.
         stop_below: see `Cell`.
         arms: by name, in order.

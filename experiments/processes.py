@@ -41,7 +41,7 @@ _SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where runs stand.
+    """The folders of the runs.
 
     Attributes:
         runs: folder of all runs.

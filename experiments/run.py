@@ -57,7 +57,7 @@ class Runner:
 
     Args:
         cells: most urgent first.
-        place: where the runs stand.
+        place: the folders of the runs.
         logs: folder of all logs.
         jobs: processes at the same time.
         cpus: to stay on, one per job; empty goes anywhere.

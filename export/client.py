@@ -113,7 +113,8 @@ class Client:
         if isinstance(transport, str):
             check_choice(transport, TRANSPORTS, where="transport")
         host, _, port = address.rpartition(":")
-        if not host or "/" in address or not port.isdigit():
+        is_port = port.isdecimal() and port.isascii() and int(port) < 2**16
+        if not host or "/" in address or not is_port:
             raise InputError(
                 "is not an address",
                 where="address",
@@ -272,8 +273,10 @@ class _RestTransport:
             raise RemoteError("UNAVAILABLE", str(error)) from None
         try:
             answer = json.loads(data)
-        except ValueError:
-            message = f"the answer is not JSON: {data[:80]!r}"
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            message = f"the answer is not a JSON object: {data[:80]!r}"
             raise RemoteError("INTERNAL", message) from None
         if code != 200:
             name = _CODE_OF_HTTP.get(code, "INTERNAL")

@@ -19,7 +19,7 @@ from export.formats.table import DTYPES, FORMATS, SAVED_MODEL, check_format
 from export.modules.options import DEFAULT_LABELS, ServingOptions
 from export.saved_model.run_facts import run_facts
 from runkit import InputError, read_json, run_binary
-from runkit.flag_values import Flag, check_table, output_folder
+from runkit.flag_values import Flag, check_table, new_output_folder
 from spactor_tf.config.search_options import DECODINGS
 
 FLAGS = flags.FLAGS
@@ -197,14 +197,7 @@ def convert(values: Any) -> None:
     Args:
         values: the flags as attributes, checked.
     """
-    output = output_folder(values)
-    if output.exists():
-        raise InputError(
-            "exists already",
-            where="--output_dir",
-            got=str(output),
-            remedy="Name another directory",
-        )
+    output = new_output_folder(values)
     from export.formats.write import export_format
     from export.saved_model.write import default_input_length, load_model
 

@@ -31,6 +31,9 @@ _DTYPES = {
 }
 
 
+_NAMES = {np.dtype(dtype).name for dtype in _DTYPES.values()}
+
+
 def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Rows]:
     """Returns the inputs of a request, each a list or an array of rows.
 
@@ -78,19 +81,27 @@ def _rows(where: str, value: Any) -> Rows:
             remedy="Fill them, or leave their rows out",
         )
     array = np.asarray(value) if hasattr(value, "__array__") else None
-    if array is None or array.ndim == 0 or array.dtype.kind not in "OSUfiub":
+    is_known = array is not None and (
+        array.dtype.kind in "OSU" or array.dtype.name in _NAMES
+    )
+    if array is None or array.ndim == 0 or not is_known:
         raise InputError("is not a list of rows", where=where, got=value)
     if array.dtype.kind in "OSU":
         rows = array.tolist()
         _check_leaves(where, rows)
         return rows
-    return array
+    # TensorFlow copies the bytes as they are, whatever their order is.
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check_leaves(where: str, rows: Rows) -> None:
     """Refuses anything but texts alone, or numbers alone."""
     found = None
-    for leaf in _leaves(rows):
+    try:
+        leaves = list(_leaves(rows))
+    except RecursionError:
+        raise InputError("is nested too deeply", where=where) from None
+    for leaf in leaves:
         kind = (
             "texts"
             if isinstance(leaf, str | bytes)
@@ -111,17 +122,28 @@ def _check_leaves(where: str, rows: Rows) -> None:
                 got=leaf if leaf is not None else "None",
             )
         found = kind
-    if found == "numbers":
-        try:
-            array = np.asarray(rows)
-        except ValueError:
-            raise InputError(
-                "has rows of different lengths", where=where
-            ) from None
-        if array.dtype == object:
-            raise InputError(
-                "holds a number that 64 bits are too few for", where=where
-            )
+    # Texts as what takes no room: their lengths may be very different.
+    plain = rows if found == "numbers" else _without_texts(rows)
+    try:
+        array = np.asarray(plain)
+    except ValueError:
+        raise InputError("has rows of different lengths", where=where) from None
+    is_whole = all(isinstance(leaf, int | np.integer) for leaf in leaves)
+    if array.dtype == object or (
+        # NumPy makes fractions of what neither int64 nor uint64 holds.
+        found == "numbers" and is_whole and array.dtype.kind == "f"
+    ):
+        raise InputError(
+            "holds a number that 64 bits are too few for", where=where
+        )
+
+
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_without_texts(item) for item in value]
+    return 0
 
 
 def _leaves(value: Any) -> Iterator[Any]:

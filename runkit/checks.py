@@ -34,7 +34,7 @@ def require(
 def require_positive(config: object, section: str, *names: str) -> None:
     """Raises InputError for fields that are not above zero, or not finite.
 
-    An absent value (None) passes.
+    Whole numbers have to fit into a tensor. An absent value (None) passes.
 
     Args:
         config: object whose attributes are checked.
@@ -49,6 +49,13 @@ def require_positive(config: object, section: str, *names: str) -> None:
             f"{section}.{name}",
             value,
             expected="> 0",
+        )
+        require(
+            not isinstance(value, int) or value < 2**63,
+            "is too large",
+            f"{section}.{name}",
+            value,
+            expected="below 2**63",
         )
 
 
@@ -101,6 +108,28 @@ def require_finite(
                 expected="finite numbers",
                 remedy=remedy,
             )
+
+
+def require_seed(seed: int, where: str = "seed") -> None:
+    """Raises InputError unless the seed fits 31 bits, as TensorFlow's do."""
+    require(
+        0 <= seed < 2**31,
+        "is out of range",
+        where,
+        seed,
+        expected="0 <= seed < 2**31",
+    )
+
+
+def require_slices(batch_size: int, accumulation_steps: int) -> None:
+    """Raises InputError unless a batch can be cut into equal slices."""
+    require(
+        batch_size % accumulation_steps == 0,
+        "is not divisible by accumulation_steps",
+        "batch_size",
+        batch_size,
+        expected=f"a multiple of {accumulation_steps}",
+    )
 
 
 def check_texts(texts: object, where: str = "texts") -> None:

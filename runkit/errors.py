@@ -1,6 +1,7 @@
 """Bad input from outside: one clear message, exit code 2, nothing written.
 
-Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input;
+Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input,
+or a path that the system refuses;
 75 interrupted after saving, run the same command again (EX_TEMPFAIL);
 130 stopped by Ctrl-C: what was finished before is on disk.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -24,8 +26,21 @@ flags.disclaim_key_flags()  # Those of `run_binary` belong to its caller.
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 EXIT_KEYBOARD = 130  # 128 + SIGINT, as shells count.
+_FREE_ROOM = "Free some room and retry"
+# By what the system says of a path; anything else: `_CHECK_PATH`.
+_REMEDIES = {
+    errno.ENOSPC: _FREE_ROOM,
+    errno.EDQUOT: _FREE_ROOM,
+    errno.EROFS: "Name a place that can be written",
+    errno.EACCES: "Name a place that you may use, or change its permissions",
+    errno.EPERM: "Name a place that you may use, or change its permissions",
+    errno.ENAMETOOLONG: "Give a shorter name",
+    errno.ELOOP: "Repair the symbolic link",
+}
+# TensorFlow's, which is not imported for its name.
+_NO_MEMORY = ("ResourceExhaustedError",)
+_CHECK_PATH = "Check this path, and give the command again"
 
 
 class InputError(ValueError):
@@ -81,6 +96,16 @@ class InterruptedRun(Exception):
     """
 
 
+def cannot_listen(error: BaseException, host: str, port: int) -> InputError:
+    """The error of a server that does not get the port of --port."""
+    return InputError(
+        f"cannot listen there ({error})",
+        where="--port",
+        got=f"{host}:{port}",
+        remedy="Name another port; 0 takes a free one",
+    )
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Returns "Did you mean ...?" with the nearest known name.
 
@@ -127,7 +152,7 @@ def in_flags(
     """Returns the message with a field called by the flag that sets it.
 
     Args:
-        error: whose `where` may begin with a field or an argument.
+        error: the error whose `where` may begin with a field or an argument.
         flag_table: of the binary.
         given: the assignments "section.field=value" of --set.
     """
@@ -156,9 +181,35 @@ def _ending(
             "interrupted by Ctrl-C; the same command begins again after what "
             "is finished on disk"
         )
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return EXIT_BAD_INPUT, f"error: {error}. Free some room and retry."
+    if isinstance(error, MemoryError) or type(error).__name__ in _NO_MEMORY:
+        said = " ".join(str(error).split())[:300]
+        return EXIT_BAD_INPUT, (
+            f"error: the memory does not suffice ({said}). Take a smaller "
+            "model, batch or pool; spactor-plan says what a run takes."
+        )
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        return EXIT_BAD_INPUT, f"error: {_of_path(error, flag_table)}"
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        return EXIT_BAD_INPUT, f"error: {error}. {_REMEDIES[error.errno]}."
     return None
+
+
+def _of_path(error: OSError, flag_table: Iterable[Flag]) -> InputError:
+    """The system's word about a path, with the flag that leads there."""
+    path = pathlib.Path(os.fsdecode(error.filename)).absolute()
+    given = {f.name: getattr(flags.FLAGS, f.name, None) for f in flag_table}
+    leading = {
+        pathlib.Path(value).absolute(): f"--{name}"
+        for name, value in given.items()
+        if isinstance(value, str) and value
+    }
+    nearest = next((p for p in (path, *path.parents) if p in leading), None)
+    return InputError(
+        error.strerror or str(error),
+        where=leading[nearest] if nearest else "",
+        got=str(path),
+        remedy=_REMEDIES.get(error.errno or 0, _CHECK_PATH),
+    )
 
 
 def _in_words(error: flags.Error) -> str:

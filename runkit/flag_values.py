@@ -92,6 +92,9 @@ class Flag:
         else:
             define = _DEFINERS[self.type]
         define(self.name, default, " ".join(parts), flag_values=values)
+        if default in ("", []):
+            # `--help` would show "(default: '')", which tells nobody anything.
+            values[self.name].default_as_str = None
 
 
 # `--help` shows a flag below the module that calls `run_binary`.
@@ -145,12 +148,22 @@ def given_fields(table: Iterable[Flag], values: Any) -> dict[str, Any]:
     Args:
         table: the flags of a binary; those without a `field` are passed over.
         values: their values as attributes; None means not given.
+
+    Raises:
+        InputError: a flag is given, but empty, as by a variable of the shell
+            that is not set. Left out in silence, it would begin another run.
     """
-    return {
-        flag.field: getattr(values, flag.name)
-        for flag in table
-        if flag.field and getattr(values, flag.name) is not None
-    }
+    fields = {}
+    for flag in table:
+        value = getattr(values, flag.name)
+        if not flag.field or value is None:
+            continue
+        if value == "":
+            raise InputError(
+                "is empty", where=f"--{flag.name}", remedy="Leave the flag out"
+            )
+        fields[flag.field] = value
+    return fields
 
 
 def output_folder(values: Any) -> pathlib.Path:
@@ -164,6 +177,23 @@ def output_folder(values: Any) -> pathlib.Path:
         return as_path(values.output_dir, where="--output_dir")
     check_folder(values.output_dir, where="--output_dir")
     return pathlib.Path(values.output_dir)
+
+
+def new_output_folder(values: Any) -> pathlib.Path:
+    """Returns the directory of --output_dir, where nothing may exist yet.
+
+    Raises:
+        InputError: as `output_folder`, or something exists there.
+    """
+    folder = output_folder(values)
+    if folder.exists():
+        raise InputError(
+            "exists already",
+            where="--output_dir",
+            got=str(folder),
+            remedy="Name another directory",
+        )
+    return folder
 
 
 def check_flags(

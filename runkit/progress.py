@@ -26,7 +26,7 @@ class Progress:
         unit: what is counted, plural.
         label: what is being done.
         start: units done before this process began (a resumed run); they
-            count as done, not towards the rate.
+            count as done, not toward the rate.
         every_seconds: shortest time between two lines.
         stream: where to print; standard error by default.
         clock: returns seconds; replaced in tests.

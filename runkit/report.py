@@ -158,6 +158,16 @@ def new_figure(width: float = 8.0, height: float = 3.6, **kwargs: Any) -> Any:
     return figure, figure.subplots(**kwargs)
 
 
+def finish_curves(axes: Any, title: str, *, legend: bool) -> None:
+    """Gives curves over steps their title, grid and, if wanted, legend."""
+    axes.set_xlabel("step")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(frameon=False)
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -29,7 +29,7 @@ from runkit.datasets import (
     renumber,
 )
 from runkit.files import lock_directory
-from runkit.flag_values import Flag, check_table, output_folder
+from runkit.flag_values import Flag, check_table, new_output_folder
 from runkit.quality import check_defined, evaluate, metrics_library
 from spactor_tf.classifier.classifier import (
     BATCH_SIZE,
@@ -118,13 +118,7 @@ def check(values: Any) -> None:
         InputError: with the flag's name.
     """
     check_table(FLAG_TABLE, values)
-    if output_folder(values).exists():
-        raise InputError(
-            "exists already",
-            where="--output_dir",
-            got=values.output_dir,
-            remedy="Name another directory",
-        )
+    new_output_folder(values)
 
 
 def main(argv: Sequence[str]) -> None:

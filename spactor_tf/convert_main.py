@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from runkit import InputError, run_binary
-from runkit.flag_values import Flag, check_table, output_folder
+from runkit import run_binary
+from runkit.flag_values import Flag, check_table, new_output_folder
 
 FLAGS = flags.FLAGS
 FLAG_TABLE = (
@@ -76,14 +76,7 @@ def main(argv: Sequence[str]) -> None:
     """Converts what the flags name."""
     del argv
     check_table(FLAG_TABLE, FLAGS)
-    output = output_folder(FLAGS)
-    if output.exists():
-        raise InputError(
-            "exists already",
-            where="--output_dir",
-            got=str(output),
-            remedy="Name another directory",
-        )
+    output = new_output_folder(FLAGS)
     source = getattr(FLAGS, "from")  # A word of Python.
     convert(source, FLAGS.to, output, FLAGS.encoder_only)
     print(f"wrote {output}")

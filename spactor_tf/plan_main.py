@@ -12,14 +12,13 @@ graph, which XLA undercuts.
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
 from runkit import InputError, run_binary, write_json
-from runkit.files import check_folder
+from runkit.files import check_file
 from runkit.flag_values import Flag, check_table
 from spactor_tf import pretrain_main
 from spactor_tf.config.fields import fields_from_flags, override
@@ -83,7 +82,7 @@ def config_from_flags(values: Any) -> PretrainConfig:
     config.validate()
     if values.utilization > 1:
         raise InputError(
-            "is no share", where="--utilization", got=values.utilization
+            "is not a share", where="--utilization", got=values.utilization
         )
     if values.devices > 1 and config.runtime.strategy == "none":
         raise InputError(
@@ -102,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     check_table(FLAG_TABLE, FLAGS)
     config = config_from_flags(FLAGS)
     if FLAGS.output:
-        check_folder(pathlib.Path(FLAGS.output).parent, where="--output")
+        check_file(FLAGS.output, where="--output")
     # TensorFlow takes seconds to load; bad flags are refused before that.
     from spactor_tf.planning.plan import Hardware, make_plan
     from spactor_tf.training.distribution import check_batch

@@ -142,6 +142,12 @@ class ClusteringOptions:
         )
 
 
+METRIC_FLAG = Flag(
+    "metric",
+    "Distance between embeddings.",
+    default="cosine",
+    choices=METRICS,
+)
 CLUSTER_FLAGS = (
     Flag(
         "distance_threshold",
@@ -155,12 +161,7 @@ CLUSTER_FLAGS = (
         float,
         positive=True,
     ),
-    Flag(
-        "metric",
-        "Distance between embeddings.",
-        default="cosine",
-        choices=METRICS,
-    ),
+    METRIC_FLAG,
     Flag(
         "num_neighbors",
         "Length of the candidate lists; default: "

@@ -191,7 +191,7 @@ class NeighborStore:
             return FirstAnswer(neighbors, Probe(**fields["probe"]))
         except (LookupError, TypeError) as error:
             raise InputError(
-                f"damaged: are no whole neighbors ({error})",
+                f"damaged: are not whole neighbors ({error})",
                 where=str(folder),
                 remedy=_AGAIN,
             ) from None

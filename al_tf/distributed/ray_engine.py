@@ -223,14 +223,14 @@ def check_address(address: str) -> None:
     """Refuses an address at which nothing listens.
 
     Raises:
-        InputError: it is no address, or nobody answers.
+        InputError: it is not an address, or nobody answers.
     """
     if address in ("local", "auto"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(
-            "is no address of a Ray cluster",
+            "is not an address of a Ray cluster",
             where="--ray_address",
             got=address,
             expected="local, auto, host:port or ray://host:port",

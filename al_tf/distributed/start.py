@@ -65,8 +65,8 @@ def read_pool(
     """Reads shards into parts of whole tiles, in the order of the rows.
 
     Args:
-        engine: that reads.
-        shards: whose places are 0 to n - 1, each once.
+        engine: the engine that reads.
+        shards: the shards whose places are 0 to n - 1, each once.
         num_parts: parts to make; fewer where there are not enough tiles.
         part_bytes: the most memory that the work on a part may take.
         row_overhead: bytes of a row beside its vector.

@@ -54,7 +54,7 @@ class RunState:
     Args:
         path: the folder; None keeps nothing.
         key: what the run is of, in values of JSON.
-        engine: whose workers write and read.
+        engine: the engine whose workers write and read.
 
     Raises:
         InputError: the folder is that of another run or version, or holds

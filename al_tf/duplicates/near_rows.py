@@ -49,7 +49,7 @@ class NearRows:
         lists: `[n, k]` int32 near rows of each row, -1 in the other places.
         is_whole: `[n]` bool: the index knows of no other near row.
         probe: how well the index answered; its recall is that of near pairs.
-        index: that searched, if it is exact.
+        index: the index that searched, if it is exact.
     """
 
     rows: np.ndarray

@@ -48,7 +48,7 @@ class Corpus:
         """Reads the ids; None without any.
 
         Raises:
-            InputError: an id that stands twice, both texts and numbers.
+            InputError: an id that occurs twice, both texts and numbers.
         """
         if not self._has_ids:
             return None

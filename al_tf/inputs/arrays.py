@@ -41,13 +41,13 @@ def plain_array(value: Any, where: str) -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"is no array of numbers ({error})",
+            f"is not an array of numbers ({error})",
             where=where,
             remedy="All rows must have the same length",
         ) from None
     if array.dtype.kind in "OSUMm" or array.dtype.names is not None:
         raise InputError(
-            "is no array of numbers", where=where, got=str(array.dtype)
+            "is not an array of numbers", where=where, got=str(array.dtype)
         )
     if not array.dtype.isnative and not isinstance(array, np.memmap):
         array = array.astype(array.dtype.newbyteorder("="))

@@ -9,6 +9,17 @@ import numpy as np
 
 from runkit import InputError
 
+_GAP = re.compile(r"\s*[,;]\s*|\s+")
+# Commas for points show where something else is between the numbers too:
+# `0,5 1,25`, `0,5; 1,25`.
+_NARROW_COMMA = re.compile(r"[0-9],[0-9]")
+_OTHER_GAP = re.compile(r"[0-9.]\s*;|[0-9.]\s+[-+0-9.]")
+# Python's `float` takes more: 1_000, and the digits of other scripts.
+_NUMBER = re.compile(
+    r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?(inf|nan)",
+    re.IGNORECASE,
+)
+
 
 def vectors(column: Any, where: str) -> np.ndarray:
     """Returns a column of lists of one length as `[rows, length]`.
@@ -25,7 +36,7 @@ def vectors(column: Any, where: str) -> np.ndarray:
         return _written_vectors(column.to_pylist(), where)
     if not is_list(column.type):
         raise InputError(
-            "is no column of lists of numbers",
+            "is not a column of lists of numbers",
             where=where,
             got=str(column.type),
         )
@@ -34,7 +45,10 @@ def vectors(column: Any, where: str) -> np.ndarray:
         if (lengths != lengths[0]).any():
             raise InputError("rows of different length", where=where)
     values = column.flatten()
-    if values.null_count or not pa.types.is_primitive(values.type):
+    kind = values.type
+    # A list of true and false is no vector, although both are numbers too.
+    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    if values.null_count or not is_number:
         raise InputError(
             "embeddings must be numbers without gaps",
             where=where,
@@ -65,7 +79,7 @@ def numbers(column: Any, where: str) -> np.ndarray:
         )
     except (pa.ArrowException, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"is no column of numbers ({error})", where=where, got=str(kind)
+            f"is not a column of numbers ({error})", where=where, got=str(kind)
         ) from None
 
 
@@ -84,16 +98,20 @@ def _written_vectors(cells: list[str], where: str) -> np.ndarray:
     """Reads vectors that are written as `[0.5, 1]` or `0.5 1`."""
     found: list[list[float]] = []
     for cell in cells:
-        words = re.split(r"[,;\s]+", cell.strip().strip("[]()").strip())
-        try:
-            found.append([float(word) for word in words])
-        except ValueError:
+        text = cell.strip().strip("[]()").strip()
+        words = _GAP.split(text)
+        is_unclear = _NARROW_COMMA.search(text) and _OTHER_GAP.search(text)
+        if is_unclear or not all(map(_NUMBER.fullmatch, words)):
             raise InputError(
-                "is no list of numbers",
+                "has commas between numbers, or in them"
+                if is_unclear
+                else "is not a list of numbers",
                 where=where,
                 got=cell,
                 expected="[0.5, -1.25, ...] in every row",
-            ) from None
+            )
+        found.append([float(word) for word in words])
         if len(found[-1]) != len(found[0]):
             raise InputError("rows of different length", where=where)
-    return np.array(found, np.float32)
+    with np.errstate(over="ignore"):  # Infinite ones are refused by name.
+        return np.array(found, np.float32)

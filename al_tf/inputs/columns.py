@@ -240,6 +240,12 @@ def _npz_blocks(
     for block in zip(*parts, strict=True):
         columns = []
         for name, array in zip(names, block, strict=True):
+            if 0 in array.shape[1:]:
+                raise InputError(
+                    "has rows without numbers",
+                    where=f"{path}: {name}",
+                    got=array.shape,
+                )
             try:
                 flat = pa.array(array.ravel())
             except (pa.ArrowException, ValueError) as error:
@@ -264,7 +270,7 @@ def _row_blocks(
             values = [field(row, name, place) for place, row in block]
             try:
                 columns.append(pa.array(values))
-            except (pa.ArrowException, TypeError, ValueError):
+            except (pa.ArrowException, TypeError, ValueError, OverflowError):
                 raise InputError(
                     "values of different types, or too large a number",
                     where=f"{block[0][0]} and after, column {name}",

@@ -264,7 +264,14 @@ def vector_column(file: ColumnFile, asked: str | None = None) -> str:
     lists = file.list_columns()
     if name is None and len(lists) == 1:
         name = lists[0]
-    if name is None or (asked is None and name not in lists):
+    if name is not None and name not in lists and asked is None:
+        raise InputError(
+            "is not a column of lists of numbers",
+            where=f"{file.path}: column {name}",
+            expected="[0.5, -1.25, ...] in every row",
+            remedy="Another column: --embedding_column=NAME",
+        )
+    if name is None:
         raise InputError(
             "cannot tell which column holds the embeddings",
             where=str(file.path),

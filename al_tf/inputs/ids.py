@@ -108,7 +108,7 @@ class ExampleIds:
         if not (pc.all(fits).as_py() or not len(text)):
             bad = text.filter(pc.invert(fits))
             raise InputError(
-                f"{len(bad):,} ids are no whole numbers, as the pool's are: "
+                f"{len(bad):,} ids are not whole numbers, but the pool's are: "
                 f"{shown(bad.slice(0, _SHOWN).to_pylist(), len(bad))}",
                 where=where,
             )
@@ -218,7 +218,7 @@ def sorted_rows(ids: ExampleIds, where: str) -> np.ndarray:
         `[n]` int64: 0 for the row with the smallest id.
 
     Raises:
-        InputError: an id stands twice; the first few are named.
+        InputError: an id occurs twice; the first few are named.
     """
     import pyarrow.compute as pc
 
@@ -228,7 +228,7 @@ def sorted_rows(ids: ExampleIds, where: str) -> np.ndarray:
     if pc.any(same).as_py():
         twice = pc.unique(ordered.slice(1).filter(same))
         raise InputError(
-            f"{len(twice):,} ids stand more than once: "
+            f"{len(twice):,} ids occur more than once: "
             f"{shown(twice.slice(0, _SHOWN).to_pylist(), len(twice))}",
             where=where,
             remedy="Give every example one id and one row",
@@ -265,7 +265,7 @@ def positions(
     count = np.bincount(known, minlength=len(pool))
     problems = []
     for what, source, bad in (
-        ("ids stand more than once", pool, count > 1),
+        ("ids occur more than once", pool, count > 1),
         ("ids are not in the pool", found, rows < 0),
         ("ids of the pool are missing", pool, is_complete & (count == 0)),
     ):
@@ -314,5 +314,10 @@ def arrow_array(values: Any) -> Any:
 
     try:
         return pa.array(values, from_pandas=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"are no ids ({error})", where="ids") from None
+    except (
+        pa.ArrowException,
+        TypeError,
+        ValueError,
+        OverflowError,  # A whole number beyond 64 bits.
+    ) as error:
+        raise InputError(f"are not ids ({error})", where="ids") from None

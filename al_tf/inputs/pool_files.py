@@ -1,6 +1,6 @@
 """Files of one pool, joined by their ids.
 
-Embeddings, margins and labels may stand in different files, in any order.
+Embeddings, margins and labels may be in different files, in any order.
 Where they carry an `id` column, the pool's rows are in the order of the ids and
 everything else is placed by id; where none has ids, the place of a row is its
 identity. A mixture of both is refused: nobody could check it.
@@ -138,7 +138,7 @@ def read_pool(
         where: flag, for messages.
 
     Raises:
-        InputError: bad files, ids that stand twice, or rows of different
+        InputError: bad files, ids that occur twice, or rows of different
             length.
     """
     files = open_files(source, where, id_column)

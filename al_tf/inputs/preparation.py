@@ -22,6 +22,8 @@ METRICS = ("cosine", "sqeuclidean")
 # spread over machines.
 SUMMED_ROWS = 512
 _SAMPLE = 4096
+# Sums of squares below have lost digits, or all of them.
+_SMALL_SQUARE = float(np.finfo(np.float64).tiny) * 2.0**60
 # The mean of rows without outliers is within their own spread.
 _MOVED = 100.0
 
@@ -191,10 +193,20 @@ def normalized(block: np.ndarray, first: int, metric: str) -> np.ndarray:
     block = block.astype(np.float64)
     # One pass: a row with NaN or infinity has no finite sum of squares.
     square = np.einsum("nd,nd->n", block, block)
+    if metric == "cosine":
+        # It does not know lengths: rows whose squares overflow or vanish are
+        # scaled.
+        at = np.flatnonzero(~((square > _SMALL_SQUARE) & (square < np.inf)))
+        _, exponent = np.frexp(np.abs(block[at]).max(1, initial=0.0))
+        block[at] = np.ldexp(block[at], -exponent[:, None])
+        square[at] = np.einsum("nd,nd->n", block[at], block[at])
     remedy = "Remove or repair these rows"
+    bad = ~np.isfinite(square)
     refuse_rows(
-        ~np.isfinite(square),
-        "NaN or infinite values",
+        bad,
+        "values whose squares overflow"
+        if np.isfinite(block[bad]).all()
+        else "NaN or infinite values",
         where="embeddings",
         first=first,
         remedy=remedy,

@@ -23,6 +23,11 @@ def find_shards(path: str | os.PathLike) -> list[pathlib.Path]:
     Raises:
         InputError: nothing is there.
     """
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        # An empty text would be the folder that the program runs in.
+        raise InputError(
+            "is not a path", where="embeddings", got=path, expected="a text"
+        )
     path = pathlib.Path(path)
     if not path.exists():
         if re.search(r"[*?\[]", str(path)):

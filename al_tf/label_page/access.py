@@ -42,7 +42,7 @@ def sole_page(folder: pathlib.Path, annotator: str) -> Iterator[str]:
     name = urllib.parse.quote(annotator, safe="", errors="surrogateescape")
     if not annotator.strip() or len(name) > _MOST_BYTES:
         raise InputError(
-            "is no name for a person",
+            "is not a name for a person",
             where="--annotator",
             got=annotator,
             expected=f"1 to {_MOST_BYTES} plain characters",

@@ -25,7 +25,7 @@ class Facts:
     """Puts what one person sees into JSON.
 
     Args:
-        project: that is labeled.
+        project: the project that is labeled.
         annotator: name of the person.
         target: accuracy that is wanted; None forecasts nothing.
     """

@@ -66,7 +66,7 @@ class MatesBeside:
     Embedding and clustering a pool may take minutes; people need not wait.
 
     Args:
-        project: that is looked at.
+        project: the project that is looked at.
 
     Attributes:
         lock: held while the pool is read; whoever may change what is kept of

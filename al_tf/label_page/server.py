@@ -79,8 +79,9 @@ class LabelPage:
     """The page of one session as an application of aiohttp.
 
     Args:
-        session: whose calls are made one after the other, in a thread.
-        token: that every address begins with.
+        session: the session whose calls are made one after the other, in a
+            thread.
+        token: the token that every address begins with.
 
     Attributes:
         app: to be served.
@@ -249,14 +250,14 @@ async def _answer(call: futures.Future[Any]) -> web.Response:
 def _place_of(request: web.Request) -> int:
     text = request.query.get("place", "")
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise Malformed("is no number", where="place", got=text)
+        raise Malformed("is not a number", where="place", got=text)
     return int(text)
 
 
 def _tab(fields: Mapping[str, Any]) -> str:
     tab = fields.get("tab")
     if not isinstance(tab, str) or not _TAB.fullmatch(tab):
-        raise Malformed("is no name of a tab", where="tab", got=tab)
+        raise Malformed("is not a name of a tab", where="tab", got=tab)
     return tab
 
 
@@ -264,7 +265,7 @@ def _seen(body: dict[str, Any]) -> list[Seen]:
     """The examples of an answer."""
     found = body.get("answers")
     if not isinstance(found, list) or not 0 < len(found) <= MOST_COPIES + 1:
-        raise Malformed("is no list of examples", where="answers")
+        raise Malformed("is not a list of examples", where="answers")
     for pair in found:
         # Not isinstance: True is an int too.
         is_pair = isinstance(pair, list) and [*map(type, pair)] == [int, int]

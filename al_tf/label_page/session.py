@@ -52,7 +52,8 @@ class Session:
     """One person at one project; one call at a time.
 
     Args:
-        project: that is labeled; its pool must be of texts or images.
+        project: the project that is labeled; its pool must be of texts or
+            images.
         annotator: name of the person.
         copy_distance: cosine distance up to which examples of one cluster
             count as copies of each other.
@@ -198,7 +199,7 @@ class Session:
             seen: the example, then its copies.
             how: one of `STATES`.
             classes: names; one unless the project is multi-label; none if
-                `how` is no label.
+                `how` is not a label.
 
         Raises:
             Malformed: an answer that the project cannot have.
@@ -224,7 +225,7 @@ class Session:
     ) -> tuple[str, ...]:
         """The classes of an answer, in the order of the project's."""
         if how not in STATES:
-            raise Malformed("is no state", where="state", got=how)
+            raise Malformed("is not a state", where="state", got=how)
         chosen = tuple(name for name in state.classes if name in classes)
         is_many = self._pool.multilabel
         wrong = len(chosen) != len(classes) or (
@@ -285,7 +286,7 @@ class Session:
             if now is not None:
                 what = ", ".join(now.classes) or now.state
                 stands.append(f"{answer.example} is {what}")
-        stands = stands[:3] or ["nothing stands"]
+        stands = stands[:3] or ["there is no answer now"]
         return (
             "was answered or undone in another tab; nothing was changed: "
             + "; ".join(stands)

@@ -53,8 +53,9 @@ class Tabs:
         """The tab's own example, else one that no other tab shows, else any.
 
         Args:
-            tab: that asks.
-            examples: that wait; None is returned if there are none.
+            tab: the tab that asks.
+            examples: the examples that wait; None is returned if there are
+                none.
         """
         oldest = self._clock() - KEPT_SECONDS
         self._shown = {

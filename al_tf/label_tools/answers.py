@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     Attributes:
         place: file and line or record, for messages.
-        example: id as it stands there.
+        example: id as the file has it.
         value: a class name, a cell with several, or a list of names; None or
             blank where nobody has answered yet.
         state: one of `STATES`.

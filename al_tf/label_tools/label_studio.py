@@ -73,7 +73,7 @@ def _result(
         where=place,
         got=sorted({str(item.get("from_name")) for item in items}),
         expected=f"a control <Choices name={names.label!r}>",
-        remedy="Use the configuration that stands beside the tasks",
+        remedy="Use the configuration next to the tasks",
     )
 
 
@@ -85,7 +85,7 @@ def read_min_export(records: Records, names: Names) -> Iterator[Answer]:
         if isinstance(value, str) and value.startswith('{"choices"'):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise InputError(
                     "is not JSON", where=f"{place}, {names.label}", got=value
                 ) from None

@@ -50,7 +50,7 @@ def id_of(record: dict[str, Any], names: Names, place: str, *, own: str) -> Any:
 
 
 def object_of(value: Any, place: str, what: str = "record") -> dict[str, Any]:
-    """Returns an object, or refuses what is none."""
+    """Returns the value if it is an object, else refuses it."""
     if not isinstance(value, dict):
         raise InputError(
             f"the {what} is not an object",
@@ -62,7 +62,7 @@ def object_of(value: Any, place: str, what: str = "record") -> dict[str, Any]:
 
 
 def list_of(value: Any, place: str, what: str) -> list[Any]:
-    """Returns a list, or refuses what is none: a text would be its letters."""
+    """Returns the value if it is a list: a text would become its letters."""
     if not isinstance(value, list):
         raise InputError(f"the {what} is not a list", where=place, got=value)
     return value

@@ -22,6 +22,7 @@ from al_tf.pools.examples import (
 )
 from runkit import InputError
 from runkit.datasets import LABELED_KINDS, read_labeled
+from runkit.datasets.labels import check_twins
 
 __all__ = [
     "KINDS",
@@ -63,6 +64,7 @@ def open_pool(
     """
     if len(set(classes)) < len(classes):
         raise InputError("names one twice", where="--classes", got=classes)
+    check_twins(classes, "--classes")
     data = read_labeled(spec, where=where, classes=classes, id_field=id_column)
     if len(set(data.classes)) < len(data.classes):
         raise InputError("names a class twice", where=spec, got=data.classes)

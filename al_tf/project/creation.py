@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from al_tf.loop.label_files import check_names
 from al_tf.project.examples import parts as pool_parts
+from al_tf.project.examples.features import given_rows
 from al_tf.project.record.state import Part
 from al_tf.project.settings import Settings, settings_of
 from runkit import InputError, read_json, write_json
@@ -97,6 +98,9 @@ def create_folder(folder: pathlib.Path, settings: Settings) -> None:
     check_names(
         pool_parts.without_labels(pool, classes, multilabel=settings.multilabel)
     )
+    if settings.embeddings:
+        # Not after people have labeled the first batch.
+        given_rows(settings.embeddings, pool)
     facts = {
         "project": secrets.token_hex(4),
         "settings": settings.facts(),

@@ -180,7 +180,7 @@ def advice(made: Forecast | None, labels: int, left: int) -> str:
 
     Args:
         made: the forecast; None without enough rounds.
-        labels: that there are.
+        labels: the number of labels so far.
         left: examples of the pool that have no label.
     """
     if made is None:

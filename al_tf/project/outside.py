@@ -21,7 +21,7 @@ def write_batch(
 
     Args:
         project: of the batch.
-        batch: that goes out.
+        batch: the batch that goes out.
         tool: "csv", or one of `al_tf.label_tools.tasks.TOOLS`.
 
     Returns:

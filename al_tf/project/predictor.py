@@ -22,7 +22,7 @@ class Predictor:
     them; all others by their margin.
 
     Args:
-        project: that the tasks are of.
+        project: the project that the tasks are of.
         served: a model on a server; None: the project's own, which is trained
             again when there are new labels, and knows only the project's pool.
     """

@@ -25,7 +25,7 @@ from al_tf.loop.label_files import check_names
 from al_tf.pools.pool import Examples
 from al_tf.project import creation
 from al_tf.project.examples import parts as pool_parts
-from al_tf.project.examples.features import Embed
+from al_tf.project.examples.features import Embed, given_rows
 from al_tf.project.examples.growing_pool import GrowingPool
 from al_tf.project.record.journal import Journal
 from al_tf.project.record.state import BatchRecord, Replay, State
@@ -255,6 +255,8 @@ class Project:
                     where="--embeddings",
                     got=embeddings,
                 )
+            if embeddings:
+                given_rows(embeddings, part)
             found = pool_parts.describe(part, embeddings)
             if found not in state.parts:
                 if pool.ids is not None:

@@ -20,6 +20,7 @@ from al_tf.clustering.build import cluster_pool
 from al_tf.clustering.options import ClusteringOptions
 from al_tf.clustering.result import Clustering
 from al_tf.inputs.arrays import number
+from al_tf.inputs.checks import refuse_rows
 from al_tf.inputs.embeddings import Source, open_embeddings
 from al_tf.inputs.ids import (
     ExampleIds,
@@ -33,7 +34,11 @@ from al_tf.learners.head_learner import HeadLearner
 from al_tf.loop.clusters import directions
 from al_tf.loop.config import LoopConfig
 from al_tf.loop.round import ON_NEIGHBORS, PoolScores, choose_batch
-from al_tf.protocols.known_classes import KnownClasses, two_classes
+from al_tf.protocols.known_classes import (
+    KnownClasses,
+    listed,
+    two_classes,
+)
 from al_tf.selection.candidates import check_ids
 from al_tf.selection.spreading.lists import neighbor_lists
 from al_tf.selection.strategies import STRATEGIES
@@ -92,7 +97,15 @@ class ActiveLearner:
         self._pool = open_embeddings(embeddings)
         n = self._pool.shape[0]
         self._ids = self._pool.ids if ids is None else _checked_ids(ids, n)
-        self._rows = self._pool.take(np.arange(n))
+        with np.errstate(over="ignore"):
+            self._rows = self._pool.take(np.arange(n))
+        with naming(self._ids):
+            refuse_rows(
+                ~np.isfinite(self._rows).all(1),
+                "NaN or infinite values, as float32,",
+                where="embeddings",
+                remedy="Remove or repair these rows",
+            )
         self._inputs = self._rows if inputs is None else inputs
         # Sparse matrices have no length.
         shape = getattr(self._inputs, "shape", None)
@@ -210,16 +223,16 @@ class ActiveLearner:
 
         Args:
             ids: of the labeled examples, or {id: label}.
-            labels: one for each id, where `ids` is no mapping.
+            labels: one for each id, where `ids` is not a mapping.
 
         Raises:
-            InputError: ids that stand twice or are not in the pool, another
-                number of labels, or what is no label. Nothing is taken then,
+            InputError: ids that occur twice or are not in the pool, another
+                number of labels, or what is not a label. Nothing is taken then,
                 as when the model cannot be trained.
         """
         if isinstance(ids, Mapping):
             labels, ids = [*ids.values()], [*ids.keys()]
-        names, given = _listed(ids, "ids"), _listed(labels, "labels")
+        names, given = listed(ids, "ids"), listed(labels, "labels")
         if len(names) != len(given):
             raise InputError(
                 "not one label for each id",
@@ -322,7 +335,7 @@ def taken(inputs: Any, rows: np.ndarray) -> Any:
 
 def _checked_ids(ids: Any, n: int) -> ExampleIds:
     """Names of the rows, one for each."""
-    found = ExampleIds(ids_of(arrow_array(np.asarray(ids).tolist()), "ids"))
+    found = ExampleIds(ids_of(arrow_array(listed(ids, "ids")), "ids"))
     if len(found) != n:
         raise InputError(
             "not one id for each embedding",
@@ -332,14 +345,3 @@ def _checked_ids(ids: Any, n: int) -> ExampleIds:
         )
     sorted_rows(found, "ids")
     return found
-
-
-def _listed(values: Any, where: str) -> list[Any]:
-    """A sequence or array as a list."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise InputError(
-            "must be a list", where=where, got=values, expected="one per id"
-        )
-    return (
-        np.asarray(values).tolist() if hasattr(values, "dtype") else [*values]
-    )

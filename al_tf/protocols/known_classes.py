@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from runkit import InputError, closest
+from runkit.datasets.labels import check_twins
 
 
 class KnownClasses:
@@ -18,7 +20,7 @@ class KnownClasses:
         multilabel: a label is a collection of classes.
 
     Raises:
-        InputError: a class twice, or multi-label without classes.
+        InputError: a class twice or no class, or multi-label without classes.
     """
 
     def __init__(self, classes: Sequence[Any] | None, multilabel: bool):
@@ -27,13 +29,23 @@ class KnownClasses:
                 "are missing: a multi-label pool needs them all",
                 where="classes",
             )
+        if isinstance(classes, str | bytes | set | frozenset):
+            raise InputError(
+                "must be a list, in the order of the model's answers",
+                where="classes",
+                got=classes,
+            )
+        self.multilabel, self._is_fixed = multilabel, False
         self.classes: list[Any] = [*map(_plain, classes or ())]
+        for item in self.classes:
+            self._check_class(item, "classes")
+        check_twins((x for x in self.classes if isinstance(x, str)), "classes")
         if len(set(self.classes)) < len(self.classes):
             raise InputError("names one twice", where="classes", got=classes)
-        self.multilabel, self._is_fixed = multilabel, bool(classes)
+        self._is_fixed = bool(classes)
 
     def check(self, names: Sequence[Any], labels: Sequence[Any]) -> None:
-        """Refuses what is no label.
+        """Refuses what is not a label.
 
         Args:
             names: of the examples, for messages.
@@ -58,6 +70,8 @@ class KnownClasses:
                 self._check_class(_plain(item), where)
         if self.multilabel or self._is_fixed:
             return
+        words = {str(x) for x in [*self.classes, *labels] if isinstance(x, str)}
+        check_twins(words, "labels")
         texts = [isinstance(x, str) for x in [*self.classes, *labels]]
         if any(texts) and not all(texts):
             raise InputError(
@@ -67,6 +81,8 @@ class KnownClasses:
             )
 
     def _check_class(self, item: Any, where: str) -> None:
+        if not isinstance(item, Hashable) or item in (math.inf, -math.inf):
+            raise InputError("is not a class", where=where, got=item)
         if item is None or item != item or item == "":
             raise InputError(
                 "is missing",
@@ -79,7 +95,7 @@ class KnownClasses:
                 "is not one of the classes",
                 where=where,
                 got=item,
-                remedy=closest(item, self.classes),
+                remedy=closest(str(item), self.classes),
             )
 
     def encode(self, labels: Sequence[Any]) -> tuple[np.ndarray, bool]:
@@ -116,6 +132,31 @@ def two_classes(probabilities: np.ndarray) -> np.ndarray:
     if probabilities.shape[1] != 1:
         return probabilities
     return np.concatenate([probabilities, 1 - probabilities], axis=1)
+
+
+def listed(values: Any, where: str) -> list[Any]:
+    """Returns a sequence or array as a list.
+
+    Args:
+        values: ids or labels.
+        where: name of the argument, for messages.
+
+    Raises:
+        InputError: one value, a set, or masked entries.
+    """
+    # A set has no order.
+    is_one = isinstance(values, str | bytes | set | frozenset)
+    if is_one or not hasattr(values, "__iter__"):
+        raise InputError(
+            "must be a list", where=where, got=values, expected="one per id"
+        )
+    if np.ma.is_masked(values):
+        raise InputError(
+            "has masked entries", where=where, remedy="Leave the examples out"
+        )
+    return (
+        np.asarray(values).tolist() if hasattr(values, "dtype") else [*values]
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -55,7 +55,7 @@ class ClusterMargin(SingleAnnotatorPoolQueryStrategy):
         margin_batch_size: uncertain samples to choose from [k_m]; None: ten
             batches, at most a quarter of the candidates.
         exact: neighbors for the clusters; see `al_tf.cluster_embeddings`.
-        missing_label: what stands in `y` where there is no label.
+        missing_label: the value in `y` where there is no label.
         random_state: an int is the seed of `al_tf.select_batch`.
     """
 

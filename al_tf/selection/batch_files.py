@@ -18,7 +18,7 @@ from runkit import InputError, atomic_write
 from runkit.datasets.inputs import plain_suffix
 from runkit.datasets.row_formats import csv_rows
 from runkit.datasets.tables import field, rows
-from runkit.files import check_folder, write_npy
+from runkit.files import check_file, write_npy
 
 _SUFFIXES = (".csv", ".jsonl", ".parquet", ".npy")
 
@@ -47,9 +47,7 @@ def check_output(path: pathlib.Path) -> None:
             got=path.name,
             expected=" or ".join(_SUFFIXES),
         )
-    check_folder(path.parent, where="--output")
-    if path.is_dir():
-        raise InputError("is a folder", where="--output", got=str(path))
+    check_file(path, where="--output")
 
 
 def read_ids(path: str) -> np.ndarray:

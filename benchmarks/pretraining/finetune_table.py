@@ -7,7 +7,7 @@ r"""Pre-trained against from scratch on several tasks, over seeds.
 Each cell (task, weights, seed) is a run of `spactor_tf.finetune_main` in its
 own folder below --work_dir. A finished cell is read, an interrupted one goes
 on, so the same command may be repeated until the table is whole; --cells runs
-at most so many and stops. What stands behind `--` is given to every run
+at most so many and stops. What follows `--` is given to every run
 (`-- --learning_rate=0.003 --patience=5`). The results are written after every
 cell, with what is there; cells of different settings are refused.
 """

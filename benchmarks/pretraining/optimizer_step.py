@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.harness import Arm, compare, record, row
+from benchmarks.harness import Arm, compare, in_words, record, row
 from benchmarks.pretraining.pretraining_step import with_stage
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
@@ -95,8 +95,8 @@ def main() -> None:
         rows,
         timings=timings,
         notes=[
-            f"Rows of a batch: {BATCH_SIZES}; the smaller the batch, the more "
-            "an optimizer weighs.",
+            f"Rows of a batch: {in_words(BATCH_SIZES)}; the smaller "
+            "the batch, the more an optimizer weighs.",
             "AdamW, Muon and schedule-free AdamW clip by the global norm.",
         ],
     )

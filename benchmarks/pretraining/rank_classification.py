@@ -211,7 +211,7 @@ def main() -> None:
             "Text to text, tokenizing included; CPU seconds of one pass over "
             "all examples, median over rounds.",
             "Both ways read each example once; they can differ only where the "
-            "model writes something that is no label word.",
+            "model writes something that is not a label word.",
         ],
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks.harness import Arm, Timing, compare, record, row
+from benchmarks.harness import Arm, Timing, compare, in_words, record, row
 from benchmarks.pretraining.pretraining_step import STAGES, with_stage
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
@@ -59,7 +59,7 @@ def main() -> None:
             "Units are tokens, encoder and decoder positions together.",
             "Stage 2 runs in a model that did a stage-1 step before, so its "
             "optimizer holds the generator's slots too.",
-            f"Rows of a batch: {BATCH_SIZES}.",
+            f"Rows of a batch: {in_words(BATCH_SIZES)}.",
         ],
     )
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Arm, compare, record, row
+from benchmarks.harness import Arm, compare, in_words, record, row
 from benchmarks.serving.peer_weights import (
     torch_model,
     weights_by_name,
@@ -293,7 +293,8 @@ def main() -> None:
                         timings=timings,
                         notes=[
                             "Text to text, greedy, one thread, the same random "
-                            f"weights, {MODELS[name]}; units are tokens.",
+                            f"weights, {in_words(MODELS[name])}; "
+                            "units are tokens.",
                             "CTranslate2's memory holds its conversion, too.",
                         ],
                     )

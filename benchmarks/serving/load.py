@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import record
+from benchmarks.harness import in_words, record
 from benchmarks.serving import speed
 
 
@@ -135,8 +135,9 @@ def main() -> None:
         "serving_load",
         rows,
         notes=[
-            f"Development server, not TF Serving; {speed.SIZES}, one text per "
-            "request, gRPC, clients and server on the same machine."
+            f"Development server, not TF Serving; {in_words(speed.SIZES)}, "
+            "one text per request, gRPC, clients and server on the same "
+            "machine."
         ],
     )
 

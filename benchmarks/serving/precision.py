@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import ROOT, Arm, compare, record, row
+from benchmarks.harness import ROOT, Arm, compare, in_words, record, row
 from benchmarks.serving.generation import (
     MODELS,
     ONE_THREAD,
@@ -105,9 +105,9 @@ def main() -> None:
                         timings=timings,
                         notes=[
                             f"Text to text, one thread, random weights, "
-                            f"{MODELS[name]}; units are texts, of generate "
-                            "tokens. The cosine is that of the embeddings of "
-                            "the stored requests with float32's.",
+                            f"{in_words(MODELS[name])}; units are texts, of "
+                            "generate tokens. The cosine is that of the "
+                            "embeddings of the stored requests with float32's.",
                         ],
                     )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Arm, compare, record, row
+from benchmarks.harness import Arm, compare, in_words, record, row
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog. " * (1 + i % 4)
@@ -216,7 +216,8 @@ def main() -> None:
                 rows,
                 timings=timings,
                 notes=[
-                    f"8 texts, {GENERATED} tokens, random weights, {SIZES}; "
+                    f"8 texts, {GENERATED} tokens, random weights, "
+                    f"{in_words(SIZES)}; "
                     "ours reads and writes text, the other arm token ids."
                 ],
             )
@@ -238,8 +239,8 @@ def main() -> None:
                 rows,
                 timings=timings,
                 notes=[
-                    f"Batch 64, the same random weights, {SIZES}; ours "
-                    "tokenizes, the other arm starts from token ids."
+                    f"Batch 64, the same random weights, {in_words(SIZES)}; "
+                    "ours tokenizes, the other arm starts from token ids."
                 ],
             )
 

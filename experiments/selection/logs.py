@@ -49,7 +49,7 @@ def read(
         )
     for run in runs:
         if set(run) != _RUN_KEYS or len(run["labels"]) != len(run["accuracy"]):
-            raise InputError("holds a line that is no run", where=where)
+            raise InputError("holds a line that is not a run", where=where)
     return sorted(runs, key=lambda run: run["seed"])
 
 

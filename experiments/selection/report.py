@@ -65,7 +65,7 @@ def load_curves(
 
 
 def strategies(benchmark: Benchmark, curves: Curves) -> list[int]:
-    """Positions of the arms that are no variants."""
+    """Positions of the arms that are not variants."""
     return [
         i
         for i, name in enumerate(curves.arms)

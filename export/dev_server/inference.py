@@ -31,7 +31,7 @@ def classify(
     """Returns (version, classes of each example).
 
     Raises:
-        ServiceError: the signature is none for Classify, or the examples do
+        ServiceError: the signature is not for Classify, or the examples do
             not fit it.
     """
     return _one(service, spec, request, timeout, "Classify", _classify)
@@ -46,7 +46,7 @@ def regress(
     """Returns (version, value of each example).
 
     Raises:
-        ServiceError: the signature is none for Regress, or the examples do
+        ServiceError: the signature is not for Regress, or the examples do
             not fit it.
     """
     return _one(service, spec, request, timeout, "Regress", _regress)

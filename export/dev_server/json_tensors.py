@@ -15,8 +15,10 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
 from export.dev_server.errors import ServiceError
+from runkit.files import unique_names
 
-_DECODER = json.JSONDecoder()
+# What stands twice is refused: which of the two is meant is not known.
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_names)
 _SHORT = 60  # Characters of an offending value that a message shows.
 # What the values of a type may be in JSON.
 _LEAVES: dict[str, set[type]] = {
@@ -58,7 +60,7 @@ def predict_inputs(
 
     Args:
         body: from `parse_body`, with `instances` or `inputs`.
-        signature: whose inputs they are.
+        signature: the signature whose inputs they are.
 
     Returns:
         {input name: array}; texts are bytes in object arrays.
@@ -287,7 +289,7 @@ def _add(feature: example_pb2.Features, name: str, item: Any) -> None:
         getattr(feature, kind).value.append(item)
     except ValueError:
         raise _invalid(
-            f"Feature: {name[:_SHORT]} has an element that is no int64"
+            f"Feature: {name[:_SHORT]} has an element that is not an int64"
         ) from None
 
 

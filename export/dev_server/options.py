@@ -77,6 +77,13 @@ class ServerOptions:
             "request_timeout_seconds",
             "workers",
         )
+        require(
+            self.max_message_bytes < 2**31,
+            "is too large",
+            "max_message_bytes",
+            self.max_message_bytes,
+            expected="below 2**31, as gRPC has it",
+        )
         for name in (
             "batch_timeout_micros",
             "model_config_file_poll_wait_seconds",

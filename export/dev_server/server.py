@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import socket
 from collections.abc import Callable
 from concurrent import futures
 
@@ -132,11 +133,13 @@ class DevServer:
         )
         set_serving = grpc_api.add_services(server, self._service)
         try:
-            port = server.add_insecure_port(f"{options.host}:{options.port}")
+            # An address of IPv6 has colons of its own.
+            host = f"[{options.host}]" if ":" in options.host else options.host
+            port = server.add_insecure_port(f"{host}:{options.port}")
         except RuntimeError:
             port = 0
         if not port:
-            raise _port_in_use("port", options.port)
+            raise _not_bound("port", options.port, options.host)
         return server, port, set_serving
 
     def _open_http(self) -> HttpServer:
@@ -151,7 +154,9 @@ class DevServer:
                 workers=options.workers,
             )
         except OSError:
-            raise _port_in_use("rest_api_port", options.rest_api_port) from None
+            raise _not_bound(
+                "rest_api_port", options.rest_api_port, options.host
+            ) from None
 
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Refuses new requests, answers the running ones, frees the models.
@@ -169,7 +174,22 @@ class DevServer:
         self.manager.stop()
 
 
-def _port_in_use(name: str, port: int) -> InputError:
+def _not_bound(name: str, port: int, host: str) -> InputError:
+    try:
+        socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)
+        with socket.create_server(
+            (host, 0),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+        ):
+            pass
+    except OSError as error:  # No port of this host can be had.
+        return InputError(
+            f"is not an address of this machine ({error.strerror})",
+            where="--host",
+            got=host,
+            remedy="127.0.0.1 is this machine alone, 0.0.0.0 all of its "
+            "interfaces",
+        )
     return InputError(
         "the port is in use or not permitted",
         where=f"--{name}",

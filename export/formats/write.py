@@ -191,7 +191,7 @@ def run_elsewhere(
 
     Args:
         action: of its `ACTIONS`.
-        folder: that it reads or writes.
+        folder: the folder that it reads or writes.
         request: what it reads.
         python: the interpreter.
 
@@ -234,9 +234,9 @@ def verify_format(
     """Runs a written format on the stored texts and compares with float32.
 
     Args:
-        folder: that was written.
+        folder: the folder that was written.
         name: of the format.
-        model: whose answers count.
+        model: the model whose answers count.
         options: with the length of the inputs.
         dtype: of the written weights; says how much may differ.
         python: the interpreter that has the runtime.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from runkit.checks import require, require_positive
+from runkit.checks import check_texts, require, require_positive
 from runkit.errors import check_choice
 from spactor_tf.config.search_options import SearchOptions
 
@@ -60,3 +60,6 @@ class ServingOptions(SearchOptions):
             "options.labels",
             self.labels,
         )
+        # A command line may hold bytes that are not UTF-8.
+        check_texts(self.labels, "options.labels")
+        check_texts((self.prefix,), "options.prefix")

@@ -38,7 +38,7 @@ def checked_options(
     is out of range, or where there are beams and a temperature.
 
     Args:
-        options: whose lengths and beams are the largest.
+        options: the options whose lengths and beams are the largest.
         rows: int32 scalar, at least as many as the inputs have.
         max_length: [batch] int32, 1 to `max_output_length`.
         temperature: [batch] float32, 0 (greedy) to 100.

@@ -89,7 +89,7 @@ def read_records(path: pathlib.Path) -> Iterator[Record]:
         ) from None
     except DecodeError:
         raise InputError("is damaged", where=str(path)) from None
-    # The reader takes a few bytes that are no record for the end of the file.
+    # The reader takes a few bytes without a record for the end of the file.
     size = path.stat().st_size
     if used != size:
         raise InputError(

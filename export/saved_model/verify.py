@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from export.saved_model.versions import (
     WARM_UP,
 )
 from runkit import InputError
+from runkit.files import read_json
 
 MOST_WARM_UP_RECORDS = 1000  # TF Serving refuses more.
 # Beside the weights there are their names.
@@ -124,12 +124,7 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or not a model card.
     """
-    try:
-        card = json.loads((folder / MODEL_CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read ({error})", where=str(folder / MODEL_CARD)
-        ) from None
+    card = read_json(folder / MODEL_CARD)
     if not isinstance(card, dict) or not isinstance(
         card.get("parameters"), int
     ):

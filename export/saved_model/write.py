@@ -38,8 +38,8 @@ from export.saved_model.versions import (
     MODEL_CARD,
 )
 from runkit import __version__, atomic_directory, write_json
-from spactor_tf.classifier.classifier import TextClassifier
-from spactor_tf.classifier.files import HEAD, load_classifier
+from spactor_tf.classifier.classifier import TextClassifier, load_classifier
+from spactor_tf.classifier.files import HEAD
 from spactor_tf.config.fields import to_dict
 from spactor_tf.inference.pretrained import Pretrained, load_pretrained
 

@@ -5,7 +5,7 @@
     OUTPUT/dead_letters.jsonl  of all files, when all are done
 
 A file that is done is not scored again. Before the first is scored, the ids of
-all files are looked at: none may stand twice.
+all files are looked at: none may occur twice.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def score_files(
         most_dead: share of the rows without scores above which the run ends.
 
     Raises:
-        InputError: files that cannot be read, ids that stand twice, scores of
+        InputError: files that cannot be read, ids that occur twice, scores of
             another model or of other files, too many dead letters.
     """
     counts = check_ids(engine, files)
@@ -163,7 +163,7 @@ def score_files(
 
 
 def check_ids(engine: Engine, files: Sequence[PoolFile]) -> list[int]:
-    """Refuses ids that stand twice, or are of two kinds.
+    """Refuses ids that occur twice, or are of two kinds.
 
     Returns:
         The number of rows of each file.
@@ -211,7 +211,7 @@ def _refuse_twins(
             for name, at in list(bad.items())[:_SHOWN]
         )
         raise InputError(
-            f"{len(bad):,} ids stand more than once: {shown}",
+            f"{len(bad):,} ids occur more than once: {shown}",
             where=files[0].id_field,
             remedy="Give every example an id of its own",
         )

@@ -44,8 +44,8 @@ def pool_ids(spec: str, id_field: str) -> np.ndarray:
         `[n]` object array of str or of int.
 
     Raises:
-        InputError: as `pool_texts`; no such field, values that are no ids, or
-            an id that stands twice.
+        InputError: as `pool_texts`; no such field, values that are not ids, or
+            an id that occurs twice.
     """
     records = open_texts(spec, id_field=id_field).records()
     return id_array([record.id for record in records], spec)

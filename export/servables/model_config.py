@@ -77,8 +77,8 @@ def read_configs(message: Any, where: str) -> dict[str, ModelConfig]:
         where: it comes from, for messages.
 
     Raises:
-        InputError: it is no list of models, names one twice or not at all, has
-            a relative path, or another platform than TensorFlow.
+        InputError: it is not a list of models, names one twice or not at all,
+            has a relative path, or another platform than TensorFlow.
     """
     require(
         message.WhichOneof("config") == "model_config_list",

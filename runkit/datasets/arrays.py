@@ -13,7 +13,12 @@ import pathlib
 
 import numpy as np
 
-from runkit.datasets.labels import UNKNOWN, encode_labels, renumber
+from runkit.datasets.labels import (
+    UNKNOWN,
+    check_label,
+    encode_labels,
+    renumber,
+)
 from runkit.errors import InputError, closest
 from runkit.files import DAMAGED_ARRAYS
 
@@ -51,9 +56,14 @@ def read_npz(path: str, classes: tuple[str, ...] = ()) -> Parts:
         )
     if "classes" in arrays:
         classes = tuple(map(str, arrays["classes"].ravel()))
+        _check_classes(classes, path)
     if labels.ndim == 2:
         names = classes or tuple(str(i) for i in range(labels.shape[1]))
-        is_binary = np.isin(labels, (0, 1, UNKNOWN)).all()
+        unknown = labels == UNKNOWN
+        is_binary = (
+            np.isin(labels, (0, 1, UNKNOWN)).all()
+            and (unknown.any(1) == unknown.all(1)).all()
+        )
         if len(names) != labels.shape[1] or not is_binary:
             raise InputError(
                 "multi-label labels must be 0 and 1, a column per class",
@@ -65,7 +75,10 @@ def read_npz(path: str, classes: tuple[str, ...] = ()) -> Parts:
     if classes and labels.dtype.kind in "iu":
         _check_numbers(labels, len(classes), path)
         return kind, inputs, labels.astype(np.int64), classes, False
-    values = [None if value == UNKNOWN else value for value in labels.tolist()]
+    values = [
+        None if value == UNKNOWN else check_label(value, f"{path}: label {row}")
+        for row, value in enumerate(labels.tolist())
+    ]
     numbers, names, _ = encode_labels(values)
     if classes:
         where = f"{path}: labels"
@@ -131,7 +144,7 @@ def _check_labels(labels: np.ndarray, place: str) -> None:
     if labels.dtype.kind in "if" and (labels < UNKNOWN).any():
         row = int(np.argwhere(labels < UNKNOWN)[0, 0])
         raise InputError(
-            f"a number below -1 at example {row} is no class",
+            f"a number below -1 at example {row} is not a class",
             where=f"{place}: labels",
             got=labels[row].tolist(),
             remedy="Write -1 where there is no label (other tools use -100)",
@@ -153,6 +166,16 @@ def _check_labels(labels: np.ndarray, place: str) -> None:
             got=labels[row].tolist(),
             remedy="Write -1 where there is no label",
         )
+
+
+def _check_classes(classes: tuple[str, ...], place: str) -> None:
+    for name in classes:
+        if not name.strip() or classes.count(name) > 1:
+            raise InputError(
+                "names a class twice" if name.strip() else "has an empty name",
+                where=f"{place}: classes",
+                got=name,
+            )
 
 
 def _check_numbers(labels: np.ndarray, num_classes: int, place: str) -> None:

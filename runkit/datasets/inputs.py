@@ -85,11 +85,17 @@ def matching_files(pattern: str, where: str, spec: str) -> list[pathlib.Path]:
     names = sorted(found)
     files = [pathlib.Path(n) for n in names if pathlib.Path(n).is_file()]
     if not files:
+        is_folder = any(map(os.path.isdir, names))
         raise InputError(
-            "matches folders but no file" if names else "no file matches",
+            "no file matches"
+            if not names
+            else "matches folders but no file"
+            if is_folder
+            else "matches a pipe or a device, which cannot be read twice",
             where=where,
             got=spec,
-            expected=f"one or more files {pattern}",
+            expected=f"a path or pattern of files; {pattern!r} names none",
+            remedy="FOLDER/* names the files of a folder" if names else "",
         )
     return files
 
@@ -124,7 +130,7 @@ def _matching_objects(
             "no file matches",
             where=where,
             got=spec,
-            expected=f"one or more files {pattern}",
+            expected=f"a path or pattern of files; {pattern!r} names none",
         )
     return files
 

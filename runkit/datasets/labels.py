@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import decimal
 import math
 import re
@@ -23,6 +24,12 @@ _LARGEST_ID = 2**63
 _WHOLE = re.compile(r"([+-]?\d{1,18})(\.0+)?", re.ASCII)
 # What Unicode calls the forms of the width of East Asian letters.
 _WIDTHS = ("<wide>", "<narrow>")
+# Joiners, fillers and selectors of a variant, which Unicode counts as letters
+# and accents.
+_FILLERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -32,9 +39,22 @@ def class_order(names: Iterable[str]) -> tuple[str, ...]:
     By value where all of them are numbers (1, 2, 10), by text otherwise.
     """
     distinct = sorted(set(names))
-    if all(_NUMBER.fullmatch(name) for name in distinct):
-        distinct.sort(key=decimal.Decimal)
+    values = {name: _value(name) for name in distinct}
+    if None not in values.values():
+        distinct.sort(key=values.get)  # type: ignore[arg-type]
     return tuple(distinct)
+
+
+def _value(name: str) -> decimal.Decimal | None:
+    """The number that a name writes; None: it is no number, or one too large.
+
+    `1e99999999999999999999` looks like a number, but nothing can hold it.
+    """
+    if not _NUMBER.fullmatch(name) or len(name) >= _LONGEST_NUMBER:
+        return None
+    with contextlib.suppress(decimal.InvalidOperation):
+        return decimal.Decimal(name)
+    return None
 
 
 def class_key(name: str) -> Any:
@@ -49,11 +69,14 @@ def class_key(name: str) -> Any:
         if unicodedata.decomposition(character).startswith(_WIDTHS)
         else character
         for character in name
-        if unicodedata.category(character) != "Cf"
+        # Controls and marks of format are not seen; white space is.
+        if character.isspace()
+        or unicodedata.category(character) not in ("Cc", "Cf")
+        and not _FILLERS.match(character)
     )
     plain = " ".join(unicodedata.normalize("NFC", "".join(seen)).split())
-    is_number = _NUMBER.fullmatch(plain) and len(plain) < _LONGEST_NUMBER
-    return decimal.Decimal(plain) if is_number else plain
+    value = _value(plain)
+    return plain if value is None else value
 
 
 def check_twins(names: Iterable[str], where: str) -> None:
@@ -97,7 +120,8 @@ def check_label(value: Any, place: str) -> Any:
         if not (
             item.strip()
             if isinstance(item, str)
-            else isinstance(item, int | float) and math.isfinite(item)
+            else isinstance(item, int)
+            or (isinstance(item, float) and math.isfinite(item))
         ):
             raise InputError(
                 "is not a label",
@@ -141,7 +165,7 @@ def check_form(value: Any, multilabel: bool | None, place: str) -> bool | None:
 def encode_labels(
     values: Sequence[Any], classes: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...], bool]:
-    """Turns labels as they stand in a file into class numbers.
+    """Turns labels as a file holds them into class numbers.
 
     Args:
         values: texts, numbers, None (unknown), or lists (multi-label).
@@ -237,7 +261,7 @@ def check_id(value: Any, place: str) -> str | int:
     if is_whole and -_LARGEST_ID <= value < _LARGEST_ID:
         return value
     raise InputError(
-        "is no id",
+        "is not an id",
         where=place,
         got="" if value is None else value,
         expected="a text or a whole number",
@@ -255,7 +279,7 @@ def id_array(values: Sequence[Any], where: str) -> np.ndarray:
         `[n]` object array of str or of int.
 
     Raises:
-        InputError: texts among whole numbers, or an id that stands twice.
+        InputError: texts among whole numbers, or an id that occurs twice.
     """
     ids = [
         check_id(value, f"{where}, id {i}") for i, value in enumerate(values)
@@ -274,7 +298,7 @@ def id_array(values: Sequence[Any], where: str) -> np.ndarray:
         names = ", ".join(map(repr, twice[:_SHOWN]))
         more = ", ..." if len(twice) > _SHOWN else ""
         raise InputError(
-            f"{len(twice)} ids stand more than once: {names}{more}", where=where
+            f"{len(twice)} ids occur more than once: {names}{more}", where=where
         )
     out = np.empty(len(ids), object)
     out[:] = ids
@@ -289,7 +313,7 @@ def id_key(value: Any, *, is_text: bool) -> str | int | None:
         is_text: the pool's ids are texts; otherwise they are whole numbers.
 
     Returns:
-        None if it is no whole number where it should be one.
+        None if it is not a whole number where it should be one.
     """
     text = str(value)
     if is_text:

@@ -55,7 +55,7 @@ def csv_rows(
         )
         lines = _Lines(text)
         reader = (
-            csv.reader(lines, delimiter=separator)
+            csv.reader(lines, delimiter=separator, strict=True)
             if table == "csv"
             else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         )
@@ -64,12 +64,13 @@ def csv_rows(
             before = csv.field_size_limit(_MAX_CELL)
             try:
                 cells = next(reader, None)
-                if table == "csv" and lines.ended:
-                    _check_end(lines.record, separator)
             except (UnicodeDecodeError, csv.Error) as error:
                 raise InputError(
-                    f"cannot be read ({error})",
+                    f"cannot be read ({_in_words(error)})",
                     where=f"{path}, line {lines.first}",
+                    remedy="Within a quoted cell write a quote twice"
+                    if isinstance(error, csv.Error)
+                    else "",
                 ) from None
             finally:
                 csv.field_size_limit(before)
@@ -117,16 +118,14 @@ class _Lines:
         return len(line) == 5 and line.startswith("sep=")
 
 
-def _check_end(record: list[str], separator: str) -> None:
-    """Refuses a last row whose quoted cell runs to the end of the file."""
-    quoted = [line for line in record if '"' in line]
-    if len(record) == 1 and not quoted:
-        return
-    try:
-        list(csv.reader(record, delimiter=separator, strict=True))
-    except csv.Error as error:
-        if "unexpected end" in str(error):
-            raise csv.Error("a quoted cell is never closed") from None
+def _in_words(error: Exception) -> str:
+    text = str(error)
+    if "unexpected end" in text:
+        return "a quoted cell is never closed"
+    if "expected after" in text:
+        # Rows up to the next quote may have become part of the cell.
+        return "text after the end of a quoted cell"
+    return text
 
 
 def _separator(handle: IO[bytes]) -> str:

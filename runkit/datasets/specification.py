@@ -136,7 +136,7 @@ def parse(
                 expected=FORMS[kind],
             )
         return Specification(spec, kind)
-    if not rest:
+    if not rest.strip(":"):
         raise InputError(
             "names nothing", where=where, got=spec, expected=FORMS[kind]
         )
@@ -148,12 +148,16 @@ def parse(
     unit = "whole"
     if kind == "text" and options and options[0] in UNITS:
         unit, *options = options
-    if options and unit != "whole":
+    if any(options) and unit != "whole":
         raise InputError(
             f"has a field after {unit!r}",
             where=where,
             got=spec,
             expected=FORMS[kind],
+        )
+    if not path:
+        raise InputError(
+            "names no file", where=where, got=spec, expected=FORMS[kind]
         )
     text_field, label_field = [*options, "", ""][:2]
     if kind in _TABLES and not text_field:

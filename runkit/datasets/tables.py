@@ -6,7 +6,6 @@ The files are read as they are consumed, so they may be larger than the memory.
 from __future__ import annotations
 
 import codecs
-import collections
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import IO, Any, cast
 from runkit.datasets.inputs import open_input, plain_suffix, reading
 from runkit.datasets.row_formats import arrow_rows, csv_rows, parquet_rows
 from runkit.errors import InputError, closest
+from runkit.files.formats import unique_names
 from runkit.files.storage import as_path
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "arrow")
@@ -153,15 +153,6 @@ def json_lines(
                     f"is not JSON ({error})", where=place
                 ) from None
             yield place, value
-
-
-def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Makes an object; Python would take the last of two values in silence."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        count = collections.Counter(name for name, _ in pairs)
-        raise ValueError(f"names {count.most_common(1)[0][0]!r} twice")
-    return value
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_names)

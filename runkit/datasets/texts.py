@@ -27,7 +27,7 @@ class Record(NamedTuple):
     """One text of a dataset.
 
     Attributes:
-        source: file or split that it stands in.
+        source: file or split that holds it.
         place: where exactly, for messages.
         text: None if it was not UTF-8 and the reader passes over such texts.
         label: a text, a number, a list of these, or None.
@@ -284,8 +284,8 @@ def _without_bad_parts(
     """Drops the paragraphs of a file that are not UTF-8, if they are few.
 
     One bad byte must not take a whole file, or 4 MiB of one. Where most of it
-    is bad, or it holds a zero, it is no text of this encoding at all and stays
-    as it is. A text of one paragraph consists of its lines.
+    is bad, or it holds a zero, it is not text of this encoding and stays as it
+    is. A text of one paragraph consists of its lines.
     """
     if not _is_bad(text) or "\0" in text:
         return text

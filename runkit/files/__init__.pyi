@@ -1,11 +1,13 @@
 from .atomic import atomic_directory as atomic_directory
 from .atomic import atomic_write as atomic_write
+from .atomic import check_file as check_file
 from .atomic import check_folder as check_folder
 from .atomic import remove_leftovers as remove_leftovers
 from .checksums import check_checksums as check_checksums
 from .checksums import write_checksums as write_checksums
 from .formats import DAMAGED_ARRAYS as DAMAGED_ARRAYS
 from .formats import read_json as read_json
+from .formats import unique_names as unique_names
 from .formats import write_json as write_json
 from .formats import write_npy as write_npy
 from .locks import lock_directory as lock_directory

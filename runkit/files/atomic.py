@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import glob
 import os
 import pathlib
@@ -30,6 +31,44 @@ def _temporary_beside(path: pathlib.Path) -> pathlib.Path:
     return path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
 
 
+def _name(error: OSError, temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Makes an error speak of the result: a full disk names no file at all."""
+    failed = error.filename
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    is_ours = failed and os.fsdecode(failed).startswith(str(temporary))
+    if is_ours or (is_full and failed is None):
+        error.filename = str(path)
+
+
+def real_path(path: str | os.PathLike) -> pathlib.Path:
+    """Where a path leads: a symbolic link stays, its target is written.
+
+    Results are renamed into place, which would replace the link itself, and
+    leave the data on the disk of the link.
+    """
+    path = pathlib.Path(path)
+    return pathlib.Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_file(path: str | os.PathLike, *, where: str) -> None:
+    """Refuses a path that is not a file and cannot become one.
+
+    Raises:
+        InputError: a folder, a pipe, a device, a link that leads in a circle;
+            or see `check_folder`.
+    """
+    real = real_path(path)
+    if real.exists() and not real.is_file() or real.is_symlink():
+        is_folder = real.is_dir()
+        raise InputError(
+            "is a folder" if is_folder else "is not a plain file",
+            where=where,
+            got=str(path),
+            expected="a file, or a name that is free",
+        )
+    check_folder(real.parent, where=where)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file that takes the name `path` only when complete.
@@ -38,7 +77,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
         path: the final name; its directory is created.
         mode: "w" (UTF-8 text) or "wb".
     """
-    path = pathlib.Path(path)
+    path = real_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
     encoding = None if "b" in mode else "utf-8"
@@ -49,6 +88,9 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(handle.fileno())
         temporary.replace(path)
         _fsync(path.parent)
+    except OSError as error:
+        _name(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -86,7 +128,7 @@ def atomic_directory(
     Raises:
         InputError: `path` exists and `replace` is false.
     """
-    path = pathlib.Path(path)
+    path = real_path(path)
     if path.exists() and not replace:
         raise InputError("exists already", where=str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +143,9 @@ def atomic_directory(
         else:
             temporary.rename(path)
         _fsync(path.parent)
+    except OSError as error:
+        _name(error, temporary, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -114,6 +159,13 @@ def check_folder(path: str | os.PathLike, *, where: str) -> None:
     """
     found = pathlib.Path(path).absolute()
     while not found.exists():
+        if found.is_symlink():
+            raise InputError(
+                "is a symbolic link that leads nowhere",
+                where=where,
+                got=str(found),
+                remedy="Repair or remove the link",
+            )
         found = found.parent
     if not found.is_dir():
         raise InputError("is not a directory", where=where, got=str(found))
@@ -136,6 +188,9 @@ def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
         folder: where they are.
         name: of the file or directory that they were to become; "": any.
     """
+    if name:
+        real = real_path(pathlib.Path(folder) / name)
+        folder, name = real.parent, real.name
     begin = f".tmp-{glob.escape(name)}-*" if name else ".tmp-*"
     for path in pathlib.Path(folder).glob(begin):
         if path.is_dir():

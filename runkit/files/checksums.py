@@ -27,7 +27,7 @@ def write_checksums(
     """Writes the checksums of files that are all written.
 
     Args:
-        folder: that holds them.
+        folder: the folder that holds them.
         names: the files, relative to `folder`; None takes all below it but
             README.md, which people edit.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import lzma
 import os
@@ -69,12 +70,27 @@ def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file.
 
     Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing or is not JSON, is nested too deeply,
+            or gives a name two values.
     """
     path = pathlib.Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, object_pairs_hook=unique_names)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror or error})", where=str(path)
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", where=str(path)) from None
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; Python would take the last of two values in silence."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        count = collections.Counter(name for name, _ in pairs)
+        raise ValueError(f"names {count.most_common(1)[0][0]!r} twice")
+    return value

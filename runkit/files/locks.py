@@ -22,6 +22,7 @@ from typing import Any
 from absl import logging
 
 from runkit.errors import InputError
+from runkit.files.atomic import real_path
 
 LOCK_NAME = ".lock"
 
@@ -50,7 +51,8 @@ def lock_directory(
         InputError: another process, or another part of this one, holds the
             lock; says which and since when.
     """
-    folder = pathlib.Path(path).absolute()
+    # Two names of one directory have one lock.
+    folder = (real_path(path) if beside else pathlib.Path(path)).absolute()
     name = LOCK_NAME
     if beside:
         folder, name = folder.parent, f"{LOCK_NAME}-{folder.name}"

@@ -147,7 +147,7 @@ def _listed(text: str, where: str) -> tuple[list[str], str]:
     """Returns the names in a manifest, none of nothing, and its state.
 
     Raises:
-        InputError: it is no manifest, or a name leads out of the directory.
+        InputError: it is not a manifest, or a name leads out of the directory.
     """
     if not text:
         return [], NOTHING

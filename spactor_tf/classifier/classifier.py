@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runkit import InputError
+from runkit.datasets.labels import check_twins
+from runkit.files import DAMAGED_ARRAYS
 from runkit.minibatches import in_batches
+from spactor_tf.classifier.files import Parts, read_parts, write_parts
 from spactor_tf.inference.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class TextClassifier:
                 where="classes",
                 got=tuple(classes),
             )
+        check_twins(classes, "classes")
         self.pretrained, self.classes = pretrained, tuple(classes)
         self.length, self.multilabel = length, multilabel
         self.dropout = dropout
@@ -181,9 +185,14 @@ class TextClassifier:
         Raises:
             InputError: the directory exists.
         """
-        from spactor_tf.classifier.files import save_classifier
-
-        save_classifier(self, path, metrics=metrics, replace=replace)
+        labels = {
+            "classes": self.classes,
+            "dropout": self.dropout,
+            "length": self.length,
+            "multilabel": self.multilabel,
+        }
+        parts = Parts(self.pretrained, *self.head_weights(), labels)
+        write_parts(path, parts, metrics or {}, replace=replace)
 
     def head_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns kernel `[hidden_dim, classes]` and bias `[classes]`.
@@ -200,3 +209,22 @@ class TextClassifier:
         """
         self.head.set_weights(kernel, bias)
         self._trainer.remember_start()
+
+
+def load_classifier(path: str | os.PathLike) -> TextClassifier:
+    """Opens what `TextClassifier.save` wrote.
+
+    Raises:
+        InputError: no classifier there, or a damaged one.
+    """
+    try:
+        pretrained, kernel, bias, labels = read_parts(path)
+        classifier = TextClassifier(pretrained, **labels)
+        classifier.set_head(kernel, bias)
+    except InputError:
+        raise
+    except DAMAGED_ARRAYS as error:
+        raise InputError(
+            f"is not a whole classifier ({error})", where=os.fspath(path)
+        ) from None
+    return classifier

@@ -1,4 +1,4 @@
-"""Text classifiers on disk.
+"""Text classifiers on disk; `classifier.py` saves and opens them.
 
 directory/
     preset/         encoder, with its decoder, and vocabulary
@@ -12,30 +12,48 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from runkit import InputError, atomic_directory, read_json, write_json
-from runkit.files import DAMAGED_ARRAYS, check_checksums, write_checksums
-from spactor_tf.classifier.classifier import TextClassifier
-from spactor_tf.inference.pretrained import load_pretrained, save_pretrained
+from runkit import atomic_directory, read_json, write_json
+from runkit.files import check_checksums, write_checksums
+from spactor_tf.inference.pretrained import (
+    Pretrained,
+    load_pretrained,
+    save_pretrained,
+)
 
 HEAD = "head.npz"  # A directory with this file holds a classifier.
 METRICS = "metrics.json"
 _LABELS = "labels.json"
 
 
-def save_classifier(
-    classifier: TextClassifier,
+class Parts(NamedTuple):
+    """What is stored of a classifier.
+
+    Attributes:
+        pretrained: encoder and vocabulary.
+        kernel: `[hidden_dim, classes]`.
+        bias: `[classes]`.
+        labels: the other arguments of `TextClassifier`.
+    """
+
+    pretrained: Pretrained
+    kernel: np.ndarray
+    bias: np.ndarray
+    labels: dict[str, Any]
+
+
+def write_parts(
     path: str | os.PathLike,
+    parts: Parts,
+    metrics: Mapping[str, Any],
     *,
-    metrics: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> None:
     """Writes a classifier; see `TextClassifier.save`."""
-    model = classifier.pretrained
-    kernel, bias = classifier.head_weights()
+    model = parts.pretrained
     with atomic_directory(path, replace=replace) as folder:
         save_pretrained(
             folder / "preset",
@@ -44,41 +62,23 @@ def save_classifier(
             model.config,
             model.task_length,
         )
-        np.savez(folder / HEAD, kernel=kernel, bias=bias)
-        write_json(folder / METRICS, dict(metrics or {}))
-        write_json(
-            folder / _LABELS,
-            {
-                "classes": classifier.classes,
-                "dropout": classifier.dropout,
-                "length": classifier.length,
-                "multilabel": classifier.multilabel,
-            },
-        )
+        np.savez(folder / HEAD, kernel=parts.kernel, bias=parts.bias)
+        write_json(folder / METRICS, dict(metrics))
+        write_json(folder / _LABELS, parts.labels)
         # The preset has checksums of its own.
         write_checksums(folder, (HEAD, METRICS, _LABELS))
 
 
-def load_classifier(path: str | os.PathLike) -> TextClassifier:
-    """Opens what `TextClassifier.save` wrote.
+def read_parts(path: str | os.PathLike) -> Parts:
+    """Reads what `write_parts` wrote.
 
     Raises:
-        InputError: no classifier there, or a damaged one.
+        InputError: no classifier there, or a file that is not as written.
+        runkit.files.DAMAGED_ARRAYS: the arrays of the head cannot be read.
     """
     folder = pathlib.Path(path)
     check_checksums(folder, "Train the classifier again")
-    facts = read_json(folder / _LABELS)
-    try:
-        with np.load(folder / HEAD, allow_pickle=False) as stored:
-            head = [stored["kernel"], stored["bias"]]
-        classes = facts.pop("classes")
-        pretrained = load_pretrained(folder / "preset")
-        classifier = TextClassifier(pretrained, classes, **facts)
-        classifier.set_head(*head)
-    except InputError:
-        raise
-    except DAMAGED_ARRAYS as error:
-        raise InputError(
-            f"is not a whole classifier ({error})", where=str(folder)
-        ) from None
-    return classifier
+    labels = read_json(folder / _LABELS)
+    with np.load(folder / HEAD, allow_pickle=False) as stored:
+        kernel, bias = stored["kernel"], stored["bias"]
+    return Parts(load_pretrained(folder / "preset"), kernel, bias, labels)

@@ -163,7 +163,7 @@ def _read(value: Any, part: Any, field: str, where: str) -> Any:
             value, wanted
         ):
             return _TYPES[kind](value)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         pass
     raise InputError(
         "is not of the field's type",

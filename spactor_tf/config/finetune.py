@@ -11,7 +11,13 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from runkit.checks import require, require_fraction, require_positive
+from runkit.checks import (
+    require,
+    require_fraction,
+    require_positive,
+    require_seed,
+    require_slices,
+)
 from runkit.errors import check_choice
 from spactor_tf.config.pretrain import (
     DTYPES,
@@ -239,17 +245,5 @@ class FinetuneConfig:
             self.train_steps,
             expected=">= 0",
         )
-        require(
-            0 <= self.seed < 2**31,
-            "is out of range",
-            "seed",
-            self.seed,
-            expected="0 <= seed < 2**31",
-        )
-        require(
-            self.batch_size % self.accumulation_steps == 0,
-            "is not divisible by accumulation_steps",
-            "batch_size",
-            self.batch_size,
-            expected=f"a multiple of {self.accumulation_steps}",
-        )
+        require_seed(self.seed)
+        require_slices(self.batch_size, self.accumulation_steps)

@@ -17,6 +17,8 @@ from runkit.checks import (
     require,
     require_fraction,
     require_positive,
+    require_seed,
+    require_slices,
     require_weight,
 )
 from runkit.errors import check_choice
@@ -311,13 +313,7 @@ class PretrainConfig:
             self, "config", "train_steps", "batch_size", "accumulation_steps"
         )
         check_choice(self.dtype, DTYPES, where="dtype")
-        require(
-            0 <= self.seed < 2**31,
-            "is out of range",
-            "seed",
-            self.seed,
-            expected="0 <= seed < 2**31",
-        )
+        require_seed(self.seed)
         require(
             self.transition_step <= self.train_steps,
             "lies behind the last step",
@@ -326,13 +322,7 @@ class PretrainConfig:
             expected=f"at most {self.train_steps}",
             remedy="For a run that stays in stage 1 use --objective=hybrid",
         )
-        require(
-            self.batch_size % self.accumulation_steps == 0,
-            "is not divisible by accumulation_steps",
-            "batch_size",
-            self.batch_size,
-            expected=f"a multiple of {self.accumulation_steps}",
-        )
+        require_slices(self.batch_size, self.accumulation_steps)
 
 
 SECTIONS: dict[str, type] = {

@@ -58,7 +58,8 @@ def with_defaults(
     Args:
         table: flags, of which some override a field.
         config: the configuration whose fields they override.
-        of: whose defaults these are, where others have others.
+        of: the configuration whose defaults these are, where others have
+            others.
     """
     shown = []
     for flag in table:

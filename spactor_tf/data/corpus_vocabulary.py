@@ -42,7 +42,7 @@ def corpus_vocabulary(
 
     Args:
         config: of the run.
-        sources: that it is trained on, if there is none yet.
+        sources: the sources that it is trained on, if there is none yet.
         cache: where trained ones are kept.
 
     Raises:

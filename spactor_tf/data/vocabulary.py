@@ -335,7 +335,7 @@ def _parse(proto: bytes, source: str) -> Any:
         SentencePieceProcessor(model_proto=proto)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"is no whole SentencePiece model ({error})", where=source
+            f"is not a whole SentencePiece model ({error})", where=source
         ) from None
     pieces = [piece.piece for piece in model.pieces[:3]]
     expected = ["<pad>", "</s>", "<unk>"]

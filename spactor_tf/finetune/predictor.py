@@ -167,7 +167,7 @@ class Predictor:
         """Returns the model's answer to each example of a task.
 
         Args:
-            task: whose options are ranked.
+            task: the task whose options are ranked.
             examples: of the task, labeled or not.
             method: "rank", "generate", or "auto": rank where there are
                 options.
@@ -244,7 +244,7 @@ def ranked_examples(
     """Returns which examples are answered by ranking options.
 
     Args:
-        task: whose options they would be.
+        task: the task whose options they would be.
         examples: of the task.
         method: "rank", "generate", or "auto": those that have options.
 

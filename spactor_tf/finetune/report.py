@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runkit.report import Report, new_figure
+from runkit.report import Report, finish_curves, new_figure
 from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.training.metrics_log import read_metrics
@@ -152,12 +152,7 @@ def curves(
         if points:
             steps, values = zip(*points, strict=True)
             axes.plot(steps, values, "o-", markersize=3, label=run or name)
-    axes.set_xlabel("step")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
-        axes.legend(frameon=False)
+    finish_curves(axes, title, legend=len(series) > 1)
     report.figure(figure, name, alt=title)
 
 

@@ -43,7 +43,10 @@ def is_hugging_face(folder: pathlib.Path) -> bool:
         return False
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:  # What is wrong is said when it is read.
+    except (
+        ValueError,
+        RecursionError,
+    ):  # What is wrong is said when it is read.
         return holds_tensors(folder)
     return holds_tensors(folder) or (
         isinstance(content, dict) and "model_type" in content

@@ -24,7 +24,7 @@ def encode(
     """Returns the encoder's states [batch, length, hidden_dim] float32.
 
     Args:
-        backbone: whose weights are read.
+        backbone: the backbone whose weights are read.
         tokens: [batch, length] int32.
         mask: [batch, length] int32, 1 at tokens and 0 at padding.
     """
@@ -49,7 +49,7 @@ def decode(
     """Returns the decoder's states [batch, length, hidden_dim] float32.
 
     Args:
-        backbone: whose weights are read.
+        backbone: the backbone whose weights are read.
         tokens: [batch, length] int32.
         bias: [1 or batch, heads, length, length] float32: position bias, -1e9
             where a token does not see another.

@@ -216,6 +216,13 @@ def _check_sizes(folder: pathlib.Path) -> None:
         raise InputError(
             "is not a size", where=f"{path}: key_value_dim", got=width
         )
+    epsilon = fields.get("layer_norm_epsilon", 1e-6)
+    if type(epsilon) is not float or not 0 < epsilon < 1:
+        raise InputError(
+            "is not a small number above 0",
+            where=f"{path}: layer_norm_epsilon",
+            got=epsilon,
+        )
     inner_dim = sizes.pop("num_heads") * (width or 1)
     least = least_weights(**sizes, inner_dim=inner_dim)
     held = sum(file.stat().st_size for file in folder.glob("*.h5"))

@@ -133,7 +133,7 @@ def copy_backbone(
     """Returns a new backbone with the weights of an existing one.
 
     Args:
-        backbone: whose weights are copied.
+        backbone: the backbone whose weights are copied.
         config: of the new one, of the same sizes; dropout may differ.
         dtype: of the new one.
     """
@@ -149,7 +149,7 @@ class T5Encoder(keras.Model):
     [batch, length] int32; its output is [batch, length, hidden_dim].
 
     Args:
-        backbone: that it is a part of.
+        backbone: the backbone that it is a part of.
     """
 
     def __init__(self, backbone: Backbone):

@@ -75,7 +75,7 @@ def stage_memory(
     Args:
         config: of the run; its batch is divided among devices and slices.
         stage: of the step.
-        devices: that the replicas run on; each holds all weights.
+        devices: the devices that the replicas run on; each holds all weights.
     """
     parts = parameter_shapes(config)
     updated = [s for name in stage_parts(stage) for s in parts[name]]

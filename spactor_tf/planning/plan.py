@@ -62,7 +62,7 @@ class Plan:
         step_tokens: encoder and decoder tokens of a step.
         total_tokens: of all steps.
         hours: at the hardware's rate; None without a rate.
-        hardware: that it is made for.
+        hardware: the hardware that it is made for.
     """
 
     parameters: dict[str, int]
@@ -168,7 +168,7 @@ def make_plan(config: PretrainConfig, hardware: Hardware) -> Plan:
     Args:
         config: of the run, validated; its batch is divisible by the devices
             times `accumulation_steps`.
-        hardware: that it runs on.
+        hardware: the hardware that it runs on.
     """
     last = config.train_steps
     ends = sorted({0, config.transition_step, last})

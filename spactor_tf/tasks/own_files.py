@@ -138,7 +138,7 @@ def _as_text(value: Any, where: str) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(
-            "is no target",
+            "is not a target",
             where=where,
             got=value,
             expected="a text, a number or a list of texts",

@@ -1,7 +1,7 @@
 """Raw records of a task: from TFDS, or from a benchmark's own files.
 
 tfds:NAME        TensorFlow Datasets, prepared already
-jsonl:PATTERN    JSON Lines; the labels may stand in a file beside it
+jsonl:PATTERN    JSON Lines; the labels may be in a file beside it
 json:PATTERN     one JSON object with its records under "examples"
 csv:PATTERN      rows without a header
 

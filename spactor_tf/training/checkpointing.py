@@ -151,7 +151,8 @@ class CheckpointStore:
         score = state.get("score") if of_step else None
         if not of_step or not isinstance(score, int | float | None):
             raise InputError(
-                f"is no state of step {step}", where=str(folder / "state.json")
+                f"is not a state of step {step}",
+                where=str(folder / "state.json"),
             )
         return state
 

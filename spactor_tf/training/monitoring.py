@@ -110,7 +110,7 @@ def watched_by(
 
     Args:
         callbacks: of the run.
-        model: that is trained; its `stop_training` is False at first.
+        model: the model that is trained; its `stop_training` is False at first.
         first_step: steps done before.
         train_steps: steps at the end; both are in the callbacks' `params`.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from runkit.report import Report, new_figure
+from runkit.report import Report, finish_curves, new_figure
 from spactor_tf.config.fields import flatten, to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.pretraining import Pipeline
@@ -154,12 +154,7 @@ def _curve(
             color="0.4",
             fontsize=9,
         )
-    axes.set_xlabel("step")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
-        axes.legend(frameon=False)
+    finish_curves(axes, title, legend=len(series) > 1)
     report.figure(figure, names[0], alt=title)
 
 

@@ -306,7 +306,7 @@ class TrainingRun(abc.ABC):
             log.resume(self.step, state["pending"])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             where = str(self.checkpoints.path(self.step) / "state.json")
-            what = f"is no whole state ({error!r})"
+            what = f"is not a whole state ({error!r})"
             raise InputError(what, where=where) from None
         if self.chief:
             print(f"resuming at step {self.step}", flush=True)

@@ -78,7 +78,7 @@ class ScheduleFreeAdamW(ReducedGradients, keras.optimizers.ScheduleFreeAdamW):
         """Updates one variable, its second moment and z.
 
         Keras 3.15's own step recovers x with the z of after its update, so
-        that its x is no average.
+        that its x is not an average.
         """
         step = ops.cast(self.iterations + 1, "float32")
         index = self._get_variable_index(variable)

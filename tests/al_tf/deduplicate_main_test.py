@@ -149,7 +149,7 @@ class PoolTest(DeduplicateTestCase):
         table = {"id": ["a", "a"], "embedding": [[1.0, 2.0], [1.0, 0.0]]}
         path = self.folder / "pool.parquet"
         parquet.write_table(pa.table(table), path)
-        with self.assertRaisesRegex(InputError, "stand more than once: 'a'"):
+        with self.assertRaisesRegex(InputError, "occur more than once: 'a'"):
             self.run_pool(embeddings=str(path))
         with self.assertRaisesRegex(InputError, "no such column.*'id'"):
             self.run_pool(embeddings=str(path), id_column="idd")

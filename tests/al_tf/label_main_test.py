@@ -118,7 +118,7 @@ class LabelMainTest(absltest.TestCase):
     def test_wrong_flags(self):
         project = page_data.make_texts(self.folder).folder
         for flag, message in (
-            ("--annotator=", "--annotator: is no name"),
+            ("--annotator=", "--annotator: is not a name"),
             ("--target=1.5", "--target: is not an accuracy"),
             ("--port=70000", "--port: cannot listen there"),
             ("--copy_distance=-1", "--copy_distance: is too small"),

@@ -185,6 +185,33 @@ class ProjectMainTest(parameterized.TestCase):
         self.assertGreater(result["accuracy"], 0.9)
 
     @parameterized.parameters(
+        (np.ones((3, 2), "f"), "not one row for each example"),
+        (
+            np.full((60, 2), np.nan, "f"),
+            "NaN or infinite values in [0-9]+ rows",
+        ),
+        (np.full((60, 2), 1e39), "NaN or infinite values in [0-9]+ rows"),
+        (None, "no such file"),
+    )
+    def test_embeddings_are_read_before_anybody_labels(self, rows, message):
+        path, file = self.folder / "pool.jsonl", self.folder / "rows.npy"
+        project_data.write_texts(path)
+        if rows is not None:
+            np.save(file, rows)
+        with self.assertRaisesRegex(InputError, message):
+            self.create(
+                dataset=f"jsonl:{path}:text:label", embeddings=str(file)
+            )
+        self.assertFalse(self.project.exists())
+
+    @parameterized.parameters((["01", "1"],), (["pos", "pos\u200b"],))
+    def test_classes_that_look_the_same_are_refused(self, classes):
+        path = self.folder / "pool.jsonl"
+        path.write_text('{"text": "a", "label": null}\n')
+        with self.assertRaisesRegex(InputError, "--classes: .* the same class"):
+            self.create(dataset=f"jsonl:{path}:text:label", classes=classes)
+
+    @parameterized.parameters(
         ({"action": "crate"}, "Did you mean 'create'"),
         ({"action": "labels"}, "--labels: is missing"),
         ({"action": "classes"}, "--classes: is missing"),

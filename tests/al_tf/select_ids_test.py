@@ -152,7 +152,7 @@ class SelectIdsTest(parameterized.TestCase):
             self.run_main()
         self.write_margins("m.csv", [*range(120), 5])
         with self.assertRaisesRegex(
-            InputError, "--margins: 1 ids stand more than once: 'doc/0005-é'"
+            InputError, "--margins: 1 ids occur more than once: 'doc/0005-é'"
         ):
             self.run_main()
         self.write_margins("m.csv", range(120))

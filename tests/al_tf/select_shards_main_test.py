@@ -107,7 +107,7 @@ class SelectShardsTest(parameterized.TestCase):
             {"embedding": lambda at: list(np.ones((len(at), 6)))},
             "part-2.*different type; got 'float64'",
         ),
-        ({"id": lambda at: at % 7}, "ids stand more than once"),
+        ({"id": lambda at: at % 7}, "ids occur more than once"),
         (
             {"embedding": lambda at: list(np.zeros((len(at), 6), np.float32))},
             "zero rows have no cosine distance",

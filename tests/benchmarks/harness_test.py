@@ -125,7 +125,17 @@ class RecordTest(parameterized.TestCase):
         page = harness.RESULTS.with_suffix(".md")
         if not page.exists():
             self.skipTest("no results yet")
-        self.assertEqual(page.read_text(), make_results.page())
+        text = page.read_text()
+        self.assertEqual(text, make_results.page())
+        self.assertNotIn("{'", text)  # A Python dictionary is not a note.
+
+    def test_settings_are_shown_in_words(self):
+        sizes = {"num_layers": 4, "num_heads": 8}
+        self.assertEqual(harness.in_words(sizes), "num_layers 4, num_heads 8")
+
+    def test_every_committed_result_has_a_heading(self):
+        names = {path.stem for path in harness.RESULTS.glob("*.json")}
+        self.assertEmpty(names - set(make_results.TITLES))
 
 
 if __name__ == "__main__":

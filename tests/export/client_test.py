@@ -171,7 +171,9 @@ class RetryTest(parameterized.TestCase):
         with self.assertRaisesRegex(RemoteError, "UNAVAILABLE"):
             client.predict("embed", {"text": ["a"]})
 
-    @parameterized.parameters("localhost", "http://localhost:80", ":80", "h:x")
+    @parameterized.parameters(
+        "localhost", "http://localhost:80", ":80", "h:x", "h:99999", "h:８０"
+    )
     def test_bad_address(self, address):
         with self.assertRaisesRegex(InputError, "not an address"):
             Client(address)

@@ -130,6 +130,14 @@ class DocumentsTest(absltest.TestCase):
                 target = (ROOT / name).parent / link
                 self.assertTrue(target.exists(), (name, link))
 
+    def test_every_how_to_page_is_listed_first_and_in_the_menu(self):
+        index = self.texts["docs/how_to/index.md"].partition("\n## ")[0]
+        menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+        pages = {path.name for path in (ROOT / "docs/how_to").glob("*.md")}
+        for page in pages - {"index.md"}:
+            self.assertIn(f"]({page})", index)
+            self.assertIn(f": how_to/{page}\n", menu)
+
     def test_named_files_exist(self):
         for name, text in self.texts.items():
             for path in named_paths(text):

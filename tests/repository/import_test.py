@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from absl.testing import absltest, parameterized
 
@@ -111,6 +112,30 @@ def imported_packages(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module or "")
     return {name.partition(".")[0] for name in names}
+
+
+def imports_at_run_time(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that absolute imports may mean, outside TYPE_CHECKING."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{a.name}" for a in node.names)
+            yield node.module or ""
+        elif not (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test) == "TYPE_CHECKING"
+        ):
+            yield from imports_at_run_time(node)
+
+
+def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Module -> modules among them that it imports, in functions too."""
+    graph = {}
+    for name, source in sources.items():
+        found = set(imports_at_run_time(ast.parse(source)))
+        graph[name] = found & set(sources) - {name}
+    return graph
 
 
 def folders(package: str) -> set[str]:
@@ -229,6 +254,35 @@ class RoomsTest(parameterized.TestCase):
         # Raises CycleError, a ValueError, where there is a cycle.
         order = [*graphlib.TopologicalSorter(FOLDERS[package]).static_order()]
         self.assertCountEqual(order, FOLDERS[package])
+
+
+class ModulesTest(absltest.TestCase):
+    """No module imports itself by a detour, sub-folders and functions too."""
+
+    def test_cycles_are_seen_wherever_they_stand(self):
+        sources = {
+            "p.a": "def f():\n    from p import b\n",
+            "p.b": "if x:\n    import p.c\n",
+            "p.c": "if TYPE_CHECKING:\n    from p.a import A\n",
+        }
+        graph = import_graph(sources)
+        self.assertEqual(graph, {"p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": set()})
+        sources["p.c"] = "from p.a import A\n"
+        with self.assertRaises(graphlib.CycleError):
+            graphlib.TopologicalSorter(import_graph(sources)).prepare()
+
+    def test_no_modules_import_each_other(self):
+        sources = {
+            ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+            for package in (*PROJECT - {"tests"}, "experiments")
+            for path in modules(package)
+            if path.stem != "__init__"
+        }
+        self.assertGreater(len(sources), 300)
+        graph = import_graph(
+            {k: v.read_text(encoding="utf-8") for k, v in sources.items()}
+        )
+        graphlib.TopologicalSorter(graph).prepare()  # Raises CycleError.
 
 
 class ImportCostTest(parameterized.TestCase):

@@ -13,6 +13,7 @@ import runkit
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 PACKAGES = ("runkit", "spactor_tf", "al_tf", "export")
+FOLDERS = (*PACKAGES, "benchmarks", "examples", "experiments", "tests")
 MOST_LINES = 350
 MOST_FILES = 12  # Of one folder; `tasks` has a module for each suite.
 
@@ -88,13 +89,13 @@ class PortableTest(parameterized.TestCase):
 
 
 class SizeTest(parameterized.TestCase):
-    @parameterized.parameters(*PACKAGES)
+    @parameterized.parameters(*FOLDERS)
     def test_files_can_be_read_in_one_sitting(self, package):
         for path in (ROOT / package).rglob("*.py"):
             lines = path.read_text(encoding="utf-8").count("\n")
             self.assertLessEqual(lines, MOST_LINES, path.relative_to(ROOT))
 
-    @parameterized.parameters(*PACKAGES, "benchmarks", "examples", "tests")
+    @parameterized.parameters(*FOLDERS)
     def test_folders_can_be_seen_at_a_glance(self, package):
         counts = collections.Counter(
             path.parent.relative_to(ROOT)
@@ -104,6 +105,53 @@ class SizeTest(parameterized.TestCase):
         for folder, count in counts.items():
             if folder != pathlib.Path("spactor_tf/tasks"):
                 self.assertLessEqual(count, MOST_FILES, folder)
+
+
+def misplaced(tests: list[str], modules: list[str]) -> list[str]:
+    """Tests that do not lie where their module does, below `tests`.
+
+    A test named after a module of a sub-folder belongs into that sub-folder.
+    Other tests of a folder, of several of its modules, lie in the folder.
+    """
+    known = {pathlib.PurePath(module) for module in modules}
+    found = []
+    for test in map(pathlib.PurePath, tests):
+        module = test.with_name(test.name.replace("_test.py", ".py"))
+        below = [
+            k
+            for k in known
+            if k.name == module.name and test.parent in k.parent.parents
+        ]
+        if below and module not in known:
+            found.append(str(test))
+    return found
+
+
+class MirrorTest(absltest.TestCase):
+    # Tests of the whole repository; kills of a run need many files.
+    OF_THEIR_OWN = ("deploy", "repository", "spactor_tf/training/resuming")
+
+    def test_misplaced(self):
+        modules = ["p/files/locks.py", "p/signals.py", "p/loop/ids.py"]
+        tests = ["p/locks_test.py", "p/signals_test.py", "p/life_test.py"]
+        self.assertEqual(misplaced(tests, modules), ["p/locks_test.py"])
+        right = ["p/files/locks_test.py", "p/loop/ids_test.py"]
+        self.assertEmpty(misplaced(right, modules))
+
+    def test_tests_lie_where_their_modules_do(self):
+        tests = [
+            str(path.relative_to(ROOT / "tests"))
+            for path in (ROOT / "tests").rglob("*_test.py")
+        ]
+        modules = [
+            str(path.relative_to(ROOT))
+            for name in FOLDERS[:-1]
+            for path in (ROOT / name).rglob("*.py")
+        ]
+        self.assertEmpty(misplaced(tests, modules))
+        folders = {str(pathlib.PurePath(test).parent) for test in tests}
+        for folder in folders - set(self.OF_THEIR_OWN):
+            self.assertTrue((ROOT / folder / "__init__.py").exists(), folder)
 
 
 class BazelTest(absltest.TestCase):
@@ -147,6 +195,13 @@ class PackagingTest(absltest.TestCase):
         for name in PACKAGES:
             for path in (ROOT / name).glob("*_main.py"):
                 self.assertIn(f"{name}.{path.stem}:run", scripts)
+
+    def test_the_first_page_names_every_extra(self):
+        extras = ast.literal_eval(self.setup_arguments()["extras_require"])
+        page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
+        named = {name for row in rows for name in re.findall("`(.+?)`", row)}
+        self.assertEqual(named, set(extras))
 
     def test_the_lock_has_every_extra_that_all_machines_can_have(self):
         extras = ast.literal_eval(self.setup_arguments()["extras_require"])

@@ -26,6 +26,12 @@ BRITISH = (
     "nitialis",
     "ehaviour",
     "olour",
+    "avour",
+    "erialis",
+    "ynchronis",
+    "entred",
+    "entres",
+    "owards",
 )
 
 
@@ -190,12 +196,18 @@ class HabitsTest(parameterized.TestCase):
 
     def test_american_spelling(self):
         pattern = "|".join(BRITISH)
-        for folder in (*PACKAGES, "docs", "examples"):
-            for suffix in ("py", "md"):
-                for path in (ROOT / folder).rglob(f"*.{suffix}"):
-                    text = path.read_text(encoding="utf-8")
-                    found = re.findall(rf"\w*(?:{pattern})\w*", text)
-                    self.assertEmpty(found, path.relative_to(ROOT))
+        folders = (*PACKAGES, "docs", "examples", "benchmarks", "experiments")
+        paths = [
+            path
+            for folder in folders
+            for suffix in ("py", "md", "json", "toml", "html", "ipynb")
+            for path in (ROOT / folder).rglob(f"*.{suffix}")
+        ]
+        for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *paths):
+            text = path.read_text(encoding="utf-8")
+            text = text.replace("aria-labelledby", "")  # HTML's own word.
+            found = re.findall(rf"\w*(?:{pattern})\w*", text)
+            self.assertEmpty(found, path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ HOW_TO = [
         "duplicates.md",
         "label_project.md",
         "notebook.md",
+        "own_files.md",
         "own_task.md",
     )
 ]

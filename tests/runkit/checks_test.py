@@ -54,6 +54,8 @@ class ChecksTest(parameterized.TestCase):
         (checks.require_positive, None, True),
         (checks.require_positive, 0, False),
         (checks.require_positive, -1, False),
+        (checks.require_positive, 2**63 - 1, True),
+        (checks.require_positive, 2**63, False),
         (checks.require_positive, math.inf, False),
         (checks.require_positive, math.nan, False),
         (checks.require_weight, 0, True),

@@ -100,11 +100,13 @@ _BINARY = """
     import sys
     from absl import flags
     from runkit import errors
+    from runkit.flag_values import Flag
 
     _FLAG = flags.DEFINE_enum("end", "well", ["well", "input", "stop", "bug",
-                              "disk", "lost"], "how to end")
+                              "disk", "lost", "path", "memory"], "how to end")
 
     flags.DEFINE_integer("sheep", 1, "count")
+    PLACES = (Flag("output_dir", "Place."), Flag("cache_dir", "Place."))
     flags.DEFINE_float("rate", 1.0, "share")
 
     def main(argv):
@@ -118,10 +120,14 @@ _BINARY = """
             raise OSError(28, "No space left on device")
         if end == "lost":
             raise OSError(5, "Input/output error")
+        if end == "memory":
+            bytearray(2**62)
+        if end == "path":
+            open(flags.FLAGS.cache_dir + "/" + "long" * 100)
         if end == "bug":
             raise ValueError("a defect")
 
-    errors.run_binary(main)
+    errors.run_binary(main, PLACES)
 """
 
 
@@ -130,12 +136,24 @@ class RunBinaryTest(parameterized.TestCase):
         ("--end=well", 0, "^$"),
         ("--end=input", 2, "error: --dataset: empty corpus.\n"),
         ("--end=stop", 75, "interrupted: saved step 7\n"),
+        ("--end=memory", 2, "error: the memory does not suffice.*smaller"),
         ("--end=disk", 2, "No space left on device.*Free some room"),
     )
     def test_exit_code_and_message(self, argument, code, message):
         done = run_script(_BINARY, argument)
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertRegex(done.stderr, message)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_path_that_the_system_refuses(self):
+        places = ("--output_dir=out", "--cache_dir=.")
+        done = run_script(_BINARY, "--end=path", *places)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(
+            done.stderr,
+            "error: --cache_dir: File name too long; got '/.*/long.*"
+            "long'. Give a shorter name.\n$",
+        )
         self.assertNotIn("Traceback", done.stderr)
 
     @parameterized.parameters(

@@ -80,6 +80,8 @@ class TableTest(parameterized.TestCase):
             flag_values.given_fields(TABLE, parsed("--rate=0.1")),
             {"optimizer.rate": "0.1"},
         )
+        with self.assertRaisesRegex(InputError, "--rate: is empty.*Leave the"):
+            flag_values.given_fields(TABLE, parsed("--rate="))
 
     def test_help_says_what_the_table_says(self):
         values = parsed()
@@ -88,6 +90,28 @@ class TableTest(parameterized.TestCase):
             values["rate"].help, "Peak rate. Overrides optimizer.rate."
         )
         self.assertEqual(values["metric"].help, "Metric. One of f1, accuracy.")
+
+    def test_help_shows_no_empty_default(self):
+        table = (*TABLE, Flag("tool", "Tool.", default=""))
+        values = flags.FlagValues()
+        flag_values.define_flags(table, values)
+        values(["main"])
+        text = values.get_help().partition("absl.flags:")[0]
+        self.assertIn("(default: '5')", text)
+        self.assertNotIn("(default: '')", text)
+        self.assertNotIn("(default: '[]')", text)
+        self.assertEqual((values.tool, values.set), ("", []))
+
+    def test_a_new_output_folder_must_not_exist(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        values = flags.FlagValues()
+        flag_values.define_flags((Flag("output_dir", "Where."),), values)
+        values(["main", f"--output_dir={folder}/new"])
+        found = flag_values.new_output_folder(values)
+        self.assertEqual(found, folder / "new")
+        values.output_dir = str(folder)
+        with self.assertRaisesRegex(InputError, "--output_dir: exists already"):
+            flag_values.new_output_folder(values)
 
     def test_a_table_may_be_defined_twice(self):
         values = parsed("--steps=7")

@@ -39,7 +39,7 @@ class ProgressTest(parameterized.TestCase):
             "training 500/2,000 steps (25%) 50.0 steps/s ETA 30s loss 3.2\n",
         )
 
-    def test_resumed_work_does_not_count_towards_the_rate(self):
+    def test_resumed_work_does_not_count_toward_the_rate(self):
         shown = self.progress(2000, start=1000)
         self.clock.now += 10
         shown.update(1100)

@@ -8,7 +8,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf import classify_main
-from spactor_tf.classifier.files import load_classifier
+from spactor_tf.classifier.classifier import load_classifier
 from spactor_tf.inference.pretrained import save_pretrained
 from tests.support import loop_data, testing
 

@@ -57,7 +57,7 @@ class PlanMainTest(FolderTestCase):
             {"devices": 3, "strategy": "tpu"},
             "batch_size.*replicas.*got 16; expected a multiple of 3",
         ),
-        ({"utilization": 1.5}, "--utilization: is no share; got 1.5"),
+        ({"utilization": 1.5}, "--utilization: is not a share; got 1.5"),
         ({"utilization": 0.0}, "--utilization: is not positive"),
         ({"peak_tflops": -1.0}, "--peak_tflops: is not positive"),
         ({"memory_gib": float("nan")}, "--memory_gib: is not positive"),

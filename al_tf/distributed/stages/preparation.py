@@ -77,7 +77,7 @@ def shards_of(
         of the ids; without, in that of the files.
 
     Raises:
-        InputError: bad files, or ids that stand twice.
+        InputError: bad files, or ids that occur twice.
     """
     files = open_files(source, where, id_column)
     columns = [

@@ -103,7 +103,7 @@ def join(parts: Sequence[Examples], first_new_row: int) -> Examples:
         first_new_row: row of the second part's first example.
 
     Raises:
-        InputError: an id of one part stands in another too.
+        InputError: an id of one part is in another too.
     """
     first, rows, ids = parts[0], [parts[0].rows], None
     for part in parts[1:]:

@@ -38,11 +38,11 @@ def cluster_margin_mixed_batch(
         `[batch_size]` int64, the uncertain ones first.
 
     Raises:
-        InputError: a share that is none.
+        InputError: the share is not between 0 and 1.
     """
     if not 0 <= sure_share <= 1:
         raise InputError(
-            "is no share",
+            "is not a share",
             where="sure_share",
             got=sure_share,
             expected="0 to 1",

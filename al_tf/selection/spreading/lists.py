@@ -59,7 +59,7 @@ def neighbor_graph(pool: Pool) -> NeighborGraph:
     An edge joins two examples one of which has the other on its list.
 
     Raises:
-        InputError: lists that are no matrix of example ids, bad embeddings.
+        InputError: lists that are not a matrix of example ids, bad embeddings.
     """
     rows = unit_rows(pool.rows(np.arange(pool.num_examples)))
     if pool.neighbors is None:

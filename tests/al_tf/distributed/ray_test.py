@@ -65,7 +65,7 @@ def dying_with(counter):
 class AddressTest(parameterized.TestCase):
     @parameterized.parameters("somewhere", "host:", ":1", "h:99999", "ray://h")
     def test_no_address(self, address):
-        with self.assertRaisesRegex(InputError, "is no address"):
+        with self.assertRaisesRegex(InputError, "is not an address"):
             ray_engine.check_address(address)
 
     def test_an_address_that_does_not_answer(self):

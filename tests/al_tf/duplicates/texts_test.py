@@ -49,9 +49,9 @@ class CorpusTest(absltest.TestCase):
         self.assertEqual(
             self.corpus(*rows, id_column="id").ids().tolist(), ["x", "y"]
         )
-        with self.assertRaisesRegex(InputError, "stand more than once: 'x'"):
+        with self.assertRaisesRegex(InputError, "occur more than once: 'x'"):
             self.corpus(*rows, rows[0], id_column="id").ids()
-        with self.assertRaisesRegex(InputError, "are no ids"):
+        with self.assertRaisesRegex(InputError, "are not ids"):
             self.corpus(*rows, {"text": "c", "id": 3}, id_column="id").ids()
 
 

@@ -121,7 +121,7 @@ class OpenTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "which column"):
             read(file)
         parquet.write_table(pa.table({"embedding": [1.0, 2.0]}), file)
-        with self.assertRaisesRegex(InputError, "which column"):
+        with self.assertRaisesRegex(InputError, "is not a column of lists"):
             read(file)
         parquet.write_table(pa.table({"e": ragged[:0]}), file)
         with self.assertRaisesRegex(InputError, "holds no rows"):

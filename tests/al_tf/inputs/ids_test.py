@@ -71,7 +71,7 @@ class JoinTest(parameterized.TestCase):
 
     def test_duplicates_are_named(self):
         with self.assertRaisesRegex(
-            InputError, "f: 2 ids stand more than once: 'a', 'c'"
+            InputError, "f: 2 ids occur more than once: 'a', 'c'"
         ):
             ids_lib.sorted_rows(ids(["c", "a", "b", "a", "c", "c"]), "f")
 
@@ -89,7 +89,7 @@ class JoinTest(parameterized.TestCase):
         pool = ids([f"p{i:02d}" for i in range(20)])
         with self.assertRaisesRegex(
             InputError,
-            "1 ids stand more than once: 'p01'; 2 ids are not in the pool: "
+            "1 ids occur more than once: 'p01'; 2 ids are not in the pool: "
             "'x', 'P02'; 18 ids of the pool are missing: 'p02', 'p03', 'p04', "
             "'p05', 'p06', ...",
         ):
@@ -106,7 +106,7 @@ class JoinTest(parameterized.TestCase):
             ids_lib.positions(ids([1]), ids(["1"]), "f", is_complete=True)
         with self.assertRaisesRegex(InputError, "expected texts"):
             ids_lib.positions(ids(["1"]), ids([1]), "f", is_complete=True)
-        with self.assertRaisesRegex(InputError, "1 ids are no whole.*'x'"):
+        with self.assertRaisesRegex(InputError, "1 ids are not whole.*'x'"):
             found = ids(["1", "x"], is_typed=False)
             ids_lib.positions(ids([1]), found, "f", is_complete=True)
 

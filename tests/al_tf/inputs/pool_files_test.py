@@ -116,7 +116,7 @@ class PoolFilesTest(parameterized.TestCase):
     def test_duplicates_across_shards(self):
         for name in ("a.parquet", "b.parquet"):
             write(self.folder / name, {"id": self.ids, "e": self.rows})
-        with self.assertRaisesRegex(InputError, "30 ids stand more than once"):
+        with self.assertRaisesRegex(InputError, "30 ids occur more than once"):
             self.read()
 
     def test_ids_of_two_kinds(self):
@@ -130,7 +130,7 @@ class PoolFilesTest(parameterized.TestCase):
             self.read(path)
 
     @parameterized.parameters(
-        ("id;e\na;[1, x]\n", "is no list of numbers"),
+        ("id;e\na;[1, x]\n", "is not a list of numbers"),
         ("id;e\na;[1, 2]\nb;[1]\n", "rows of different length"),
         ("id;e\na;[1, 2]\n;[1, 2]\n", "empty id"),
         ("id;e\n", "holds no rows"),

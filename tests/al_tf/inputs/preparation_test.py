@@ -73,6 +73,21 @@ class WorkingCopyTest(parameterized.TestCase):
         by_hand = sum(rows[i : i + 512].sum(0) for i in range(0, 2000, 512))
         np.testing.assert_array_equal(whole.center, by_hand / 2000)
 
+    @parameterized.parameters(1e200, 1e-200, 1e-310)
+    def test_the_cosine_does_not_know_lengths(self, factor):
+        rows = np.array([[3.0, 4.0], [-4.0, 3.0], [1.0, 1.0]])
+        factors = np.array([[factor], [1.0], [1.0]])
+        found = [
+            working_copy(open_embeddings(source), "cosine").rows
+            for source in (rows, rows * factors)
+        ]
+        np.testing.assert_allclose(*found, rtol=1e-9)
+
+    def test_large_numbers_are_not_called_infinite(self):
+        rows = open_embeddings(np.array([[1e200, 1.0], [1.0, 2.0]]))
+        with self.assertRaisesRegex(InputError, "squares overflow in 1 rows"):
+            working_copy(rows, "sqeuclidean")
+
     def test_squares_that_overflow_only_off_center_are_refused(self):
         rows = np.full((10, 1), 1.3e154)
         rows[0] *= -1

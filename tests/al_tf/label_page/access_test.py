@@ -66,7 +66,7 @@ class AccessTest(parameterized.TestCase):
 
     @parameterized.parameters("", "  ", "x" * 151, "ё" * 30)
     def test_no_name(self, name):
-        with self.assertRaisesRegex(InputError, "--annotator: is no name"):
+        with self.assertRaisesRegex(InputError, "--annotator: is not a name"):
             self.enter_context(access.sole_page(self.folder, name))
 
 

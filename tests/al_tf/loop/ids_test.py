@@ -44,13 +44,13 @@ class ReadTest(parameterized.TestCase):
         self.assertNotEqual(plain.fingerprint, pool.fingerprint)
 
     @parameterized.parameters(
-        (["x", "y", "x"], "1 ids stand more than once: 'x'"),
+        (["x", "y", "x"], "1 ids occur more than once: 'x'"),
         (["x", 7], "ids are texts and whole numbers"),
-        (["x", None], "line 2: is no id"),
-        (["x", ""], "line 2: is no id"),
-        ([1, 2.5], "line 2: is no id; got 2.5"),
-        ([1, True], "line 2: is no id"),
-        ([1, 2**63], "line 2: is no id"),
+        (["x", None], "line 2: is not an id"),
+        (["x", ""], "line 2: is not an id"),
+        ([1, 2.5], "line 2: is not an id; got 2.5"),
+        ([1, True], "line 2: is not an id"),
+        ([1, 2**63], "line 2: is not an id"),
     )
     def test_bad_ids(self, ids, message):
         with self.assertRaisesRegex(InputError, message):

@@ -259,7 +259,7 @@ class UpdateTest(parameterized.TestCase):
         ([300], [0], "out of range"),
         ([-1], [0], "out of range"),
         ([1.5], [0], "whole numbers"),
-        (["1"], [0], "no array of numbers"),
+        (["1"], [0], "not an array of numbers"),
         ([1], [None], "label of 1: is missing.*Leave the example out"),
         ([1], [float("nan")], "label of 1: is missing"),
         ([1], [""], "label of 1: is missing"),
@@ -296,7 +296,7 @@ class UpdateTest(parameterized.TestCase):
 class BadArgumentsTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"strategy": "cluster_margn"}, "strategy: unknown.*'cluster_margin'"),
-        ({"ids": ["a"] * 300}, "ids: 1 ids stand more than once"),
+        ({"ids": ["a"] * 300}, "ids: 1 ids occur more than once"),
         ({"ids": ["a"]}, "not one id for each embedding"),
         ({"ids": [1.5] * 300}, "ids must be texts or whole numbers"),
         ({"inputs": ["a"]}, "not one input for each embedding"),

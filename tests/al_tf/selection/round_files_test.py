@@ -140,7 +140,7 @@ class RoundFilesTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "number"):
             self.read(margins=str(path))
         path.write_text('margin;note\n"0,5";x\n"1,0";y\n"0,1";z\n')
-        with self.assertRaisesRegex(InputError, "is no column of numbers"):
+        with self.assertRaisesRegex(InputError, "is not a column of numbers"):
             self.read(margins=str(path))
 
 

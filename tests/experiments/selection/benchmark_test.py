@@ -148,7 +148,7 @@ class LogsTest(absltest.TestCase):
             logs.read(changed, Arm("margin"), self.folder)
         path = logs.path_of(SETTING, Arm("margin"), self.folder)
         path.write_text(path.read_text() + json.dumps({"seed": 2}) + "\n")
-        with self.assertRaisesRegex(InputError, "no run"):
+        with self.assertRaisesRegex(InputError, "not a run"):
             logs.read(SETTING, Arm("margin"), self.folder)
         path.write_text("{")
         with self.assertRaisesRegex(InputError, "damaged"):

@@ -179,9 +179,13 @@ class HttpTest(served.ServerCase):
             client.close()
 
     def test_options_are_checked(self):
-        for name in ("workers", "max_message_bytes"):
+        for name, value in (
+            ("workers", 0),
+            ("max_message_bytes", 0),
+            ("max_message_bytes", 2**31),
+        ):
             with self.assertRaisesRegex(ValueError, name):
-                ServerOptions(**{name: 0}).validate()
+                ServerOptions(**{name: value}).validate()
 
 
 if __name__ == "__main__":

@@ -74,6 +74,14 @@ class BodiesTest(parameterized.TestCase):
         except ServiceError as error:
             self.assertEqual(error.code, "INVALID_ARGUMENT")
 
+    @parameterized.parameters(
+        b'{"instances": ["a"], "instances": ["b"]}',
+        b'{"instances": [{"text": "a", "text": "b"}]}',
+    )
+    def test_a_name_that_stands_twice_is_refused(self, body):
+        with self.assertRaisesRegex(ServiceError, "names '[a-z]+' twice"):
+            parse_body(body)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -163,6 +163,11 @@ class StartTest(parameterized.TestCase):
             with self.assertRaisesRegex(InputError, "--" + name):
                 DevServer(self.base, ServerOptions(**options)).start()
 
+    def test_host_of_another_machine(self):
+        options = {**served.OPTIONS, "host": "999.1.1.1"}
+        with self.assertRaisesRegex(InputError, "--host: is not an address of"):
+            DevServer(self.base, ServerOptions(**options)).start()
+
     def test_a_package_that_is_missing(self):
         code = (
             "import sys; sys.modules['aiohttp'] = None\n"

@@ -294,6 +294,8 @@ class OptionsTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"decoding": "beem"}, "Did you mean 'beam'"),
         ({"labels": ("one",)}, "fewer than two"),
+        ({"prefix": "\udc80"}, "prefix\\[0\\]: holds half of a character"),
+        ({"labels": ("a", "\udc80")}, "half of a character"),
         ({"labels": ("a", "a")}, "repeated"),
         ({"labels": ("a", " ")}, "empty"),
         ({"input_length": 0}, "must be positive"),

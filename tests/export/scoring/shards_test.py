@@ -134,7 +134,7 @@ class ScoreFilesTest(parameterized.TestCase):
             ((2, "c"), "RuntimeError: the graph refused it"),
             ((3, "d"), "not finite"),
             ((4, "e"), "beyond float16"),
-            ((5, None), "is no id"),
+            ((5, None), "is not an id"),
         ):
             self.assertIn(reason, found[row])
         kept = parquet.read_table(self.out / "scores" / "00001.parquet")
@@ -167,8 +167,8 @@ class ScoreFilesTest(parameterized.TestCase):
         self.assertFalse((self.out / "done").exists())
 
     @parameterized.parameters(
-        ((["k0", "x"], ["1", "2"]), "1 ids stand more than once: 'k0'.*row 0"),
-        ((["x", "x"], ["1", "2"]), "stand more than once: 'x'"),
+        ((["k0", "x"], ["1", "2"]), "1 ids occur more than once: 'k0'.*row 0"),
+        ((["x", "x"], ["1", "2"]), "occur more than once: 'x'"),
         (([1, 2], ["1", "2"]), "ids are texts and whole numbers"),
     )
     def test_bad_ids_are_refused_before_work(self, table, message):

@@ -27,6 +27,8 @@ class ClassOrderTest(parameterized.TestCase):
             ("9007199254740992", "9007199254740993"),
         ),
         (("b", "a", "B"), ("B", "a", "b")),
+        # No decimal holds it: a text, like any other.
+        (("2", "1e99999999999999999999"), ("1e99999999999999999999", "2")),
         # One text makes all of them texts.
         (("10", "9", "x"), ("10", "9", "x")),
         (("nan", "1", "inf"), ("1", "inf", "nan")),
@@ -60,7 +62,9 @@ class EncodeTest(absltest.TestCase):
 
 
 class CheckTest(parameterized.TestCase):
-    @parameterized.parameters("a", 1, 1.5, True, None, (["a", 2],), ([],))
+    @parameterized.parameters(
+        "a", 1, 1.5, True, None, (["a", 2],), ([],), 10**400
+    )
     def test_labels(self, value):
         self.assertIs(check_label(value, "here"), value)
 
@@ -125,6 +129,10 @@ class TwinsTest(parameterized.TestCase):
         ("1", "01"),
         ("caf\u00e9", "cafe\u0301"),
         ("pos", "\u200bpos"),
+        ("pos", "pos\0"),
+        ("pos", "po\u034fs"),
+        ("pos", "pos\u3164"),
+        ("\u2764", "\u2764\ufe0f"),
         ("pos", "po\u00ads"),
         ("pos", "\uff50\uff4f\uff53"),
         ("7", "\uff17"),

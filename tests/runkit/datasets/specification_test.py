@@ -34,7 +34,7 @@ class PartsTest(parameterized.TestCase):
         # No file of either name is there: fields are counted from the right.
         ("jsonl:a:b:t:l", ("a:b", "whole", "t", "l")),
         ("npz:a:b", ("a:b", "whole", "", "")),
-        # Colons that are no separators.
+        # Colons that are not separators.
         (r"jsonl:a\:b:t", ("a:b", "whole", "t", "")),
         (r"jsonl:a:b\:c", ("a", "whole", "b:c", "")),
         (r"jsonl:C:\pool.jsonl:t:l", (r"C:\pool.jsonl", "whole", "t", "l")),

@@ -117,6 +117,17 @@ class CsvTest(parameterized.TestCase):
         found = self.read('a,b\n1,"4\n5"\n3,it"s\n')
         self.assertEqual([row["b"] for row in found], ["4\n5", 'it"s'])
 
+    @parameterized.parameters(
+        # Read on, the rows in between would be a part of the first text.
+        'text,label\n"a,x\nb,y\nc" z,w\nd,v\n',
+        'text,label\n"a \\"b\\" c",x\n',
+    )
+    def test_text_after_a_quoted_cell_is_refused(self, text):
+        with self.assertRaisesRegex(
+            InputError, r"line 2: .*after the end of a quoted.* a quote twice"
+        ):
+            self.read(text.encode())
+
     def test_a_repeated_header_is_refused(self):
         with self.assertRaisesRegex(InputError, "names a column twice"):
             self.read("label,id,label\n1,2,3\n")

@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf.classifier import classifier as classifier_lib
-from spactor_tf.classifier.files import load_classifier
+from spactor_tf.classifier.classifier import load_classifier
 from spactor_tf.classifier.text_learner import TextLearner, TextOptions
 from tests.support import loop_data
 from tests.support.testing import random_t5 as pretrained

@@ -253,7 +253,7 @@ class BadFilesTest(source_folder.FolderTest):
 
     def test_only_folders_match(self):
         self.write("sub/a.txt", "x")
-        self.refused("*", "matches folders but no file.*one or more files")
+        self.refused("*", "matches folders but no file.*pattern of files")
         self.refused("", "matches folders but no file")
 
     def test_truncated_gz(self):

@@ -22,7 +22,7 @@ from tests.support import testing
 
 SPACE = "\u2581"
 # Any text but SentencePiece's own mark for a space (and lone surrogates,
-# which are no text in UTF-8).
+# which are not text in UTF-8).
 any_text = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters=SPACE)
 )

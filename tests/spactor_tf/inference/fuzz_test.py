@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from runkit import InputError, read_json
 from runkit.files.checksums import CHECKSUMS
-from spactor_tf.classifier.classifier import TextClassifier
-from spactor_tf.classifier.files import load_classifier
+from spactor_tf.classifier.classifier import TextClassifier, load_classifier
 from spactor_tf.inference import (
     load_pretrained,
     save_hugging_face,

@@ -68,7 +68,7 @@ class ParametersTest(parameterized.TestCase):
         )
         model = model_of(config)
         real = sum(math.prod(v.shape) for v in model.optimizer.variables)
-        # Counters are no slots; Muon leaves three position biases to AdamW.
+        # Counters are not slots; Muon leaves three position biases to AdamW.
         others = 8 + 3 * 32 * 2 * (name == "muon")
         self.assertBetween(real - slot_elements(config), 0, others)
 

@@ -46,7 +46,7 @@ class GoldenTest(parameterized.TestCase):
     def test_metrics_of_labels(self, name, theirs):
         golden = GOLDEN["labels"][name]
         task = get_task(name)
-        # Some predictions are no label word.
+        # Some predictions are not label words.
         self.assertNotEmpty(set(golden["predictions"]) - {*task.label_words})
         ours = task.evaluate(golden["predictions"], labeled(golden["targets"]))
         renamed = {theirs.get(key, key): ours[key] for key in task.metrics}

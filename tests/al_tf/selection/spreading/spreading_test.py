@@ -270,7 +270,7 @@ class HighMarginsTest(absltest.TestCase):
             al_tf.STRATEGIES["cluster_margin"](pool, batch_size=9),
         )
         self.assertLen(set(batch(pool, batch_size=48, sure_share=1.0)), 48)
-        with self.assertRaisesRegex(InputError, "is no share"):
+        with self.assertRaisesRegex(InputError, "is not a share"):
             batch(pool, batch_size=9, sure_share=1.5)
 
 

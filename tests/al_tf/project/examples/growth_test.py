@@ -113,7 +113,7 @@ class GrowTest(absltest.TestCase):
         pool = project.grow(f"jsonl:{more}:text:label")
         self.assertLen(pool, 60)
         self.assertContainsSubset(["t0-0", "t1-19"], pool.named.tolist())
-        with self.assertRaisesRegex(InputError, "ids stand more than once"):
+        with self.assertRaisesRegex(InputError, "ids occur more than once"):
             copy = self.folder / "copy.jsonl"
             copy.write_text(more.read_text() + path.read_text())
             project.grow(f"jsonl:{copy}:text:label")
