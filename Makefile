@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+RAY_VENV := build/ray
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format docs bench claims \
+.PHONY: help quickstart test test-all ray-test check format docs bench claims \
   claims-report bazel-test lock clean
 
 help: ## list the targets
@@ -27,6 +28,21 @@ test: $(STAMP) ## the fast tests (minutes)
 
 test-all: $(STAMP) ## every test, the slow ones too
 	$(PY) -m pytest -q -m "slow or not slow"
+
+# Ray beside the packages of .venv: its own would be other versions.
+$(RAY_VENV)/.installed: requirements-ray.txt $(STAMP)
+	$(PY) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --no-deps --require-hashes \
+	  -r requirements-ray.txt
+	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $(RAY_VENV)/project.pth
+	mv $(RAY_VENV)/project.pth $(RAY_VENV)/lib/python3.*/site-packages/
+	touch $@
+
+ray-test: $(RAY_VENV)/.installed ## two Ray nodes on this machine, a small pool
+	RAY_PYTHON=$(abspath $(RAY_VENV)/bin/python) \
+	  $(PY) -m pytest -q -m slow tests/al_tf/distributed/ray_test.py
 
 check: $(STAMP) ## lint, format and types
 	$(VENV)/bin/ruff check .

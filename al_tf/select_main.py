@@ -5,7 +5,8 @@ r"""Picks the next batch of examples to label, from files.
 
 The first run clusters the pool and keeps neighbors and clusters in
 `--clustering`; later rounds, with new margins, only pick. A page next to the
-output, `ids.report.html` for `ids.csv`, shows what was picked.
+output, `ids.report.html` for `ids.csv`, shows what was picked. Pools that one
+machine is too small for: `al_tf.select_shards_main`, on Ray.
 """
 
 from __future__ import annotations
@@ -59,12 +60,7 @@ FLAG_TABLE = (
         default="auto",
         choices=("auto", "true", "false"),
     ),
-    Flag(
-        "overwrite",
-        "Replace the file in the report's place even if no selection wrote it.",
-        bool,
-        False,
-    ),
+    round_files.OVERWRITE_FLAG,
     ID_FLAG,
     EMBEDDING_FLAG,
     *SCORE_FLAGS,

@@ -5,9 +5,10 @@ r"""Picks the next batch of a pool in shards, on one machine or on many.
         --ray_address=auto --num_parts=64 --state=state
 
 The clusters are exact, and clusters and batch are those that
-`al_tf.select_main --exact=true` finds in the same files. A run that was stopped
-goes on from `--state`. Beside the output, `ids.stages.json` for `ids.csv` tells
-what each stage cost.
+`al_tf.select_main --exact=true` finds in the same files; with --exact=false the
+neighbors come from ScaNN, and their recall is measured. A run that was stopped
+goes on from `--state`. Beside the output, `ids.report.html` and
+`ids.stages.json` for `ids.csv` tell what each stage cost.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from al_tf.distributed.cluster import (
     Layout,
     cluster_shards,
 )
-from al_tf.distributed.engine import Engine, LocalEngine
-from al_tf.distributed.ray_engine import RayEngine
+from al_tf.distributed.costs.page import FIGURES, write_page
+from al_tf.distributed.costs.watch import SELECT, Watch, phase_seconds
+from al_tf.distributed.engine import Engine
+from al_tf.distributed.options import asked_engine, engine_flags
 from al_tf.distributed.selection import select_from_parts
 from al_tf.distributed.stages.choice import ScoredPart
 from al_tf.distributed.stages.preparation import Shard, shards_of
@@ -42,9 +45,9 @@ from al_tf.inputs.column_flags import (
     SCORE_FLAGS,
 )
 from al_tf.inputs.pool_files import naming
-from al_tf.selection import batch_files, round_files
+from al_tf.selection import batch_files, round_files, select_report
 from al_tf.selection.candidates import labeled_to_unlabeled, unlabeled_ids
-from runkit import InputError, run_binary, write_json
+from runkit import report, run_binary, write_json
 from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table
 
@@ -61,17 +64,12 @@ FLAG_TABLE = (
     ),
     *CLUSTER_FLAGS,
     Flag(
-        "engine",
-        "Where to compute: this process, or a Ray cluster.",
-        default="local",
-        choices=("local", "ray"),
+        "exact",
+        "Exact neighbors, or ScaNN's in every part.",
+        default="true",
+        choices=("true", "false"),
     ),
-    Flag(
-        "ray_address",
-        "Cluster of --engine=ray: local, the default, starts one here, auto "
-        "joins that of this machine; or host:port.",
-        default="",
-    ),
+    *engine_flags("Where to compute: this process, or a Ray cluster.", "local"),
     Flag(
         "num_parts",
         "Parts of the pool, each the work of one worker at a time.",
@@ -93,6 +91,7 @@ FLAG_TABLE = (
         200_000,
         least=0,
     ),
+    round_files.OVERWRITE_FLAG,
     ID_FLAG,
     EMBEDDING_FLAG,
     *SCORE_FLAGS,
@@ -106,13 +105,15 @@ def main(argv: Sequence[str]) -> None:
     check_table(FLAG_TABLE, FLAGS)
     output = pathlib.Path(FLAGS.output)
     batch_files.check_output(output)
+    if not FLAGS.overwrite:
+        select_report.check_side_files(output, FIGURES)
     if FLAGS.state:
         check_state(pathlib.Path(FLAGS.state))
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
     round_files.given_scores(FLAGS)
     # Everything that can be refused is refused before the long work.
-    engine = _engine()
+    engine = asked_engine(FLAGS)
     try:
         _select(engine, output)
     finally:
@@ -131,9 +132,13 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
         labeled_to_unlabeled(labeled, n), n, FLAGS.batch_size
     )
     size = round_files.asked_margin_batch_size(FLAGS, len(unlabeled))
-    options = asked_options(FLAGS, n, exact=True).checked(n)
+    options = asked_options(FLAGS, n, FLAGS.exact == "true").checked(n)
+    watch = Watch(
+        phase_seconds(n, FLAGS.num_parts, exact=options.exact is not False)
+    )
     with naming(ids):
-        clusters = _clusters(engine, shards, options)
+        clusters = _clusters(engine, shards, options, watch)
+    watch(SELECT, 0.0, "")
     parts = [
         engine.put(ScoredPart(rows, margins[rows], clusters.cluster_ids[rows]))
         for rows in np.array_split(
@@ -156,21 +161,11 @@ def _select(engine: Engine, output: pathlib.Path) -> None:
     _write_costs(output, engine, clusters, n)
 
 
-def _engine() -> Engine:
-    """The engine that the flags ask for."""
-    if FLAGS.engine == "ray":
-        return RayEngine(FLAGS.ray_address or "local")
-    if FLAGS.ray_address:
-        raise InputError(
-            "is for --engine=ray only",
-            where="--ray_address",
-            got=FLAGS.ray_address,
-        )
-    return LocalEngine()
-
-
 def _clusters(
-    engine: Engine, shards: list[Shard], options: ClusteringOptions
+    engine: Engine,
+    shards: list[Shard],
+    options: ClusteringOptions,
+    watch: Watch,
 ) -> DistributedClusters:
     """Clusters the pool; nobody else uses the state meanwhile."""
     layout = Layout(
@@ -179,10 +174,14 @@ def _clusters(
         int(FLAGS.part_gigabytes * 2**30),
     )
     if not FLAGS.state:
-        return cluster_shards(engine, shards, options, layout)
+        return cluster_shards(
+            engine, shards, options, layout, on_progress=watch
+        )
     state = pathlib.Path(FLAGS.state)
     with lock_directory(state, where="--state", beside=True):
-        return cluster_shards(engine, shards, options, layout, state=state)
+        return cluster_shards(
+            engine, shards, options, layout, state=state, on_progress=watch
+        )
 
 
 def _write_costs(
@@ -201,11 +200,22 @@ def _write_costs(
         "clusters": num_examples - len(clusters.merge_distances),
         "distance_threshold": clusters.distance_threshold,
         "rounds": clusters.rounds,
+        "recall": clusters.recall,
         "parts": FLAGS.num_parts,
-        "stages": costs,
     }
-    write_json(path, facts)
+    write_json(path, {**facts, "stages": costs})
     logging.info("wrote %s and %s", output, path)
+    page = output.parent / f"{output.stem}.report.html"
+    with report.optional(page):
+        written = write_page(
+            output.parent,
+            f"{output.stem}.",
+            "Cluster-Margin in parts",
+            {name.replace("_", " "): value for name, value in facts.items()},
+            engine.costs,
+            engine.workers,
+        )
+        logging.info("wrote %s", written)
 
 
 def run() -> None:

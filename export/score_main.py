@@ -8,6 +8,15 @@ Example:
       --margins=scores/margins.npy --batch_size=100 --output=ids.csv
 
 With --id_column, scores.parquet is both of these files, joined by id.
+With --engine, every file of the pool is a shard of its own, with ids; many
+workers score them, and rows that cannot be scored become dead letters:
+
+    python -m export.score_main --model_dir=served/t5/1 --engine=ray \
+      --dataset='parquet:pool/*.parquet:text' --id_column=id \
+      --output_dir=scores
+    python -m al_tf.select_shards_main --embeddings=scores/scores \
+      --margins=scores/scores --batch_size=100 --output=ids.csv --engine=ray
+
 The same command resumes an interrupted scoring.
 """
 
@@ -19,10 +28,19 @@ from typing import Any
 
 from absl import flags
 
-from export.client import TRANSPORTS, Client, RemoteError
-from export.scoring.scorer import Predict, score_pool, write_table
+from al_tf.distributed.costs.page import write_page
+from al_tf.distributed.options import (
+    asked_engine,
+    check_engine_flags,
+    engine_flags,
+)
+from export.client import TRANSPORTS
+from export.model_sources import LocalModel, ServedModel, served_model
+from export.scoring.parallel import DTYPES, score_files
+from export.scoring.scorer import score_pool, write_table
+from export.scoring.shards import pool_files
 from export.scoring.texts import pool_ids, pool_texts
-from runkit import InputError, run_binary
+from runkit import InputError, report, run_binary
 from runkit.datasets import TEXT_KINDS, forms
 from runkit.files import lock_directory
 from runkit.flag_values import Flag, check_table, output_folder
@@ -51,11 +69,28 @@ FLAG_TABLE = (
     ),
     Flag("shard_size", "Texts per file.", int, 4096, positive=True),
     Flag("batch_size", "Texts per request.", int, 64, positive=True),
+    *engine_flags(
+        "Score every file of the pool as a shard of its own: in this process, "
+        "or on a Ray cluster. Without it, all texts are one stream.",
+        None,
+    ),
+    Flag(
+        "embedding_dtype",
+        f"Of the embeddings that --engine writes; default: {DTYPES[0]}.",
+        choices=DTYPES,
+    ),
+    Flag(
+        "most_dead",
+        "With --engine: share of rows that cannot be scored above which the "
+        "run ends; default: 0.01.",
+        float,
+        least=0,
+    ),
 )
 
 
-def open_model(values: Any) -> tuple[Predict, str]:
-    """Returns (predict, which model it is) of the flags.
+def asked_model(values: Any) -> LocalModel | ServedModel:
+    """Returns the model that the flags ask for.
 
     Args:
         values: the flags as attributes.
@@ -69,35 +104,10 @@ def open_model(values: Any) -> tuple[Predict, str]:
             "exactly one of the two is needed", where="--model_dir, --server"
         )
     if values.model_dir:
-        from export.saved_model.session import SessionModel
-        from export.saved_model.verify import read_card
-
-        model = SessionModel(values.model_dir)
-        card = read_card(model.path)
-        name = f"{card['model_name']}/{card['version']}"
-        return model.run, f"{name} {card.get('vocabulary_sha256', '')[:16]}"
-    address, name = values.server, values.model_name
-    options = {"transport": values.transport, "batch_size": values.batch_size}
-    try:
-        version = Client(address, name, **options).served_version()
-    except RemoteError as error:
-        raise InputError(str(error), where="--server", got=address) from None
-    # Scores of a version that arrives later must not mix with this one's.
-    client = Client(address, name, version=version, **options)
-    return client.predict, f"{address} {name}/{version}"
-
-
-def weights_of(model_dir: str | None) -> str:
-    """Returns the SHA-256 of a version's weights; "" where it is unknown.
-
-    Args:
-        model_dir: None for a model on a server, which does not tell.
-    """
-    if not model_dir:
-        return ""
-    from export.saved_model.verify import read_card
-
-    return read_card(pathlib.Path(model_dir)).get("weights_sha256", "")
+        return LocalModel(str(pathlib.Path(values.model_dir).absolute()))
+    return served_model(
+        values.server, values.model_name, values.transport, values.batch_size
+    )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -105,23 +115,80 @@ def main(argv: Sequence[str]) -> None:
     del argv
     check_table(FLAG_TABLE, FLAGS)
     output_folder(FLAGS)
+    check_engine_flags(FLAGS)
+    if FLAGS.engine:
+        score_by_file()
+        return
+    if FLAGS.embedding_dtype or FLAGS.most_dead is not None:
+        raise InputError(
+            "is for --engine only",
+            where="--embedding_dtype, --most_dead",
+            remedy="Give --engine=local too",
+        )
     texts, ids = pool_texts(FLAGS.dataset), None
     if FLAGS.id_column:
         ids = pool_ids(FLAGS.dataset, FLAGS.id_column)
-    predict, model = open_model(FLAGS)
+    model = asked_model(FLAGS)
+    predict = model()
     with lock_directory(FLAGS.output_dir):
         scores = score_pool(
             predict,
             texts,
             FLAGS.output_dir,
-            model=model,
-            weights_sha256=weights_of(FLAGS.model_dir),
+            model=model.name(),
+            weights_sha256=model.weights(),
             shard_size=FLAGS.shard_size,
             batch_size=FLAGS.batch_size,
         )
         if ids is not None:
             write_table(FLAGS.output_dir, scores, ids)
     print(f"scored {len(scores.margins):,} texts into {FLAGS.output_dir}")
+
+
+def score_by_file() -> None:
+    """Scores every file as a shard, on an engine."""
+    if not FLAGS.id_column:
+        raise InputError(
+            "is missing",
+            where="--id_column",
+            expected="the field of ids, by which shards are joined",
+        )
+    files = pool_files(FLAGS.dataset, FLAGS.id_column, "--dataset")
+    model = asked_model(FLAGS)
+    model.name()  # Refused here before any worker begins.
+    engine = asked_engine(FLAGS)
+    try:
+        with lock_directory(FLAGS.output_dir):
+            found = score_files(
+                engine,
+                model,
+                files,
+                FLAGS.output_dir,
+                batch_size=FLAGS.batch_size,
+                dtype=FLAGS.embedding_dtype or DTYPES[0],
+                most_dead=0.01 if FLAGS.most_dead is None else FLAGS.most_dead,
+            )
+        page = pathlib.Path(FLAGS.output_dir) / "report.html"
+        with report.optional(page):
+            write_page(
+                page.parent,
+                "",
+                "Scores of a pool",
+                {"model": model.name(), **found._asdict()},
+                engine.costs,
+                engine.workers,
+            )
+    finally:
+        engine.close()
+    print(
+        f"scored {found.rows:,} texts of {found.files:,} files into "
+        f"{FLAGS.output_dir}/scores"
+        + f"; {found.kept:,} files were scored before"
+        * bool(found.kept)
+    )
+    if found.dead:
+        path = pathlib.Path(FLAGS.output_dir) / "dead_letters.jsonl"
+        print(f"{found.dead:,} rows have no scores: {path}")
 
 
 def run() -> None:

@@ -1,8 +1,11 @@
 """Exact clustering and selection past one machine: the same answer.
 
 engine            where stages run: this process, or Ray
+options           the flags that ask for one
 stages            pure functions from parts of a pool to parts
-fleet, rounds     what the driver does with all parts
+fleet, asking, rounds
+                  what the driver does with all parts
+costs             what stages cost, progress, the page about a run
 cluster           from shards to clusters, with its state on disk
 selection         from margins in shards to a batch
 """

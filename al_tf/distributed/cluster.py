@@ -20,8 +20,19 @@ from al_tf.clustering.average_linkage import run_rounds, without_surplus
 from al_tf.clustering.members import component_ids
 from al_tf.clustering.merges import MergeRecord, Merges
 from al_tf.clustering.options import ClusteringOptions
+from al_tf.distributed.costs.watch import (
+    PREPARE,
+    READ,
+    ROUNDS,
+    SEARCH,
+    OnProgress,
+    quiet,
+)
 from al_tf.distributed.engine import Engine
-from al_tf.distributed.first_search import first_search
+from al_tf.distributed.first_search import (
+    first_search,
+    first_search_by_scann,
+)
 from al_tf.distributed.fleet import Fleet, repartition
 from al_tf.distributed.rounds import PartitionedRounds
 from al_tf.distributed.stages import parts as stages
@@ -29,6 +40,7 @@ from al_tf.distributed.stages.parts import Part
 from al_tf.distributed.stages.preparation import Shard
 from al_tf.distributed.start import RawPool, prepare, read_pool
 from al_tf.distributed.state import RunState, check_state
+from al_tf.neighbors import scann_index
 from runkit import InputError
 
 
@@ -56,6 +68,7 @@ class DistributedClusters(NamedTuple):
         merge_distances: `[m]` float64 ascending.
         merges: `[m, 2]` int64.
         rounds: rounds over parts that it took.
+        recall: of the first search, on a sample; 1 if it was exact.
     """
 
     cluster_ids: np.ndarray
@@ -63,6 +76,7 @@ class DistributedClusters(NamedTuple):
     merge_distances: np.ndarray
     merges: np.ndarray
     rounds: int
+    recall: float = 1.0
 
 
 def cluster_shards(
@@ -73,20 +87,23 @@ def cluster_shards(
     *,
     state: str | os.PathLike | None = None,
     save_seconds: float = 60.0,
+    on_progress: OnProgress = quiet,
 ) -> DistributedClusters:
-    """Clusters shards exactly, as `cluster_embeddings(exact=True)` would.
+    """Clusters shards, exactly or with ScaNN's neighbors.
 
-    The partition, the merge heights and hence every batch are those of one
-    machine for the rows in the order of their places, for every number of
-    parts and every order of shards: see `rounds`.
+    Unless `options.exact` is False, the partition, the merge heights and hence
+    every batch are those of one machine, of `cluster_embeddings(exact=True)`
+    for the rows in the order of their places, for every number of parts and
+    every order of shards: see `rounds`.
 
     Args:
         engine: where to compute.
         shards: places 0 to n - 1, each once.
-        options: what to cluster by; `exact` is always true here.
+        options: what to cluster by; "auto" is exact here.
         layout: how to spread the pool.
         state: folder from which a run that was stopped goes on.
         save_seconds: waves of the first search are kept so often.
+        on_progress: told what is being done; see `Watch`.
 
     Raises:
         InputError: bad shards or options; the state of another run.
@@ -97,8 +114,17 @@ def cluster_shards(
         raise InputError(
             "must be at least 1", where="num_parts", got=layout.num_parts
         )
+    is_exact = options.exact is not False
+    if not is_exact and not scann_index.is_available():
+        raise InputError(
+            "ScaNN is not installed",
+            where="exact",
+            remedy="pip install 'spactor-al[scann]' on all machines, or ask "
+            "for exact neighbors",
+        )
     if state is not None:
         check_state(pathlib.Path(state))
+    on_progress(READ, 0.0, "")
     k_bytes = 2 * options.num_neighbors * 4 * 3 + 128
     pool = read_pool(
         engine, shards, layout.num_parts, layout.max_part_bytes, k_bytes
@@ -108,12 +134,14 @@ def cluster_shards(
         "options": {
             name: value
             for name, value in dataclasses.asdict(options).items()
-            if name not in ("exact", "seed")
+            if name != "seed" and not (name == "exact" and is_exact)
         },
         "parts": layout.num_parts,
     }
     kept = RunState(None if state is None else pathlib.Path(state), key, engine)
-    run = _started(engine, pool, options, kept, save_seconds, layout)
+    run, recall = _started(
+        engine, pool, options, kept, save_seconds, layout, on_progress
+    )
     wanted = options.num_clusters(n)
     merges_wanted = None if wanted is None else n - wanted
     run_rounds(run, merges_wanted)
@@ -127,7 +155,12 @@ def cluster_shards(
     pairs = np.stack([merges.first, merges.second], 1)
     logging.info("%d merges in %d rounds over parts", len(pairs), run.rounds)
     return DistributedClusters(
-        component_ids(n, pairs), float(threshold), distance, pairs, run.rounds
+        component_ids(n, pairs),
+        float(threshold),
+        distance,
+        pairs,
+        run.rounds,
+        recall,
     )
 
 
@@ -138,15 +171,22 @@ def _started(
     kept: RunState,
     save_seconds: float,
     layout: Layout,
-) -> PartitionedRounds:
-    """The rounds, from where an earlier run stopped or from the beginning."""
+    on_progress: OnProgress,
+) -> tuple[PartitionedRounds, float]:
+    """The rounds, from where an earlier run stopped or from the beginning.
+
+    Returns:
+        (the rounds, recall of the first search).
+    """
+    scann = options.seed if options.exact is False else None
     found = kept.latest("parts", Part)
     record = MergeRecord()
     if found is None:
+        on_progress(PREPARE, 0.0, "")
         fleet, unit = _prepared(engine, pool, options, record)
         threshold = options.distance_threshold
         threshold = np.inf if threshold is None else threshold / unit
-        rounds, is_searched = 0, fleet.num_rows < 2
+        rounds, is_searched, recall = 0, fleet.num_rows < 2, 1.0
     else:
         fields, arrays, parts = found
         fleet = Fleet(
@@ -158,6 +198,7 @@ def _started(
         )
         unit, rounds = fields["unit"], fields["rounds"]
         threshold, is_searched = fields["threshold"], fields["is_searched"]
+        recall = fields.get("recall", 1.0)
         record.add(Merges(arrays["first"], arrays["second"], arrays["height"]))
         logging.info("the run goes on after round %d", rounds)
 
@@ -173,6 +214,7 @@ def _started(
                 "threshold": threshold,
                 "is_searched": is_searched,
                 "width": fleet.width,
+                "recall": recall,
             },
             arrays={
                 "starts": fleet.starts,
@@ -186,18 +228,35 @@ def _started(
     if not is_searched:
         if found is None:
             save(threshold, rounds, False)
-        first_search(engine, fleet, threshold, kept, save_seconds)
+        if scann is None:
+            first_search(
+                engine, fleet, threshold, kept, save_seconds, on_progress
+            )
+        else:
+            on_progress(SEARCH, 0.0, "ScaNN in every part")
+            recall = first_search_by_scann(engine, fleet, scann)
         save(threshold, rounds, True)
-    return PartitionedRounds(
+    first_rows = fleet.num_rows
+
+    def after_round(run: PartitionedRounds) -> None:
+        save(run.threshold, run.rounds, True)
+        left = run.num_open / max(first_rows, 1)
+        note = f"round {run.rounds}, {run.num_open:,} clusters open"
+        on_progress(ROUNDS, 1 - left, note)
+
+    on_progress(ROUNDS, 0.0, "")
+    run = PartitionedRounds(
         engine,
         fleet,
         threshold=threshold,
         record=record,
         unit=unit,
         finish_rows=layout.finish_rows,
-        after_round=lambda run: save(run.threshold, run.rounds, True),
+        after_round=after_round,
         rounds=rounds,
+        scann=scann,
     )
+    return run, recall
 
 
 def _prepared(

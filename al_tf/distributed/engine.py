@@ -13,15 +13,18 @@ Since functions are pure, a task that died with its machine is simply run again.
 from __future__ import annotations
 
 import abc
-import dataclasses
+import os
+import pathlib
 import resource
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from al_tf.distributed.costs.measures import Receipt, StageCost, WorkerCost
 from runkit import InputError
 from runkit.version import __version__
 
@@ -35,65 +38,17 @@ _ATTEMPTS = 2
 Handle = Any
 
 
-class Receipt(NamedTuple):
-    """What a task tells the driver.
-
-    Attributes:
-        sizes: bytes of each output.
-        seconds: wall-clock time.
-        peak_bytes: most memory that the worker's process has ever held.
-        version: of this package on the worker.
-        error: how the function failed; "" if it did not.
-        refused: why it refused its input, if it did.
-    """
-
-    sizes: tuple[int, ...]
-    seconds: float
-    peak_bytes: int
-    version: str
-    error: str = ""
-    refused: InputError | None = None
-
-
-@dataclasses.dataclass
-class StageCost:
-    """What a stage cost so far.
-
-    Attributes:
-        tasks: number of tasks.
-        seconds: of all tasks together.
-        slowest: seconds of the slowest task.
-        message_bytes: bytes that its tasks made for others.
-        largest_message: bytes of the largest of these objects.
-        peak_bytes: most memory of a worker.
-    """
-
-    tasks: int = 0
-    seconds: float = 0.0
-    slowest: float = 0.0
-    message_bytes: int = 0
-    largest_message: int = 0
-    peak_bytes: int = 0
-
-    def add(self, receipt: Receipt, messages: Sequence[int]) -> None:
-        """Adds one task."""
-        self.tasks += 1
-        self.seconds += receipt.seconds
-        self.slowest = max(self.slowest, receipt.seconds)
-        self.message_bytes += sum(messages)
-        self.largest_message = max(self.largest_message, *messages, 0)
-        self.peak_bytes = max(self.peak_bytes, receipt.peak_bytes)
-
-
 class Engine(abc.ABC):
     """Maps pure functions over items.
 
     Attributes:
         costs: of each stage by name, in the order in which they began.
+        workers: what each worker did, by its name.
     """
 
     def __init__(self) -> None:
         self.costs: dict[str, StageCost] = {}
+        self.workers: dict[str, WorkerCost] = {}
 
     def map(
         self,
@@ -126,31 +81,75 @@ class Engine(abc.ABC):
             self.submit(f"{stage}, part {number}", function, item, returns)
             for number, item in enumerate(items)
         ]
-        cost = self.costs.setdefault(stage, StageCost())
         outputs = []
         for number, (receipt_handle, *made) in enumerate(submitted):
-            receipt = self.receipt(f"{stage}, part {number}", receipt_handle)
-            if receipt.refused is not None:
-                raise receipt.refused
-            if receipt.error:
-                raise InputError(receipt.error, where=f"{stage}, part {number}")
-            if receipt.version != __version__:
-                raise InputError(
-                    "a worker has another version of this package",
-                    where=f"{stage}, part {number}",
-                    got=receipt.version,
-                    expected=__version__,
-                    remedy="Install the same version on all machines",
-                )
-            cost.add(receipt, receipt.sizes[keeps:])
+            label = f"{stage}, part {number}"
+            receipt = self.receipt(label, receipt_handle)
+            self.take_receipt(stage, label, receipt, keeps)
             outputs.append(made[0] if returns is None else made)
         return outputs
+
+    def take_receipt(
+        self, stage: str, label: str, receipt: Receipt, keeps: int = 0
+    ) -> None:
+        """Adds what a task cost.
+
+        Raises:
+            InputError: it failed, or another version of this package did it.
+        """
+        if receipt.refused is not None:
+            raise receipt.refused
+        if receipt.error:
+            raise InputError(receipt.error, where=label)
+        if receipt.version != __version__:
+            raise InputError(
+                "a worker has another version of this package",
+                where=label,
+                got=receipt.version,
+                expected=__version__,
+                remedy="Install the same version on all machines",
+            )
+        cost = self.costs.setdefault(stage, StageCost())
+        cost.add(receipt, keeps)
+        self.workers.setdefault(receipt.worker, WorkerCost()).add(receipt)
 
     def call(
         self, stage: str, function: Callable[..., Any], *item: Any
     ) -> Handle:
         """`map` of one item."""
         return self.map(stage, function, [item])[0]
+
+    @abc.abstractmethod
+    def map_with_state(
+        self,
+        stage: str,
+        make: Callable[[], Any],
+        function: Callable[..., Any],
+        items: Sequence[Sequence[Any]],
+        on_done: Callable[[int, Any], None] | None = None,
+    ) -> list[Any]:
+        """Calls `function(state, *item)` for every item and waits.
+
+        For what is long to make and cannot be sent, such as a loaded model.
+        An item that dies with its worker is given to another one.
+
+        Args:
+            stage: name for costs and messages.
+            make: makes the state, once in every worker.
+            function: importable; called again, it has to do the same.
+            items: arguments, no handles among them.
+            on_done: called with number and result of each that is done.
+
+        Returns:
+            The results in the order of the items.
+
+        Raises:
+            InputError: as `map`.
+        """
+
+    @abc.abstractmethod
+    def worker_bytes(self) -> int:
+        """Memory that the poorest worker may take for one object."""
 
     @abc.abstractmethod
     def put(self, value: Any) -> Handle:
@@ -182,6 +181,33 @@ class Engine(abc.ABC):
 class LocalEngine(Engine):
     """This process, one task at a time; outputs are read-only, as Ray's are."""
 
+    def map_with_state(
+        self,
+        stage: str,
+        make: Callable[[], Any],
+        function: Callable[..., Any],
+        items: Sequence[Sequence[Any]],
+        on_done: Callable[[int, Any], None] | None = None,
+    ) -> list[Any]:
+        """See `Engine.map_with_state`."""
+        state, results = WithState(make), []
+        for number, item in enumerate(items):
+            receipt, result = state.run_task(function, *item)
+            self.take_receipt(stage, f"{stage}, part {number}", receipt)
+            results.append(result)
+            if on_done:
+                on_done(number, result)
+        return results
+
+    def worker_bytes(self) -> int:
+        """See `Engine.worker_bytes`: what this machine can give."""
+        try:
+            # Files that are kept in memory and can go count as free.
+            text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
+            return int(text.partition("MemAvailable:")[2].split()[0]) << 10
+        except (OSError, IndexError, ValueError):  # Not Linux.
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
     def put(self, value: Any) -> Handle:
         """See `Engine.put`."""
         _freeze(value)
@@ -211,6 +237,29 @@ class LocalEngine(Engine):
         return handle
 
 
+class WithState:
+    """A worker that keeps something; it is made by the first task.
+
+    Args:
+        make: makes it. What it raises is told like what a task raises.
+    """
+
+    def __init__(self, make: Callable[[], Any]):
+        self._make, self._state = make, None
+
+    def run_task(
+        self, function: Callable[..., Any], *item: Any
+    ) -> tuple[Any, ...]:
+        """Calls `function(state, *item)`; see `run_task`."""
+
+        def call(*given: Any) -> Any:
+            if self._state is None:
+                self._state = self._make()
+            return function(self._state, *given)
+
+        return run_task(call, None, *item)
+
+
 def run_task(
     function: Callable[..., Any], returns: int | None, *item: Any
 ) -> tuple[Any, ...]:
@@ -220,7 +269,7 @@ def run_task(
         (receipt, outputs ...). Exceptions travel as texts in the receipt:
         those of libraries cannot all be sent.
     """
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     outputs: Any = None
     error, refused = "", None
     for attempt in range(_ATTEMPTS):
@@ -243,8 +292,10 @@ def run_task(
     receipt = Receipt(
         tuple(num_bytes(output) for output in outputs),
         time.monotonic() - began,
+        time.process_time() - cpu,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
         __version__,
+        f"{socket.gethostname()}:{os.getpid()}",
         error,
         refused,
     )

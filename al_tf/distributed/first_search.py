@@ -7,6 +7,8 @@ import time
 import numpy as np
 from absl import logging
 
+from al_tf.distributed.asking import ask_scann, largest_bias, measured_recall
+from al_tf.distributed.costs.watch import SEARCH, OnProgress
 from al_tf.distributed.engine import Engine, Handle
 from al_tf.distributed.fleet import Fleet, choose_axes, is_large, renew
 from al_tf.distributed.stages import search
@@ -20,6 +22,7 @@ def first_search(
     threshold: float,
     kept: RunState,
     save_seconds: float,
+    on_progress: OnProgress,
 ) -> None:
     """Finds the neighbors of all points: blocks of rows meet each other.
 
@@ -29,19 +32,11 @@ def first_search(
         threshold: distances beyond it need not be listed.
         kept: where lists are kept between waves.
         save_seconds: how often.
+        on_progress: told after every wave.
     """
     k, n = fleet.width // 2, fleet.num_rows
-    largest = max(
-        float(b[0])
-        for b in engine.get(
-            engine.map(
-                "search", search.largest_bias, [(x,) for x in fleet.parts]
-            )
-        )
-    )
-    every = [
-        engine.put(np.arange(count, dtype=np.int32)) for count in fleet.counts
-    ]
+    largest = largest_bias(engine, fleet)
+    every = all_rows(engine, fleet)
     axes = None
     if is_large(n, fleet):
         axes = choose_axes(
@@ -71,6 +66,7 @@ def first_search(
     lists: list[Handle] = [] if found is None else found.parts
     done = 0 if found is None else found.fields["waves"]
     saved = time.monotonic()
+    on_progress(SEARCH, done / len(waves), "")
     for wave, pairs in enumerate(waves[done:], done):
         given = (k, threshold, n, largest, axes)
         items = [
@@ -107,7 +103,8 @@ def first_search(
                 "lists", wave + 1, lists, fields={"waves": wave + 1}, arrays={}
             )
             saved = time.monotonic()
-        logging.info("first search: wave %d of %d", wave + 1, len(waves))
+        note = f"wave {wave + 1} of {len(waves)}"
+        on_progress(SEARCH, (wave + 1) / len(waves), note)
     answers = engine.map(
         "search",
         search.answered,
@@ -126,3 +123,29 @@ def first_search(
     renew(
         engine, fleet, dict(enumerate(pending)), dict(enumerate(fleet.counts))
     )
+
+
+def all_rows(engine: Engine, fleet: Fleet) -> list[Handle]:
+    """The numbers of all rows of each part."""
+    return [
+        engine.put(np.arange(count, dtype=np.int32)) for count in fleet.counts
+    ]
+
+
+def first_search_by_scann(engine: Engine, fleet: Fleet, seed: int) -> float:
+    """The same by ScaNN, see `asking.ask_scann`.
+
+    Args:
+        engine: where to compute.
+        fleet: single points in parts; their lists are filled.
+        seed: of the samples by which recall is measured.
+
+    Returns:
+        The measured recall.
+    """
+    k = fleet.width // 2
+    every = all_rows(engine, fleet)
+    answers = ask_scann(engine, fleet, every, fleet.counts, k, seed)
+    found = measured_recall(engine, fleet, every, answers, k, seed)
+    logging.info("first search: recall@%d %.4f on a sample", k, found)
+    return found

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import importlib.util
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from al_tf.distributed.engine import Engine, Handle, Receipt, run_task
+import numpy as np
+
+from al_tf.distributed.costs.measures import Receipt
+from al_tf.distributed.engine import Engine, Handle, WithState, run_task
 from runkit import InputError
 
 # How often Ray runs a task again that died with its worker or its machine.
 _RETRIES = 3
+# Actors that may end before they have begun.
+_STILLBORN = 20
 # Seconds to wait for the port of a cluster.
 _PATIENCE = 10.0
 
@@ -62,6 +68,38 @@ class RayEngine(Engine):
                 ) from None
         self._run = ray.remote(run_task)
 
+    def map_with_state(
+        self,
+        stage: str,
+        make: Callable[[], Any],
+        function: Callable[..., Any],
+        items: Sequence[Sequence[Any]],
+        on_done: Callable[[int, Any], None] | None = None,
+    ) -> list[Any]:
+        """See `Engine.map_with_state`; a worker is an actor."""
+        crew = _Crew(self._ray, make, len(items))
+        results: list[Any] = [None] * len(items)
+        try:
+            for number, (receipt, result) in crew.work(stage, function, items):
+                self.take_receipt(stage, f"{stage}, part {number}", receipt)
+                results[number] = result
+                if on_done:
+                    on_done(number, result)
+        finally:
+            crew.dismiss()
+        return results
+
+    def worker_bytes(self) -> int:
+        """See `Engine.worker_bytes`; an object has to fit into a store."""
+        limits = []
+        for node in self._ray.nodes():
+            has = node["Resources"]
+            if node["Alive"] and has.get("CPU"):
+                share = has.get("memory", np.inf) / has["CPU"]
+                store = has.get("object_store_memory", np.inf)
+                limits.append(min(share, store))
+        return int(min([*limits, 2**62]))
+
     def put(self, value: Any) -> Handle:
         """See `Engine.put`."""
         return self._ray.put(value)
@@ -96,14 +134,89 @@ class RayEngine(Engine):
         try:
             return self._ray.get(handles)
         except self._ray.exceptions.RayError as error:
-            first = str(error).strip().partition("\n")[0]
-            raise InputError(
-                f"its worker died {_RETRIES + 1} times, or what it made was "
-                f"lost ({type(error).__name__}: {first})",
-                where=label,
-                remedy="Give each worker more memory or make more parts; the "
-                "same command goes on from the state",
-            ) from None
+            raise lost(label, error) from None
+
+
+def lost(label: str, error: Exception) -> InputError:
+    """What to say of a task that Ray gives up."""
+    first = str(error).strip().partition("\n")[0]
+    return InputError(
+        f"its worker died {_RETRIES + 1} times, or what it made was lost "
+        f"({type(error).__name__}: {first})",
+        where=label,
+        remedy="Give each worker more memory or make more parts; the same "
+        "command goes on from the state",
+    )
+
+
+class _Crew:
+    """Actors that take the items of a stage one by one.
+
+    An actor that is lost is replaced, and its item goes to whoever is free. So
+    a machine less makes a run slower and stops nothing, even where the others
+    have no room for a further actor.
+
+    Args:
+        ray: the module.
+        make: what each actor keeps.
+        most: no more actors than this, and than the cluster has cores.
+    """
+
+    def __init__(self, ray: Any, make: Callable[[], Any], most: int):
+        self._ray, self._make = ray, make
+        self._type = ray.remote(max_restarts=0, num_cpus=1)(WithState)
+        # Actors by the handle of what they are doing: beginning, or an item.
+        self._busy: dict[Any, tuple[Any, int | None]] = {}
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        for _ in range(max(1, min(most, cores))):
+            self._hire()
+
+    def _hire(self) -> None:
+        actor = self._type.remote(self._make)
+        self._busy[actor.__ray_ready__.remote()] = actor, None
+
+    def work(
+        self,
+        stage: str,
+        function: Callable[..., Any],
+        items: Sequence[Sequence[Any]],
+    ) -> Iterator[tuple[int, tuple[Receipt, Any]]]:
+        """Yields (number of the item, (receipt, result)) as they come."""
+        waiting = collections.deque(range(len(items)))
+        deaths = [0] * len(items)
+        left, stillborn = len(items), 0
+        while left:
+            (done,), _ = self._ray.wait([*self._busy], num_returns=1)
+            actor, number = self._busy.pop(done)
+            try:
+                answer = self._ray.get(done)
+            except self._ray.exceptions.RayError as error:
+                self._hire()
+                if number is None:
+                    stillborn += 1
+                    if stillborn > _STILLBORN:
+                        raise lost(stage, error) from None
+                    continue
+                deaths[number] += 1
+                if deaths[number] > _RETRIES:
+                    raise lost(f"{stage}, part {number}", error) from None
+                # Behind the others: it may be to blame.
+                waiting.append(number)
+                continue
+            if waiting:
+                following = waiting.popleft()
+                label = f"{stage}, part {following}"
+                method = actor.run_task.options(name=label)
+                task = method.remote(function, *items[following])
+                self._busy[task] = actor, following
+            if number is not None:
+                left -= 1
+                yield number, answer
+
+    def dismiss(self) -> None:
+        """Ends all actors."""
+        for actor, _ in self._busy.values():
+            self._ray.kill(actor)
 
 
 def check_address(address: str) -> None:

@@ -26,22 +26,14 @@ from collections.abc import Callable
 import numpy as np
 
 from al_tf.clustering.agglomeration import Agglomeration
-from al_tf.clustering.cluster_search import QUERY_BLOCK
+from al_tf.clustering.build import scann_factory
 from al_tf.clustering.hac_kernels import Clusters
 from al_tf.clustering.merges import MergeRecord, Merges
+from al_tf.distributed import asking
 from al_tf.distributed.engine import Engine, Handle
-from al_tf.distributed.fleet import (
-    Fleet,
-    ask_owners,
-    blocks,
-    choose_axes,
-    is_large,
-    renew,
-    repartition,
-)
+from al_tf.distributed.fleet import Fleet, ask_owners, renew, repartition
 from al_tf.distributed.stages import pairs as pairing
 from al_tf.distributed.stages import parts as stages
-from al_tf.distributed.stages import scan, search
 
 
 class PartitionedRounds:
@@ -55,6 +47,8 @@ class PartitionedRounds:
         unit: distance that 1.0 stands for.
         finish_rows: so few rows are finished by one machine.
         after_round: called when a round is complete.
+        rounds: that are complete.
+        scann: seed of approximate searches; None: all are exact.
     """
 
     def __init__(
@@ -68,11 +62,13 @@ class PartitionedRounds:
         finish_rows: int,
         after_round: Callable[[PartitionedRounds], None],
         rounds: int = 0,
+        scann: int | None = None,
     ):
         self.engine, self.fleet = engine, fleet
         self.threshold, self.record = threshold, record
         self.unit, self.rounds = unit, rounds
         self._finish_rows, self._after_round = finish_rows, after_round
+        self._scann, self.num_open = scann, fleet.num_rows
         self._finisher: Agglomeration | None = None
         self._finish_if_few()
 
@@ -97,8 +93,7 @@ class PartitionedRounds:
             self._finisher.certify(only_wanted=only_wanted)
             return
         fleet, p = self.fleet, len(self.fleet.parts)
-        # As on one machine, where an index is asked before the exact search.
-        for ask in (self._ask_exact, self._ask_exact, self._ask_everyone):
+        for attempt in range(3):
             wanted = [()] * p
             if only_wanted:
                 told = self.engine.map(
@@ -121,7 +116,7 @@ class PartitionedRounds:
             counts = [int(c[0]) for c in self.engine.get([f[1] for f in found])]
             if not sum(counts):
                 break
-            ask([f[0] for f in found], counts)
+            self._ask(attempt, [f[0] for f in found], counts)
         fleet.parts = self.engine.map(
             "certify",
             stages.retired,
@@ -129,104 +124,22 @@ class PartitionedRounds:
             keeps=1,
         )
 
-    def _ask_exact(self, asked: list[Handle], counts: list[int]) -> None:
-        fleet, engine = self.fleet, self.engine
-        found = engine.map(
-            "search", search.largest_bias, [(x,) for x in fleet.parts]
-        )
-        largest = max(float(b[0]) for b in engine.get(found))
-        axes = None
-        first = min(sum(counts), QUERY_BLOCK)
-        if is_large(first, fleet):
-            axes = choose_axes(
-                engine,
-                fleet,
-                asked,
-                counts,
-                first,
-                fleet.width,
-                self.threshold,
-                largest,
-            )
-        size = fleet.tile_aligned(4 * fleet.dimension + 12 * fleet.width)
-        answers: list[list[Handle]] = [[] for _ in counts]
-        for cuts in blocks(counts, min(size, QUERY_BLOCK)):
-            pieces = engine.map(
-                "search",
-                search.queries_of,
-                [(fleet.parts[p], asked[p], cut) for p, cut in cuts],
-            )
-            lists = engine.map(
-                "search",
-                search.search_part,
-                [
-                    (x, fleet.width, self.threshold, largest, axes, *pieces)
-                    for x in fleet.parts
-                ],
-                returns=len(pieces),
-            )
-            made = engine.map(
-                "search",
-                search.answered,
-                [
-                    (piece, largest, *found)
-                    for piece, *found in zip(pieces, *lists, strict=True)
-                ],
-                keeps=1,
-            )
-            for (part, _), answer in zip(cuts, made, strict=True):
-                answers[part].append(answer)
-        self._take_answers(answers, counts)
-
-    def _ask_everyone(self, asked: list[Handle], counts: list[int]) -> None:
-        """For ties closer than the rounding error of an exact search."""
-        fleet, engine = self.fleet, self.engine
-        size = fleet.message_rows(8 * fleet.dimension + 12 * fleet.width)
-        answers: list[list[Handle]] = [[] for _ in counts]
-        for cuts in blocks(counts, size):
-            pieces = engine.map(
-                "scan",
-                scan.whole_queries,
-                [(fleet.parts[p], asked[p], cut) for p, cut in cuts],
-            )
-            lists = engine.map(
-                "scan",
-                scan.scanned_part,
-                [(x, fleet.width, *pieces) for x in fleet.parts],
-                returns=len(pieces),
-            )
-            made = engine.map(
-                "scan",
-                scan.scan_answered,
-                list(zip(pieces, *lists, strict=True)),
-                keeps=1,
-            )
-            for (part, _), answer in zip(cuts, made, strict=True):
-                answers[part].append(answer)
-        self._take_answers(answers, counts)
-        fleet.parts = engine.map(
-            "scan",
-            stages.settled_by_scan,
-            list(zip(fleet.parts, asked, strict=True)),
-            keeps=1,
-        )
-
-    def _take_answers(
-        self, answers: list[list[Handle]], counts: list[int]
+    def _ask(
+        self, attempt: int, asked: list[Handle], counts: list[int]
     ) -> None:
-        having = [p for p, found in enumerate(answers) if found]
-        pending = self.engine.map(
-            "lists",
-            search.pending_of,
-            [(self.fleet.parts[p], *answers[p]) for p in having],
-            keeps=1,
-        )
-        renew(
-            self.engine,
-            self.fleet,
-            dict(zip(having, pending, strict=True)),
-            {p: counts[p] for p in having},
-        )
+        """As on one machine: ask an index first, then exactly, then all."""
+        engine, fleet, scann = self.engine, self.fleet, self._scann
+        if attempt == 2:
+            asking.ask_everyone(engine, fleet, asked, counts)
+        elif (
+            attempt == 0
+            and scann is not None
+            and asking.prefers_scann(fleet, sum(counts))
+        ):
+            k = fleet.width // 2
+            asking.ask_scann(engine, fleet, asked, counts, k, scann)
+        else:
+            asking.ask_exact(engine, fleet, self.threshold, asked, counts)
 
     def merge_round(self) -> bool:
         """See `Rounds.merge_round`."""
@@ -284,7 +197,8 @@ class PartitionedRounds:
             {i: int(c[1]) for i, c in enumerate(told_counts)},
         )
         open_counts = [int(c[0]) for c in told_counts]
-        if 2 * sum(open_counts) < fleet.num_rows:
+        self.num_open = sum(open_counts)
+        if 2 * self.num_open < fleet.num_rows:
             repartition(engine, fleet, open_counts, only_open=True)
         self.rounds += 1
         self._after_round(self)
@@ -339,5 +253,11 @@ class PartitionedRounds:
             parent=np.arange(len(part.mean), dtype=np.int32),
             is_open=part.is_open,
         )
-        self._finisher = Agglomeration(clusters, threshold=self.threshold)
+        self._finisher = Agglomeration(
+            clusters,
+            threshold=self.threshold,
+            make_index=(
+                None if self._scann is None else scann_factory(self._scann)
+            ),
+        )
         self._finisher.record(self.record.all())

@@ -88,12 +88,14 @@ def read_pool(
     rows = int(np.diff(edges).max())
     # Rows, their working copy, and what a stage makes of it.
     needed = rows * (3 * 8 * dimension + row_overhead)
-    if needed > part_bytes:
+    allowed = min(part_bytes, engine.worker_bytes())
+    if needed > allowed:
         raise InputError(
             "the parts do not fit into the memory of a worker",
             where="num_parts",
             got=f"{needed:,} bytes for each of {len(edges) - 1} parts",
-            expected=f"at most {part_bytes:,}",
+            expected=f"at most {allowed:,}, what is allowed and what the "
+            "poorest worker has",
             remedy="Make more parts, or allow more memory for each",
         )
     # What is told of every row of a part: in one message, while rows

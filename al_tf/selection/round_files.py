@@ -77,6 +77,12 @@ ANSWER_FLAGS = (
         False,
     ),
 )
+OVERWRITE_FLAG = Flag(
+    "overwrite",
+    "Replace the file in the report's place even if no selection wrote it.",
+    bool,
+    False,
+)
 # What to pick, and where to write it.
 PICK_FLAGS = (
     Flag("batch_size", "Examples to pick.", int, required=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,19 +39,23 @@ class Round:
     seconds: dict[str, float]
 
 
-def side_files(output: pathlib.Path) -> list[pathlib.Path]:
+def side_files(
+    output: pathlib.Path, figures: Sequence[str] = _FIGURES
+) -> list[pathlib.Path]:
     """Files named after the output: `ids.csv` has `ids.report.html`."""
-    names = ["report.html", *(f"{name}.png" for name in _FIGURES)]
+    names = ["report.html", *(f"{name}.png" for name in figures)]
     return [output.parent / f"{output.stem}.{name}" for name in names]
 
 
-def check_side_files(output: pathlib.Path) -> None:
+def check_side_files(
+    output: pathlib.Path, figures: Sequence[str] = _FIGURES
+) -> None:
     """Refuses to overwrite what no selection wrote.
 
     Raises:
         InputError: a file of another origin has the name of one of ours.
     """
-    for path in side_files(output):
+    for path in side_files(output, figures):
         if path.exists() and not (path.is_file() and is_own(path)):
             raise InputError(
                 f"{path} is there, and no selection wrote it",

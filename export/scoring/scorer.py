@@ -17,7 +17,7 @@ import hashlib
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def score_pool(
     facts = {"model": model, "shard_size": shard_size}
     if weights_sha256:
         facts[_WEIGHTS] = weights_sha256
-    _claim(folder, facts)
+    claim(folder, facts)
     progress = Progress(total, "texts", "scoring")
     encoded = (t.encode() if isinstance(t, str) else t for t in texts)
     paths: list[pathlib.Path] = []
@@ -100,7 +100,7 @@ def score_pool(
     while shard := list(itertools.islice(encoded, shard_size)):
         path = folder / "shards" / f"{len(paths):05d}.npz"
         if not _is_whole(path, shard):
-            scores = _score(predict, shard, batch_size)
+            scores = score_texts(predict, shard, batch_size)
             with atomic_write(path, "wb") as handle:
                 np.savez(
                     handle, allow_pickle=False, digest=_digest(shard), **scores
@@ -125,32 +125,61 @@ def write_table(
     Returns:
         The file, which `al_tf.select_main` takes as embeddings and margins.
     """
+    path = pathlib.Path(output_dir) / "scores.parquet"
+    write_rows(path, ids, scores.embeddings, scores.margins)
+    return path
+
+
+def write_rows(
+    path: pathlib.Path,
+    ids: Sequence[Any] | np.ndarray,
+    embeddings: np.ndarray,
+    margins: np.ndarray,
+    facts: Mapping[bytes, bytes] | None = None,
+) -> None:
+    """Writes id, margin and embedding of each text as Parquet.
+
+    Args:
+        path: to be written.
+        ids: `[rows]` str or int.
+        embeddings: `[rows, d]` float16 or float32.
+        margins: `[rows]` float32.
+        facts: metadata of the file.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    path = pathlib.Path(output_dir) / "scores.parquet"
-    rows, dim = scores.embeddings.shape
-    kind = pa.string() if isinstance(ids[0], str) else pa.int64()
-    kinds = [kind, pa.float32(), pa.list_(pa.float32(), dim)]
+    rows, dim = embeddings.shape
+    is_text = len(ids) > 0 and isinstance(ids[0], str)
+    number = pa.from_numpy_dtype(embeddings.dtype)
+    kinds = [
+        pa.string() if is_text else pa.int64(),
+        pa.float32(),
+        pa.list_(number, dim),
+    ]
     names = ["id", "margin", "embedding"]
-    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    schema = pa.schema(list(zip(names, kinds, strict=True)), metadata=facts)
     with (
         atomic_write(path, "wb") as handle,
         parquet.ParquetWriter(handle, schema) as writer,
     ):
         for start in range(0, rows, _TABLE_ROWS):
             part = slice(start, start + _TABLE_ROWS)
-            flat = pa.array(np.ravel(scores.embeddings[part]))
+            flat = pa.array(np.ravel(embeddings[part]))
             columns = [
-                pa.array(ids[part].tolist(), kind),
-                pa.array(np.asarray(scores.margins[part])),
+                pa.array(list(ids[part]), kinds[0]),
+                pa.array(np.asarray(margins[part])),
                 pa.FixedSizeListArray.from_arrays(flat, type=kinds[2]),
             ]
             writer.write_table(pa.table(columns, schema=schema))
-    return path
 
 
-def _claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+def claim(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Makes a folder that of some scores.
+
+    Raises:
+        InputError: it holds other scores, or anything else.
+    """
     path = folder / _FACTS
     # `.lock` and the like are nobody's results.
     if not path.is_file() and list(folder.glob("[!.]*")):
@@ -216,9 +245,10 @@ def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
     return whole
 
 
-def _score(
+def score_texts(
     predict: Predict, texts: list[bytes], batch_size: int
 ) -> dict[str, np.ndarray]:
+    """Returns the `embeddings` and `margins` of the texts of a shard."""
     # Texts of similar length share a batch, so that less of it is padding.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts = [

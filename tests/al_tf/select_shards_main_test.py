@@ -65,6 +65,13 @@ class SelectShardsTest(parameterized.TestCase):
         self.assertEqual(facts["examples"], 1200)
         self.assertGreater(facts["rounds"], 0)
         self.assertGreater(facts["stages"]["search"]["message_bytes"], 0)
+        page = (self.folder / "out.report.html").read_text()
+        self.assertIn("Cluster-Margin in parts", page)
+        self.assertTrue((self.folder / "out.stages.png").exists())
+        (self.folder / "out.report.html").write_text("mine")
+        with self.assertRaisesRegex(InputError, "no selection wrote it"):
+            self.run_main(num_parts=3)
+        self.run_main(num_parts=3, overwrite=True)
 
     def test_goes_on_from_the_state(self):
         state = str(self.folder / "state")
@@ -76,8 +83,16 @@ class SelectShardsTest(parameterized.TestCase):
         self.assertEqual(again, first)
         facts = json.loads((self.folder / "again.stages.json").read_text())
         self.assertNotIn("copies", facts["stages"])
-        with self.assertRaisesRegex(InputError, "another options"):
-            self.run_main(state=state, num_parts=3, target_cluster_size=5.0)
+        for change in (
+            {"target_cluster_size": 5.0},
+            {"metric": "sqeuclidean"},
+            {"num_neighbors": 7},
+            {"exact": "false"},
+        ):
+            with self.assertRaisesRegex(InputError, "another options"):
+                self.run_main(state=state, num_parts=3, **change)
+        with self.assertRaisesRegex(InputError, "another parts"):
+            self.run_main(state=state, num_parts=2)
         self.rows[0, 0] += 1
         self.write_pool("pool", 5)
         with self.assertRaisesRegex(InputError, "another pool"):
@@ -111,6 +126,10 @@ class SelectShardsTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"part_gigabytes": 1e-6}, "do not fit into the memory"),
         ({"ray_address": "auto"}, "is for --engine=ray only"),
+        (
+            {"engine": "ray", "ray_address": "127.0.0.1:1"},
+            "Ray is not installed|nobody answers there",
+        ),
         ({"state": "{folder}/pool"}, "holds other files than the state"),
         ({"batch_size": 1201}, "only 1200 unlabeled"),
         ({"margin_batch_size": 3}, "between batch size"),

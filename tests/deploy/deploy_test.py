@@ -18,6 +18,7 @@ from export.saved_model.versions import (
     MODELS_CONFIG,
     MONITORING_CONFIG,
 )
+from runkit.version import __version__
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -96,6 +97,54 @@ class CommandsTest(parameterized.TestCase):
         self.assertEqual(
             (flags["port"], flags["rest_api_port"]), ("8500", "8501")
         )
+
+
+class RayTest(absltest.TestCase):
+    """The clusters of `al_tf.select_shards_main`."""
+
+    def test_one_version_of_this_package_and_of_ray(self):
+        (cluster,) = documents(DEPLOY / "ray/cluster.yaml")
+        self.assertEqual(
+            cluster["setup_commands"],
+            [
+                "python3 -m pip install --user "
+                f"'spactor-al[ray,scann]=={__version__}'"
+            ],
+        )
+        pods, _ = documents(DEPLOY / "ray/kuberay.yaml")
+        groups = [
+            pods["spec"]["headGroupSpec"],
+            *pods["spec"]["workerGroupSpecs"],
+        ]
+        images = {
+            c["image"]
+            for group in groups
+            for c in group["template"]["spec"]["containers"]
+        }
+        self.assertEqual(images, {f"cluster-margin-ray:{__version__}"})
+        setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+        self.assertIn(f"ray>={pods['spec']['rayVersion'][:-2]}", setup)
+
+    def test_all_pods_share_one_volume(self):
+        pods, claim = documents(DEPLOY / "ray/kuberay.yaml")
+        for group in (
+            pods["spec"]["headGroupSpec"],
+            *pods["spec"]["workerGroupSpecs"],
+        ):
+            pod = group["template"]["spec"]
+            claims = [
+                volume["persistentVolumeClaim"]["claimName"]
+                for volume in pod["volumes"]
+                if "persistentVolumeClaim" in volume
+            ]
+            self.assertEqual(claims, [claim["metadata"]["name"]])
+            mounted = {m["name"] for m in pod["containers"][0]["volumeMounts"]}
+            self.assertEqual(mounted, {v["name"] for v in pod["volumes"]})
+
+    def test_the_image_holds_the_packages(self):
+        text = (DEPLOY / "ray/Dockerfile").read_text(encoding="utf-8")
+        copied = re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE)
+        self.assertEqual(copied, ["runkit", "spactor_tf", "al_tf", "export"])
 
 
 class FilesTest(absltest.TestCase):

@@ -321,7 +321,7 @@ class PoolTextsTest(parameterized.TestCase):
     def test_exactly_one_source_of_scores(self):
         values = mock.Mock(model_dir=None, server=None)
         with self.assertRaisesRegex(InputError, "exactly one"):
-            score_main.open_model(values)
+            score_main.asked_model(values)
 
 
 if __name__ == "__main__":

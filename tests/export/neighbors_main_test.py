@@ -14,7 +14,8 @@ from pyarrow import parquet
 
 import al_tf
 from al_tf.inputs.pool_files import read_pool
-from export import neighbors_main, score_main
+from export import neighbors_main
+from export.model_sources import LocalModel
 from export.saved_model import write
 from export.saved_model.session import SessionModel
 from export.scoring import scorer
@@ -110,7 +111,7 @@ class NeighborsMainTest(parameterized.TestCase):
             texts,
             scores,
             model="m",
-            weights_sha256=score_main.weights_of(version),
+            weights_sha256=LocalModel(str(version)).weights(),
         )
         embeddings = np.load(scores / "embeddings.npy")
         clusters = al_tf.cluster_embeddings(embeddings, target_cluster_size=4)

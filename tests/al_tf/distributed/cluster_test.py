@@ -155,13 +155,16 @@ class ClusterShardsTest(parameterized.TestCase):
             rows, 3, 0, shards=1, metric="sqeuclidean", distance_threshold=99.0
         )
 
-    @parameterized.parameters("equal", "one cluster", "a star")
+    @parameterized.parameters("equal", "one cluster", "a star", "halves")
     def test_messages_are_bounded(self, shape):
         """By a constant, whatever the pool looks like."""
         n, d, parts, most = 300, 4, 3, 3000
         rows = np.ones((n, d))
         if shape != "equal":
             rows += 1e-3 * np.random.default_rng(0).standard_normal((n, d))
+        if shape == "halves":
+            # A giant cluster of copies, and as many single points.
+            rows[: n // 2] = 1.0
         if shape == "a star":
             # One row is the nearest of all others, wherever they are.
             rows = np.concatenate([np.ones((1, 40)), np.eye(40)])
@@ -178,8 +181,23 @@ class ClusterShardsTest(parameterized.TestCase):
                 num_neighbors=2,
                 distance_threshold=9.0,
             )
+        # A part: its rows, evenly cut, in whole tiles.
+        rows_of_part = -(-len(rows) // parts) + 8
+        part = rows_of_part * (3 * 8 * rows.shape[1] + 4 * 2 * 2 + 128)
         for stage, cost in engine.costs.items():
             self.assertLessEqual(cost.largest_message, most, stage)
+            self.assertLessEqual(cost.largest_kept, max(part, most), stage)
+
+    def test_workers_without_the_memory(self):
+        with (
+            mock.patch.object(LocalEngine, "worker_bytes", lambda _: 1000),
+            self.assertRaisesRegex(
+                InputError, "memory of a worker.*at most 1,000, .*More|more"
+            ),
+        ):
+            self.assert_same(
+                pool("plain", 500, 2, 0), 2, 0, target_cluster_size=4.0
+            )
 
     def test_parts_that_messages_cannot_tell_of(self):
         with (

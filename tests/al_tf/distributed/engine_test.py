@@ -62,6 +62,41 @@ class LocalEngineTest(absltest.TestCase):
         with self.assertRaises(ValueError):
             made[0] = 1
 
+    def test_a_state_is_made_once_and_lazily(self):
+        made, done = [], []
+
+        def make():
+            made.append(0)
+            return 10
+
+        engine = LocalEngine()
+        self.assertEqual(engine.map_with_state("s", make, max, []), [])
+        self.assertEmpty(made)
+        found = engine.map_with_state(
+            "s",
+            make,
+            lambda state, value: state + value,
+            [(1,), (2,)],
+            lambda number, result: done.append((number, result)),
+        )
+        self.assertEqual(found, [11, 12])
+        self.assertEqual(done, [(0, 11), (1, 12)])
+        self.assertLen(made, 1)
+        self.assertEqual(engine.costs["s"].tasks, 2)
+        ((_, worker),) = engine.workers.items()
+        self.assertEqual(worker.tasks, 2)
+
+    def test_a_state_that_cannot_be_made_is_told(self):
+        def make():
+            raise InputError("no model", where="there")
+
+        with self.assertRaisesRegex(InputError, "there: no model"):
+            LocalEngine().map_with_state("s", make, max, [(1,)])
+
+    def test_what_this_machine_can_give(self):
+        found = LocalEngine().worker_bytes()
+        self.assertBetween(found, 2**20, 2**50)
+
     def test_a_worker_of_another_version(self):
         with (
             absltest.mock.patch.object(engines, "__version__", "0.0.1"),
@@ -74,7 +109,7 @@ class LocalEngineTest(absltest.TestCase):
 
 
 def _receipt(version):
-    return engines.Receipt((0,), 0.0, 0, version)
+    return engines.Receipt((0,), 0.0, 0.0, 0, version)
 
 
 if __name__ == "__main__":

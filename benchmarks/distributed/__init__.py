@@ -1,0 +1,1 @@
+"""What stages over parts cost, and what larger pools would."""
