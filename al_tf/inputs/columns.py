@@ -270,7 +270,7 @@ def _row_blocks(
             values = [field(row, name, place) for place, row in block]
             try:
                 column = pa.array(values)
-                if bool in _types(values) and not _is_bool(column.type):
+                if _mixes_booleans(values, column.type):
                     raise TypeError("Arrow reads true as 1.0 among floats")
                 columns.append(column)
             except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -282,17 +282,18 @@ def _row_blocks(
         yield columns
 
 
-def _types(values: list[Any]) -> set[type]:
-    """The types of a column's values, or of the numbers in its lists."""
+def _mixes_booleans(values: list[Any], kind: Any) -> bool:
+    """Whether Arrow has read a true as a 1, in a column or its lists.
+
+    Args:
+        values: as they were read.
+        kind: what Arrow made of them.
+    """
+    import pyarrow as pa
+
     found = set(map(type, values))
     if list in found:
         inner = (set(map(type, v)) for v in values if isinstance(v, list))
         found.update(*inner)
-    return found
-
-
-def _is_bool(kind: Any) -> bool:
-    """Whether an Arrow type is of booleans, or of lists of them."""
-    import pyarrow as pa
-
-    return pa.types.is_boolean(getattr(kind, "value_type", kind))
+    is_boolean = pa.types.is_boolean(getattr(kind, "value_type", kind))
+    return bool in found and not is_boolean
