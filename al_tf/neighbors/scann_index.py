@@ -47,7 +47,9 @@ class ScannIndex:
     """A ScaNN tree whose leaves are searched by brute force or by hashing.
 
     A database row with offset o is stored as [row, sqrt(o)] and a query as
-    [query, 0]: then the plain squared distance is the wanted sum.
+    [query, 0]: then the plain squared distance is the wanted sum. Where all
+    offsets are zero, as among single points, the rows are given as they are:
+    a copy of a pool of millions would be the largest thing in memory.
 
     Args:
         rows: `[n, d]` float32.
@@ -79,9 +81,10 @@ class ScannIndex:
         from scann.scann_ops.py import scann_ops_pybind
 
         self._rows, self._offsets = rows, offsets
-        database = _with_column(
-            rows, 0.0 if offsets is None else np.sqrt(offsets)
-        )
+        self._has_column = offsets is not None and bool(offsets.any())
+        database = rows
+        if offsets is not None and self._has_column:
+            database = _with_column(rows, np.sqrt(offsets))
         n = len(rows)
         self.num_leaves = int(max(1, min(2 * np.sqrt(n), n // 8)))
         self._leaves = min(_FIRST_LEAVES, self.num_leaves)
@@ -127,8 +130,11 @@ class ScannIndex:
         bound = np.empty(len(queries), np.float64)
         for start in range(0, len(queries), _SEARCH_ROWS):
             block = slice(start, start + _SEARCH_ROWS)
+            asked = queries[block]
+            if self._has_column:
+                asked = _with_column(asked, 0.0)
             found, distances = self._searcher.search_batched_parallel(
-                _with_column(queries[block], 0.0),
+                asked,
                 final_num_neighbors=k + 1,
                 pre_reorder_num_neighbors=max(self._reorder, k + 1),
                 leaves_to_search=self._leaves,

@@ -1,10 +1,14 @@
 """What will it cost: labels needed until an accuracy, from the rounds so far.
 
-The error follows a power law of the number of labels, `a + b n^-c`
-(Hestness et al. 2017, arXiv 1712.00409), here with every (a, c) of a grid and
-the b of least squares. Each law is weighed by how well it fits, and by what is
-usual: small floors a, exponents c around one half. Bootstrap draws laws, adds
-the noise that the rounds so far show, and notes when the target is first seen.
+Drawn with logarithms on both axes, the error is nearly a straight line of the
+number of labels: a power law (Hestness et al. 2017, arXiv 1712.00409). But the
+slope changes, from a slow start to a fall and to a floor, and no law with few
+parameters says when. Here it drifts: the logarithm of the error is a line plus
+an integrated Wiener process of the logarithm of the labels, the prior of the
+cubic smoothing spline (Wahba 1978). How much it drifts and how much the rounds
+scatter are two numbers on a grid, each pair weighed by how likely it makes the
+rounds so far. Paths are drawn from all pairs, with the scatter of measured
+rounds, and each notes when the target is first seen.
 """
 
 from __future__ import annotations
@@ -14,18 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Fewer rounds say nothing about three parameters.
+# Fewer rounds say nothing about a slope and its drift.
 LEAST_POINTS = 4
 DRAWS = 2000
 LOW, HIGH = 0.1, 0.9
-_EXPONENTS = np.geomspace(0.1, 2.0, 24)
-_FLOORS = np.linspace(0.0, 0.95, 20)
-# Floors as shares of the smallest error; logarithms of exponents.
-_USUAL_FLOOR, _USUAL_EXPONENT, _SPREAD = 1.2, 0.45, 0.8
-# The law itself is this share of the error wrong.
-_MISFIT = 0.2
+# Of the line: its slope and what it may differ by; its height is open.
+_SLOPE, _SLOPE_SPREAD, _HEIGHT_SPREAD = -0.5, 0.4, 1.0
+# Deviation of the slope's change while the labels become e times as many.
+_DRIFTS = (0.1, 0.2, 0.4, 0.8, 1.6)
+_USUAL_DRIFT, _DRIFT_SPREAD = 0.4, 0.7
+# Variance of a round, as a share of a new test set's. The rounds have theirs
+# in common, so that they scatter less.
+_SCATTERS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_LEAST_VARIANCE = 1e-6
 # Rounds ahead that are drawn one by one; later ones grow by a tenth.
-_NEAR, _FAR = 100, 120
+_NEAR, _FAR = 60, 60
 
 
 class Forecast(NamedTuple):
@@ -35,7 +42,7 @@ class Forecast(NamedTuple):
         target: the accuracy.
         median: of the number of labels; infinite if it is likelier that no
             number reaches the target.
-        low: a tenth of the laws need fewer.
+        low: a tenth of the paths need fewer.
         high: a tenth need more; may be infinite.
     """
 
@@ -79,7 +86,7 @@ def forecast(
         accuracies: in [0, 1], measured after them.
         target: accuracy that is wanted, in (0, 1).
         test_size: number of test examples.
-        seed: of the bootstrap.
+        seed: of the draws.
 
     Returns:
         None with fewer than `LEAST_POINTS` rounds. An accuracy that a round
@@ -92,17 +99,11 @@ def forecast(
         return Forecast(target, first, first, first)
     if len(n) < LEAST_POINTS:
         return None
-    laws = _laws(n, error, test_size)
-    random = np.random.default_rng(seed)
-    drawn = laws[random.choice(len(laws), DRAWS, p=laws[:, 4])]
-    floor, c, b, spread, _, noise = drawn.T[:, :, None]
-    b = np.maximum(b + spread * random.standard_normal(b.shape), 0)
     step = max((n[-1] - n[0]) / (len(n) - 1), 1.0)
     near = n[-1] + step * np.arange(1, _NEAR + 1)
     ahead = np.append(near, near[-1] * 1.1 ** np.arange(1, _FAR + 1))
-    expected = floor + b * ahead**-c
-    wobble = noise * np.sqrt(_variance(expected, test_size))
-    seen = expected + wobble * random.standard_normal(expected.shape)
+    random = np.random.default_rng(seed)
+    seen = _drawn_errors(n, error, ahead, max(test_size, 1), random)
     is_there = seen <= 1 - target
     needed = np.where(is_there.any(1), ahead[is_there.argmax(1)], np.inf)
     low, median, high = np.quantile(
@@ -111,41 +112,53 @@ def forecast(
     return Forecast(target, float(median), float(low), float(high))
 
 
-def _variance(error: np.ndarray, test_size: int) -> np.ndarray:
-    """Variance of a measured error: of the test set, and of the law."""
-    error = np.clip(error, 1e-4, 1 - 1e-4)
-    of_test = error * (1 - error) / max(test_size, 1)
-    return of_test + (_MISFIT * error) ** 2
-
-
-def _laws(n: np.ndarray, error: np.ndarray, test_size: int) -> np.ndarray:
-    """`[laws, 6]`: a, c, b, its standard error, weight, noise of the rounds.
-
-    The noise is a multiple of the square root of `_variance`.
-    """
-    weights = 1 / _variance(error, test_size)
-    found = []
-    for c in _EXPONENTS:
-        power = n**-c
-        square = (weights * power) @ power
-        for share in _FLOORS:
-            rest = error - share * error.min()
-            b = max((weights * power) @ rest / square, 0.0)
-            residual = rest - b * power
-            misfit = (weights * residual) @ residual
-            # The rounds share their test set and most of their labels, so
-            # that they scatter less than independent measurements.
-            noise = np.sqrt((misfit + 1) / (len(n) + 1))
-            usual = (np.log(c / _USUAL_EXPONENT) / _SPREAD) ** 2 / 2
-            usual += share / _USUAL_FLOOR
-            fit = -len(n) / 2 * np.log(misfit + 1) - usual
-            found.append(
-                (share * error.min(), c, b, noise / np.sqrt(square), fit, noise)
+def _drawn_errors(
+    n: np.ndarray,
+    error: np.ndarray,
+    ahead: np.ndarray,
+    test_size: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Draws what later rounds may measure, `[DRAWS, len(ahead)]`."""
+    rounds = len(n)
+    time = np.log(np.maximum(np.append(n, ahead), 1) / max(n[0], 1))
+    mean = np.log(error[0]) + _SLOPE * time
+    rest = np.log(error) - mean[:rounds]
+    line = _HEIGHT_SPREAD**2 + _SLOPE_SPREAD**2 * np.outer(time, time)
+    short, long = np.minimum.outer(time, time), np.maximum.outer(time, time)
+    wiener = short**2 * (3 * long - short) / 6
+    of_test = (1 - error + 1 / test_size) / (error * test_size)
+    models, fits = [], []
+    for drift in _DRIFTS:
+        cov = line + drift**2 * wiener
+        for scatter in _SCATTERS:
+            noise = np.diag(scatter * of_test + _LEAST_VARIANCE)
+            root = np.linalg.cholesky(cov[:rounds, :rounds] + noise)
+            white = np.linalg.solve(root, rest)
+            usual = np.log(drift / _USUAL_DRIFT) / _DRIFT_SPREAD
+            fits.append(
+                -(white @ white) / 2
+                - np.log(np.diag(root)).sum()
+                - usual**2 / 2
             )
-    laws = np.array(found)
-    fits = np.exp(laws[:, 4] - laws[:, 4].max())
-    laws[:, 4] = fits / fits.sum()
-    return laws
+            models.append((cov, scatter, root, white))
+    weights = np.exp(np.array(fits) - max(fits))
+    drawn = []
+    for count, (cov, scatter, root, white) in zip(
+        random.multinomial(DRAWS, weights / weights.sum()), models, strict=True
+    ):
+        if not count:
+            continue
+        known = np.linalg.solve(root, cov[:rounds, rounds:])
+        values, axes = np.linalg.eigh(cov[rounds:, rounds:] - known.T @ known)
+        axes *= np.sqrt(np.maximum(values, 0))
+        path = mean[rounds:] + white @ known
+        path = path + random.standard_normal((count, len(ahead))) @ axes.T
+        expected = np.exp(np.minimum(path, 0))
+        of_round = scatter * expected * (1 - expected) / test_size
+        jitter = random.standard_normal(path.shape)
+        drawn.append(expected + np.sqrt(of_round) * jitter)
+    return np.concatenate(drawn)
 
 
 def held(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from al_tf.label_tools.answers import Answer, Asked, resolve
@@ -10,6 +10,7 @@ from al_tf.label_tools.ml_backend import Prediction, Task
 from al_tf.project.project import ANNOTATOR, Project
 from al_tf.project.selection import named_answers
 from al_tf.selection.margins import margin_scores, multilabel_margin_scores
+from runkit import InputError
 
 # Text and image in, (class names, confidence, margin) out.
 Served = Callable[[Sequence[str]], list[tuple[list[str], float, float]]]
@@ -40,6 +41,7 @@ class Predictor:
         answers: list[Any]
         if self._served:
             answers = list(self._served([task.shown for task in tasks]))
+            self._refuse_strangers(names for names, *_ in answers)
         else:
             known = self._own()
             answers = [known.get(task.example) for task in tasks]
@@ -52,6 +54,25 @@ class Predictor:
             place = order.get(task.example, 0.5 + margin / 2)
             found.append(Prediction(names, confidence, place))
         return found
+
+    def _refuse_strangers(self, answered: Iterable[list[str]]) -> None:
+        """Refuses a model of other classes: no tool could show its answers.
+
+        Raises:
+            InputError: a name that is no class of the project.
+        """
+        classes = self._project.state.classes
+        strangers = {name for names in answered for name in names}
+        strangers -= {*classes}
+        if strangers:
+            raise InputError(
+                "answers with other classes than the project has",
+                where="the served model",
+                got=sorted(strangers),
+                expected=", ".join(classes),
+                remedy="Export the model with the project's classes as "
+                "--labels",
+            )
 
     def _own(self) -> dict[Any, tuple[list[str], float, float]]:
         labels = self._project.labels()

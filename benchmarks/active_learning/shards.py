@@ -1,19 +1,23 @@
-r"""A pool with string ids in shuffled Parquet shards: read, cluster, select.
+r"""A pool with string ids in shuffled Parquet shards, from files to tasks.
 
     python -m benchmarks.active_learning.shards --examples=200000
 
 The pool is [examples, 384] float16 with ids of 36 characters and a text, in 50
 shards whose rows are in random order; the margins are a Parquet file in another
-random order. Each step is measured: CPU seconds over all threads, and the peak
-resident memory above that before the first step. Run once.
+random order. It is read, joined, clustered; a batch is selected and written as
+tasks of Label Studio. Each step is measured: CPU seconds over all threads, and
+the peak resident memory above that before the first step. Run once.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
 import shutil
 import tempfile
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +29,9 @@ from pyarrow import parquet
 import al_tf
 from al_tf.inputs import pool_files
 from al_tf.inputs.embeddings import Embeddings
+from al_tf.label_tools.tasks import Tasks, write_tasks
+from al_tf.pools.examples import UNKNOWN, make_examples
+from al_tf.selection import round_files
 from benchmarks import harness
 from benchmarks.active_learning import data as al_data
 
@@ -79,7 +86,8 @@ def main(argv) -> None:
     margins[places] = pool_files.read_numbers(files, "margin", (), "")
     measured("join the margins", before)
     if _CLUSTER.value:
-        cluster_and_select(pool, margins, measured)
+        picked = cluster_and_select(pool, margins, measured)
+        write_batch(pool, picked, folder, measured)
     part = "" if _CLUSTER.value else "_read"
     harness.record(
         f"al_shards_{n}{part}",
@@ -87,8 +95,8 @@ def main(argv) -> None:
         notes=[
             "One run. The embeddings themselves take "
             f"{size:,.0f} MiB; 'above' counts them and what was in memory "
-            "from the steps before. ScaNN takes float32, so that the "
-            "clustering makes copies twice as large as float16."
+            "from the steps before. The clustering works on a float32 copy, "
+            "and ScaNN on one of its own: each is twice as large as float16."
         ],
     )
 
@@ -100,8 +108,8 @@ def now() -> tuple[float, float]:
 
 def cluster_and_select(
     pool: Embeddings, margins: np.ndarray, measured: Callable[..., None]
-) -> None:
-    """The steps after reading."""
+) -> np.ndarray:
+    """The steps after reading; returns the rows that were selected."""
     assert pool.ids is not None
     before = now()
     clusters = al_tf.cluster_embeddings(
@@ -122,6 +130,39 @@ def cluster_and_select(
     ids = pool.ids.take(picked).tolist()
     assert len(set(ids)) == len(picked)
     measured(f"select {len(picked):,} and name them", before)
+    return picked
+
+
+def write_batch(
+    pool: Embeddings,
+    picked: np.ndarray,
+    folder: pathlib.Path,
+    measured: Callable[..., None],
+) -> None:
+    """Reads the texts of the batch and writes its tasks."""
+    assert pool.ids is not None
+    before = now()
+    flag_values = types.SimpleNamespace(
+        text_column="text", embeddings=str(folder / "pool"), id_column=None
+    )
+    texts = round_files.read_texts(flag_values, pool.ids, picked)
+    batch = dataclasses.replace(
+        make_examples(
+            "text",
+            np.array(texts, object),
+            np.full(len(picked), UNKNOWN),
+            ("no", "yes"),
+        ),
+        ids=np.array(pool.ids.take(picked).tolist(), object),
+    )
+    with tempfile.TemporaryDirectory() as out:
+        path, *_ = write_tasks(
+            pathlib.Path(out), "batch", Tasks("batch", batch), "label_studio"
+        )
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size / 2**20
+    assert [t["data"]["example_id"] for t in tasks] == batch.named.tolist()
+    measured("read the texts, write the tasks, read them", before, MiB=size)
 
 
 def make_pool(folder: pathlib.Path, n: int, d: int, shards: int) -> None:

@@ -1,4 +1,4 @@
-"""The declaration of the benchmark, read and checked."""
+"""The declarations, read and checked: `benchmark.toml` and `forecast.toml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from experiments.selection.pools import MAKERS
 from runkit import InputError
 from runkit.errors import check_choice
 
-PATH = pathlib.Path(__file__).with_name("benchmark.toml")
+FOLDER = pathlib.Path(__file__).parent
+PATH = FOLDER / "benchmark.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,16 @@ class Benchmark:
             for arm in self.arms.values()
             if setting.chooses or not arm.variant
         ]
+
+
+def path_of(name: str) -> pathlib.Path:
+    """Returns the file of a declaration.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return FOLDER / f"{check_choice(name, known, where='--declaration')}.toml"
 
 
 def load(path: pathlib.Path = PATH) -> Benchmark:

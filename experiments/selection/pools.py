@@ -3,7 +3,8 @@
     python -m experiments.selection.pools --minilm_python=ENV/bin/python
 
 Texts are read by MiniLM, in another Python that has it (`minilm.py`); reviews
-by TF-IDF and a truncated SVD; digits by their pixels. Each pool is a folder:
+by TF-IDF and a truncated SVD; digits by their pixels, photographs by PCA of
+theirs. Each pool is a folder:
 
 NAME/pool.npz         embeddings, labels, test_embeddings, test_labels
 NAME/clusters/        a `Clustering` of mean size ten
@@ -25,6 +26,7 @@ from absl import flags
 from al_tf.clustering.build import cluster_embeddings
 from al_tf.clustering.result import load_clustering
 from al_tf.clustering.store import is_clustering
+from al_tf.learners.head_learner import plain_features
 from al_tf.pools import near_copies
 from al_tf.pools.examples import make_examples
 from al_tf.pools.pool import open_pool
@@ -143,19 +145,33 @@ def imdb(embed: Embed) -> Made:
     return rows, pool.labels, test_rows, test.labels
 
 
+def cifar10(embed: Embed) -> Made:
+    """10,000 photographs, 5,000 to test: PCA of the pixels, 128 dimensions."""
+    from sklearn.decomposition import PCA
+
+    del embed
+    pool = open_pool("tfds:cifar10:train[:10000]")
+    test = open_pool("tfds:cifar10:test[:5000]")
+    reduced = PCA(128, random_state=0, svd_solver="randomized")
+    rows = reduced.fit_transform(plain_features("image", pool.inputs))
+    test_rows = reduced.transform(plain_features("image", test.inputs))
+    return rows, pool.labels, test_rows, test.labels
+
+
 def sst2(embed: Embed) -> Made:
     """67,349 phrases of SST-2; its validation split to test."""
+    rows, _, test_rows, test_labels = sst2_20k(embed)
     pool = open_pool("tfds:glue/sst2:train")
-    test = open_pool("tfds:glue/sst2:validation")
-    rows = embed([*map(str, pool.inputs), *map(str, test.inputs)])
-    cut = len(pool.inputs)
-    return rows[:cut], pool.labels, rows[cut:], test.labels
+    others = embed([*map(str, pool.inputs[20_000:])])
+    return np.concatenate([rows, others]), pool.labels, test_rows, test_labels
 
 
 def sst2_20k(embed: Embed) -> Made:
     """The first 20,000 of the phrases, which come in random order."""
-    rows, labels, test_rows, test_labels = sst2(embed)
-    return rows[:20_000], labels[:20_000], test_rows, test_labels
+    pool = open_pool("tfds:glue/sst2:train[:20000]")
+    test = open_pool("tfds:glue/sst2:validation")
+    rows = embed([*map(str, pool.inputs), *map(str, test.inputs)])
+    return rows[:20_000], pool.labels, rows[20_000:], test.labels
 
 
 def docstrings(embed: Embed) -> Made:
@@ -172,6 +188,7 @@ MAKERS: dict[str, Callable[[Embed], Made]] = {
     "digits": digits,
     "digit_copies": digit_copies,
     "imdb": imdb,
+    "cifar10": cifar10,
     "sst2": sst2,
     "sst2_20k": sst2_20k,
     "docstrings": docstrings,

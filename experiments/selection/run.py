@@ -97,7 +97,7 @@ def work(
 def main(argv: Sequence[str]) -> None:
     """Works through the settings, or says what is left."""
     del argv
-    benchmark = declaration.load()
+    benchmark = declaration.load(declaration.path_of(FLAGS.declaration))
     names = FLAGS.settings or list(benchmark.settings)
     for name in names:
         check_choice(name, benchmark.settings, where="--settings")
@@ -132,6 +132,7 @@ def main(argv: Sequence[str]) -> None:
 def run() -> None:
     """Entry point."""
     if "most_seeds" not in FLAGS:
+        flags.DEFINE_string("declaration", "benchmark", "What is run.")
         flags.DEFINE_list("settings", [], "Settings; all by default.")
         flags.DEFINE_integer("most_seeds", None, "Seeds; all by default.")
         flags.DEFINE_integer(
