@@ -20,7 +20,12 @@ from typing import Any
 from absl import flags
 
 from export.client import TRANSPORTS, Client, RemoteError
-from export.scoring.scorer import Predict, score_pool, write_table
+from export.scoring.scorer import (
+    BATCH_BYTES,
+    Predict,
+    score_pool,
+    write_table,
+)
 from export.scoring.texts import pool_ids, pool_texts
 from runkit import InputError, run_binary
 from runkit.datasets import TEXT_KINDS, forms
@@ -50,7 +55,15 @@ FLAG_TABLE = (
         "written as scores.parquet.",
     ),
     Flag("shard_size", "Texts per file.", int, 4096, positive=True),
-    Flag("batch_size", "Texts per request.", int, 64, positive=True),
+    Flag("batch_size", "Most texts per request.", int, 64, positive=True),
+    Flag(
+        "batch_bytes",
+        "Most bytes of text per request, padding included: long texts in large "
+        "requests outgrow the processor's caches.",
+        int,
+        BATCH_BYTES,
+        positive=True,
+    ),
 )
 
 
@@ -118,6 +131,7 @@ def main(argv: Sequence[str]) -> None:
             weights_sha256=weights_of(FLAGS.model_dir),
             shard_size=FLAGS.shard_size,
             batch_size=FLAGS.batch_size,
+            batch_bytes=FLAGS.batch_bytes,
         )
         if ids is not None:
             write_table(FLAGS.output_dir, scores, ids)

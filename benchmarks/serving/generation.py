@@ -16,7 +16,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,14 @@ def input_texts(count: int) -> list[str]:
     return [" ".join(words[i:] + words[:i]) + "." for i in range(count)]
 
 
-def prepare(folder: pathlib.Path, name: str) -> None:
-    """Writes a random T5 as a preset, and its weights as arrays."""
+def prepare(folder: pathlib.Path, name: str, texts: Sequence[str] = ()) -> None:
+    """Writes a random T5 as a preset, and its weights as arrays.
+
+    Args:
+        folder: to write to.
+        name: of `MODELS`.
+        texts: that the vocabulary is trained on; none means docstrings.
+    """
     import itertools
 
     from runkit.datasets import docstrings
@@ -84,8 +90,10 @@ def prepare(folder: pathlib.Path, name: str) -> None:
     from spactor_tf.inference.pretrained import save_pretrained
     from spactor_tf.model import t5
 
-    documents = itertools.islice(docstrings.iter_docstrings(), 3000)
-    vocabulary = train_vocabulary([text for _, text in documents], 4096)
+    if not texts:
+        documents = itertools.islice(docstrings.iter_docstrings(), 3000)
+        texts = [text for _, text in documents]
+    vocabulary = train_vocabulary(texts, 4096)
     config = ModelConfig(**MODELS[name])
     backbone = t5.build_backbone(config)
     t5.reinitialize(
