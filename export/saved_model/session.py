@@ -160,9 +160,9 @@ def _load_tokenizer_ops() -> None:
     """Registers the ops of `tensorflow_text` that exports use."""
     spec = importlib.util.find_spec("tensorflow_text")
     folders = spec.submodule_search_locations if spec else None
-    for folder in folders or ():
-        if (pathlib.Path(folder) / _TOKENIZER_OPS).is_file():
-            tf.load_op_library(os.path.join(folder, _TOKENIZER_OPS))
+    for folder in map(pathlib.Path, folders or ()):
+        if (folder / _TOKENIZER_OPS).is_file():
+            tf.load_op_library(str(folder / _TOKENIZER_OPS))
             return
     import tensorflow_text  # noqa: F401, registers all of its ops
 

@@ -79,16 +79,17 @@ class ScorerTest(parameterized.TestCase):
         found = self.batches([5, 0, 2, 6, 1, 3], batch_size=3, batch_bytes=10)
         self.assertEqual(found, [[0, 1, 2], [3, 5], [6]])
 
-    def test_texts_that_are_cut_cost_no_more_than_the_first(self):
-        found = self.batches(
-            [3, 7, 7, 100, 200, 300, 400], batch_size=4, batch_bytes=14
-        )
+    @parameterized.parameters(
         # Not both of [3, 7] are cut.
-        self.assertEqual(found, [[3, 7], [7], [100], [200], [300], [400]])
-        found = self.batches(
-            [7, 7, 100, 200, 300], batch_size=4, batch_bytes=14
-        )
-        self.assertEqual(found, [[7, 7], [100, 200], [300]])
+        (
+            [3, 7, 7, 100, 200, 300, 400],
+            [[3, 7], [7], [100], [200], [300], [400]],
+        ),
+        ([7, 7, 100, 200, 300], [[7, 7], [100, 200], [300]]),
+    )
+    def test_texts_that_are_cut_cost_no_more(self, lengths, expected):
+        found = self.batches(lengths, batch_size=4, batch_bytes=14)
+        self.assertEqual(found, expected)
 
     def test_resumes_after_an_interruption(self):
         calls = []
@@ -143,8 +144,12 @@ class PoolTextsTest(parameterized.TestCase):
         found = list(pool_texts(f"jsonl:{self.path}:t:label"))
         self.assertEqual(found, [b"one", b"", b"  ", b"\xd7\xa9"])
 
-    @parameterized.parameters("jsonl", "parquet")
-    def test_scores_with_ids_are_a_pool(self, kind):
+    @parameterized.parameters(
+        ("jsonl", "Did you mean 'key'"),
+        # Of Parquet, only the columns that are asked for are read.
+        ("parquet", "row 0: has no field 'keys'"),
+    )
+    def test_scores_with_ids_are_a_pool(self, kind, message):
         rows = [{"t": t, "key": f"k{t}"} for t in "312"]
         if kind == "jsonl":
             self.path.write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -164,7 +169,7 @@ class PoolTextsTest(parameterized.TestCase):
         )
         margins = parquet.read_table(path)["margin"].to_numpy()
         np.testing.assert_array_equal(margins, scores.margins)
-        with self.assertRaisesRegex(InputError, "Did you mean 'key'"):
+        with self.assertRaisesRegex(InputError, message):
             pool_ids(spec, "keys")
 
     @parameterized.parameters(
