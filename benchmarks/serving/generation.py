@@ -280,7 +280,6 @@ def arms(
         ("Hugging Face, cached", "hugging_face", "float32"),
         ("Hugging Face, cached, bfloat16", "hugging_face", "bfloat16"),
         ("CTranslate2 float32", "ctranslate2_greedy", "float32"),
-        ("CTranslate2 bfloat16", "ctranslate2_greedy", "bfloat16"),
         ("CTranslate2 int8", "ctranslate2_greedy", "int8"),
     ]
     return own + [

@@ -120,7 +120,7 @@ def main() -> None:
     folder, sizes = sys.argv[1:]
     model = torch_model(folder, json.loads(sizes))
     model.save_pretrained(pathlib.Path(folder) / "hugging_face")
-    for quantization in ("float32", "bfloat16", "int8"):
+    for quantization in ("float32", "int8"):
         target = pathlib.Path(folder) / f"ctranslate2_{quantization}"
         write_ctranslate2(model, pieces_of(folder), target, quantization)
 
