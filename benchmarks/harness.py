@@ -28,6 +28,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ class Timing:
         cpu: seconds a round, all threads.
         units: work done a round.
         first_wall: seconds of the first call (tracing, compiling).
+        start_wall: seconds from the start of the process to the first answer.
         peak_mib: largest resident memory of the process.
         built_mib: resident memory after the factory, before the first run.
         facts: the numbers that the last run returned.
@@ -79,6 +81,7 @@ class Timing:
     cpu: list[float] = dataclasses.field(default_factory=list)
     units: list[float] = dataclasses.field(default_factory=list)
     first_wall: float = 0.0
+    start_wall: float = 0.0
     peak_mib: float = 0.0
     built_mib: float = 0.0
     facts: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -105,6 +108,7 @@ class _Worker:
             python = os.environ.get(PEER_PYTHON, python)
         command = [python, "-m", "benchmarks.worker", arm.factory]
         self.name = arm.name
+        start = time.perf_counter()
         self._process = subprocess.Popen(
             [*command, json.dumps(dict(arm.arguments))],
             stdin=subprocess.PIPE,
@@ -114,6 +118,7 @@ class _Worker:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **arm.env},
         )
         self.built = self._answer()
+        self.built_wall = time.perf_counter() - start
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
@@ -166,6 +171,7 @@ def compare(
             timing = timings[worker.name]
             timing.built_mib = worker.built["built_mib"]
             timing.first_wall = worker.run()["wall"]
+            timing.start_wall = worker.built_wall + timing.first_wall
             for _ in range(warm_up - 1):
                 worker.run()
             timing.versions = worker.built["versions"]
@@ -205,6 +211,7 @@ def row(timing: Timing, peer: Timing, **more: Any) -> dict[str, Any]:
         "quartiles": f"{low:.3g} .. {high:.3g}",
         "speed (wall)": speed(timing, peer, "wall")[0],
         "first call s": timing.first_wall,
+        "start to first answer s": timing.start_wall,
         "peak MiB": timing.peak_mib,
     }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import threading
 from collections.abc import Sequence
@@ -197,6 +198,9 @@ def _batching() -> server_config.BatchLimits:
 
 def run() -> None:
     """Entry point of the console script."""
+    # TensorFlow imports Keras 3 with itself unless told to take the older one,
+    # which comes when it is asked for: never, here.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     run_binary(main, FLAG_TABLE)
 
 

@@ -37,7 +37,7 @@ from al_tf.distributed.options import (
 from export.client import TRANSPORTS
 from export.model_sources import LocalModel, ServedModel, served_model
 from export.scoring.parallel import DTYPES, score_files
-from export.scoring.scorer import score_pool, write_table
+from export.scoring.scorer import BATCH_BYTES, score_pool, write_table
 from export.scoring.shards import pool_files
 from export.scoring.texts import pool_ids, pool_texts
 from runkit import InputError, report, run_binary
@@ -68,7 +68,15 @@ FLAG_TABLE = (
         "written as scores.parquet.",
     ),
     Flag("shard_size", "Texts per file.", int, 4096, positive=True),
-    Flag("batch_size", "Texts per request.", int, 64, positive=True),
+    Flag("batch_size", "Most texts per request.", int, 64, positive=True),
+    Flag(
+        "batch_bytes",
+        "Most bytes of text per request, padding included: long texts in large "
+        "requests outgrow the processor's caches.",
+        int,
+        BATCH_BYTES,
+        positive=True,
+    ),
     *engine_flags(
         "Score every file of the pool as a shard of its own: in this process, "
         "or on a Ray cluster. Without it, all texts are one stream.",
@@ -139,6 +147,7 @@ def main(argv: Sequence[str]) -> None:
             weights_sha256=model.weights(),
             shard_size=FLAGS.shard_size,
             batch_size=FLAGS.batch_size,
+            batch_bytes=FLAGS.batch_bytes,
         )
         if ids is not None:
             write_table(FLAGS.output_dir, scores, ids)
@@ -165,6 +174,7 @@ def score_by_file() -> None:
                 files,
                 FLAGS.output_dir,
                 batch_size=FLAGS.batch_size,
+                batch_bytes=FLAGS.batch_bytes,
                 dtype=FLAGS.embedding_dtype or DTYPES[0],
                 most_dead=0.01 if FLAGS.most_dead is None else FLAGS.most_dead,
             )

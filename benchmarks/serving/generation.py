@@ -3,33 +3,48 @@
     python -m benchmarks.serving.generation [--rounds=5] [--models=d256]
         [--batches=1,8] [--lengths=64,256] [--before=CHECKOUT]
 
-The same random weights in every arm, one thread each, nobody stops early.
+The same random weights in every arm, one thread each, nobody stops early. Ours
+runs in float32 and bfloat16, transformers too, CTranslate2 also in int8.
 `--before` names another checkout of this repository: what it exports runs as a
-further arm, through the same session loader.
+further arm, through the same session loader. Processes of peers load what was
+written for them before; their memory and start hold no conversion.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Arm, compare, in_words, record, row
-from benchmarks.serving.peer_weights import (
-    torch_model,
-    weights_by_name,
-    write_ctranslate2,
+from benchmarks.harness import (
+    PEER_PYTHON,
+    ROOT,
+    Arm,
+    compare,
+    in_words,
+    record,
+    row,
 )
+from benchmarks.serving.peer_weights import pieces_of, weights_by_name
 
-# "t5_small" has the sizes of T5-small, "d256" those of `speed`.
+# "t5_small" has the sizes of T5-small, "d256" those of `speed`; "tiny" shows
+# in a few minutes that all arms run.
 MODELS = {
+    "tiny": {
+        "vocabulary_size": 4096,
+        "num_layers": 2,
+        "num_heads": 4,
+        "hidden_dim": 128,
+        "intermediate_dim": 512,
+    },
     "d256": {
         "vocabulary_size": 4096,
         "num_layers": 4,
@@ -55,7 +70,8 @@ ONE_THREAD = {
         "TF_NUM_INTEROP_THREADS",
     )
 }
-_SPM = "assets/tokenizer/vocabulary.spm"
+BF16 = "bfloat16"
+MEASURED = ("d256", "t5_small")
 
 
 def input_texts(count: int) -> list[str]:
@@ -74,8 +90,14 @@ def input_texts(count: int) -> list[str]:
     return [" ".join(words[i:] + words[:i]) + "." for i in range(count)]
 
 
-def prepare(folder: pathlib.Path, name: str) -> None:
-    """Writes a random T5 as a preset, and its weights as arrays."""
+def prepare(folder: pathlib.Path, name: str, texts: Sequence[str] = ()) -> None:
+    """Writes a random T5 as a preset, and its weights as arrays.
+
+    Args:
+        folder: to write to.
+        name: of `MODELS`.
+        texts: that the vocabulary is trained on; none means docstrings.
+    """
     import itertools
 
     from runkit.datasets import docstrings
@@ -84,8 +106,10 @@ def prepare(folder: pathlib.Path, name: str) -> None:
     from spactor_tf.inference.pretrained import save_pretrained
     from spactor_tf.model import t5
 
-    documents = itertools.islice(docstrings.iter_docstrings(), 3000)
-    vocabulary = train_vocabulary([text for _, text in documents], 4096)
+    if not texts:
+        documents = itertools.islice(docstrings.iter_docstrings(), 3000)
+        texts = [text for _, text in documents]
+    vocabulary = train_vocabulary(texts, 4096)
     config = ModelConfig(**MODELS[name])
     backbone = t5.build_backbone(config)
     t5.reinitialize(
@@ -102,6 +126,16 @@ def prepare(folder: pathlib.Path, name: str) -> None:
     backbone.token_embedding.embeddings.assign(embeddings)
     save_pretrained(folder / "preset", backbone, vocabulary)
     np.savez(folder / "weights.npz", **weights_by_name(backbone))
+
+
+def write_peers(folder: pathlib.Path, name: str) -> None:
+    """Writes the weights for the peers, in their environment."""
+    module = "benchmarks.serving.peer_weights"
+    python = os.environ.get(PEER_PYTHON, sys.executable)
+    sizes = json.dumps(MODELS[name])
+    subprocess.run(
+        [python, "-m", module, str(folder), sizes], cwd=ROOT, check=True
+    )
 
 
 def served_path(folder: pathlib.Path, arm: str, length: int) -> pathlib.Path:
@@ -161,21 +195,18 @@ def _number(texts: list[str]) -> float:
     return float(int(digest.hexdigest()[:12], 16))
 
 
-def _pieces(folder: str) -> Any:
-    import sentencepiece
-
-    path = pathlib.Path(folder) / "preset" / _SPM
-    return sentencepiece.SentencePieceProcessor(model_file=str(path))
-
-
 def hugging_face(
-    folder: str, name: str, batch: int, length: int
+    folder: str, batch: int, length: int, dtype: str
 ) -> Callable[[], dict[str, float]]:
     """Returns the arm of `transformers`' cached `generate`."""
     import torch
+    from transformers import T5ForConditionalGeneration
 
-    model, pieces = torch_model(folder, MODELS[name]), _pieces(folder)
-    texts = input_texts(batch)
+    torch.set_num_threads(1)
+    model = T5ForConditionalGeneration.from_pretrained(
+        f"{folder}/hugging_face", dtype=getattr(torch, dtype)
+    ).eval()
+    pieces, texts = pieces_of(folder), input_texts(batch)
 
     @torch.inference_mode()
     def run() -> dict[str, float]:
@@ -197,19 +228,20 @@ def hugging_face(
     return run
 
 
-def ctranslate2_float32(
-    folder: str, name: str, batch: int, length: int
+def ctranslate2_greedy(
+    folder: str, batch: int, length: int, dtype: str
 ) -> Callable[[], dict[str, float]]:
-    """Returns the arm of CTranslate2, in float32."""
+    """Returns the arm of CTranslate2, with weights of a type."""
     import ctranslate2
 
-    pieces = _pieces(folder)
-    target = pathlib.Path(folder) / f"ctranslate2_{os.getpid()}"
-    write_ctranslate2(torch_model(folder, MODELS[name]), pieces, target)
     model = ctranslate2.Translator(
-        str(target), intra_threads=1, inter_threads=1, compute_type="float32"
+        f"{folder}/ctranslate2_{dtype}",
+        intra_threads=1,
+        inter_threads=1,
+        compute_type=dtype,
     )
-    texts, eos = input_texts(batch), pieces.id_to_piece(1)
+    pieces, texts = pieces_of(folder), input_texts(batch)
+    eos = pieces.id_to_piece(1)
 
     def run() -> dict[str, float]:
         rows = [[*row, eos] for row in pieces.encode(texts, out_type=str)]
@@ -229,7 +261,6 @@ def ctranslate2_float32(
 
 def arms(
     folder: pathlib.Path,
-    name: str,
     batch: int,
     length: int,
     checkouts: Iterable[str],
@@ -246,39 +277,47 @@ def arms(
         )
         for arm in checkouts
     ]
-    more = {"folder": str(folder), "name": name, **case}
-    peers = {
-        "Hugging Face, cached": "hugging_face",
-        "CTranslate2 float32": "ctranslate2_float32",
-    }
+    peers = [
+        ("Hugging Face, cached", "hugging_face", "float32"),
+        ("Hugging Face, cached, bfloat16", "hugging_face", "bfloat16"),
+        ("CTranslate2 float32", "ctranslate2_greedy", "float32"),
+        ("CTranslate2 int8", "ctranslate2_greedy", "int8"),
+    ]
     return own + [
-        Arm(arm, f"{module}:{factory}", more, peer=True, env=ONE_THREAD)
-        for arm, factory in peers.items()
+        Arm(
+            arm,
+            f"{module}:{factory}",
+            {"folder": str(folder), **case, "dtype": dtype},
+            peer=True,
+            env=ONE_THREAD,
+        )
+        for arm, factory, dtype in peers
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", default=",".join(MEASURED))
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--lengths", default="64,256")
     parser.add_argument("--before", type=pathlib.Path)
     options = parser.parse_args()
-    checkouts = {"served": pathlib.Path(__file__).resolve().parents[2]}
+    exports = {"served": (ROOT, "float32"), "served bfloat16": (ROOT, BF16)}
     if options.before is not None:
-        checkouts["served, before"] = options.before.resolve()
+        exports["served, before"] = (options.before.resolve(), "float32")
     for name in options.models.split(","):
         rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory() as temporary:
             folder = pathlib.Path(temporary)
             prepare(folder, name)
+            write_peers(folder, name)
             for length in map(int, options.lengths.split(",")):
-                for arm, checkout in checkouts.items():
-                    export(folder, arm, checkout, length)
+                for arm, (checkout, dtype) in exports.items():
+                    export(folder, arm, checkout, length, dtype=dtype)
                 for batch in map(int, options.batches.split(",")):
                     timings = compare(
-                        arms(folder, name, batch, length, checkouts),
+                        arms(folder, batch, length, exports),
                         options.rounds,
                     )
                     own = timings["served"]
@@ -295,7 +334,7 @@ def main() -> None:
                             "Text to text, greedy, one thread, the same random "
                             f"weights, {in_words(MODELS[name])}; "
                             "units are tokens.",
-                            "CTranslate2's memory holds its conversion, too.",
+                            "Speed is relative to ours in float32.",
                         ],
                     )
 

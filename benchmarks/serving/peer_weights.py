@@ -1,8 +1,15 @@
-"""One set of T5 weights for us, for `transformers` and for CTranslate2."""
+"""One set of T5 weights for us, for `transformers` and for CTranslate2.
+
+`python -m benchmarks.serving.peer_weights FOLDER SIZES` writes the weights of a
+folder once for both, in the peers' environment, so that what an arm needs to
+start, in time and memory, holds no conversion.
+"""
 
 from __future__ import annotations
 
+import json
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,7 +85,9 @@ def torch_model(folder: str, sizes: Mapping[str, int]) -> Any:
     return model
 
 
-def write_ctranslate2(model: Any, pieces: Any, target: pathlib.Path) -> None:
+def write_ctranslate2(
+    model: Any, pieces: Any, target: pathlib.Path, quantization: str
+) -> None:
     """Writes a model of `transformers` for CTranslate2."""
     from ctranslate2.converters import converter, transformers
 
@@ -96,4 +105,25 @@ def write_ctranslate2(model: Any, pieces: Any, target: pathlib.Path) -> None:
     import torch
 
     with torch.no_grad():
-        FromMemory().convert(str(target), quantization="float32", force=True)
+        FromMemory().convert(str(target), quantization=quantization, force=True)
+
+
+def pieces_of(folder: str) -> Any:
+    """Returns the SentencePiece processor of the preset of a folder."""
+    import sentencepiece
+
+    path = pathlib.Path(folder) / "preset/assets/tokenizer/vocabulary.spm"
+    return sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+
+def main() -> None:
+    folder, sizes = sys.argv[1:]
+    model = torch_model(folder, json.loads(sizes))
+    model.save_pretrained(pathlib.Path(folder) / "hugging_face")
+    for quantization in ("float32", "int8"):
+        target = pathlib.Path(folder) / f"ctranslate2_{quantization}"
+        write_ctranslate2(model, pieces_of(folder), target, quantization)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.harness import ROOT, Arm, compare, in_words, record, row
 from benchmarks.serving.generation import (
+    MEASURED,
     MODELS,
     ONE_THREAD,
     export,
@@ -60,7 +61,7 @@ def arm(signature: str, dtype: str, path: pathlib.Path, batch: int) -> Arm:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", default=",".join(MEASURED))
     parser.add_argument("--dtypes", default="float32,bfloat16,float16")
     parser.add_argument("--signatures", default=",".join(CASES))
     options = parser.parse_args()

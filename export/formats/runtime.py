@@ -73,7 +73,8 @@ def ctranslate2(folder: str, request: dict[str, Any]) -> dict[str, Any]:
     """Runs what `convert` wrote."""
     import ctranslate2 as runtime
 
-    options = {"device": "cpu", "compute_type": request["dtype"]}
+    # The stored type where the processor has kernels for it, else float32.
+    options = {"device": "cpu", "compute_type": "default"}
     encoder = runtime.Encoder(f"{folder}/encoder", **options)
     translator = runtime.Translator(f"{folder}/translator", **options)
     _, mask = padded(request["ids"])
@@ -99,6 +100,7 @@ def ctranslate2(folder: str, request: dict[str, Any]) -> dict[str, Any]:
             [number[name] for name in result.hypotheses[0]]
             for result in results
         ],
+        "computed_in": translator.compute_type,
     }
 
 

@@ -244,8 +244,8 @@ def verify_format(
     Returns:
         For the model card: `runtime` {package: version}, `texts`,
         `smallest_cosine` and `largest_difference` of embeddings,
-        `texts_changed` and `tokens_changed` where it has them. None: the
-        runtime is not installed.
+        `texts_changed`, `tokens_changed` and `computed_in` (the type of the
+        products) where it has them. None: the runtime is not installed.
 
     Raises:
         VerificationError: it answers something else.
@@ -285,6 +285,7 @@ def verify_format(
     found = np.array(answer["embedding"], np.float32)
     record = {
         "runtime": answer["versions"],
+        **{key: answer[key] for key in ("computed_in",) if key in answer},
         "texts": len(texts),
         "smallest_cosine": float(cosines(found, expected).min()),
         "largest_difference": float(np.abs(found - expected).max()),

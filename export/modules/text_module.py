@@ -93,7 +93,6 @@ class TextModule(tf.Module):
         self._eos_id = vocabulary.eos_id
         self.labels = tuple(labels)
         self._backbone = Untracked(backbone)
-        self._encoder = Untracked(t5.build_encoder(backbone))
         self.weights = [variable.value for variable in variables]
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(
             model=vocabulary.proto
@@ -177,12 +176,7 @@ class TextModule(tf.Module):
 
     def encode(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Encoder states [rows, length, hidden_dim] float32."""
-        if self.options.dtype != "float32":
-            return plain_layers.encode(self._backbone.value, tokens, mask)
-        return self._encoder.value(
-            {"encoder_token_ids": tokens, "encoder_padding_mask": mask},
-            training=False,
-        )
+        return plain_layers.encode(self._backbone.value, tokens, mask)
 
     def pool(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Embeddings [rows, hidden_dim] float32: means over the tokens."""

@@ -7,6 +7,8 @@ so all code of this package that runs an exported model uses this class.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import pathlib
 from collections.abc import Mapping
@@ -14,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401, registers the tokenizer's ops
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.saved_model.versions import MODEL_CARD
 from runkit import InputError, closest
 
 _TAGS = ["serve"]
+# In the package of TensorFlow Text, whose own import would load Keras: 110 MiB
+# and a second that no server needs.
+_TOKENIZER_OPS = "python/ops/_sentencepiece_tokenizer.so"
 
 
 class SessionModel:
@@ -50,6 +54,7 @@ class SessionModel:
                 expected="the directory of one version, with saved_model.pb",
                 remedy=f"Did you mean {below[-1].parent}?" if below else "",
             )
+        _load_tokenizer_ops()
         _load_custom_ops(self.path)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
@@ -148,6 +153,18 @@ class SessionModel:
     def close(self) -> None:
         """Frees the graph's variables."""
         self._session.close()
+
+
+@functools.cache
+def _load_tokenizer_ops() -> None:
+    """Registers the ops of `tensorflow_text` that exports use."""
+    spec = importlib.util.find_spec("tensorflow_text")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in map(pathlib.Path, folders or ()):
+        if (folder / _TOKENIZER_OPS).is_file():
+            tf.load_op_library(str(folder / _TOKENIZER_OPS))
+            return
+    import tensorflow_text  # noqa: F401, registers all of its ops
 
 
 def _load_custom_ops(path: pathlib.Path) -> None:

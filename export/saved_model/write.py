@@ -193,7 +193,7 @@ def _save(
 ) -> None:
     default = signatures.get("embed", next(iter(signatures.values())))
     tf.saved_model.save(
-        module, str(folder), {**signatures, DEFAULT_SIGNATURE: default}
+        _state(module), str(folder), {**signatures, DEFAULT_SIGNATURE: default}
     )
     if CLASSIFY_SIGNATURE in signatures:
         # `tf.saved_model.save` marks every signature as one for Predict.
@@ -201,6 +201,21 @@ def _save(
         updater = updater.MethodNameUpdater(str(folder))
         updater.replace_method_name(CLASSIFY_SIGNATURE, CLASSIFY_METHOD)
         updater.save()
+
+
+def _state(module: tf.Module) -> tf.Module:
+    """What a module tracks, but its functions.
+
+    They would be traced and stored once more beside the signatures, which
+    doubles what a server reads and keeps.
+    """
+    state = tf.Module()
+    for name, value in vars(module).items():
+        if isinstance(value, tf.Module):
+            value = _state(value)
+        if isinstance(value, tf.__internal__.tracking.Trackable):
+            setattr(state, name, value)
+    return state
 
 
 def _model_card(

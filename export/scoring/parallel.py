@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from export.scoring import shards as stages
-from export.scoring.scorer import Predict, claim
+from export.scoring.scorer import BATCH_BYTES, Predict, claim
 from export.scoring.shards import PoolFile, Scored
 from runkit import InputError, Progress, atomic_write
 
@@ -89,6 +89,7 @@ def score_files(
     output_dir: str,
     *,
     batch_size: int = 64,
+    batch_bytes: int = BATCH_BYTES,
     dtype: str = "float16",
     most_dead: float = 0.01,
 ) -> Outcome:
@@ -100,7 +101,8 @@ def score_files(
         files: from `shards.pool_files`.
         output_dir: see the module; with several machines, one that all of
             them see.
-        batch_size: texts per call of the model.
+        batch_size: most texts per call of the model.
+        batch_bytes: most bytes per call, see `scorer.score_pool`.
         dtype: of the written embeddings, see `DTYPES`.
         most_dead: share of the rows without scores above which the run ends.
 
@@ -154,7 +156,7 @@ def score_files(
         "score",
         model,
         stages.score_shard,
-        [(file, where, batch_size, dtype) for file in left],
+        [(file, where, batch_size, batch_bytes, dtype) for file in left],
         on_done,
     )
     join_letters(folder, files)

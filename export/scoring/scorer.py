@@ -33,6 +33,7 @@ from runkit.checks import require
 from runkit.files import DAMAGED_ARRAYS
 
 SIGNATURE = "classify"
+BATCH_BYTES = 1 << 14
 _TABLE_ROWS = 8192  # Of a row group.
 _FACTS, _WEIGHTS = "scoring.json", "weights_sha256"
 # (signature, inputs) -> outputs: `SessionModel.run` or `Client.predict`.
@@ -62,6 +63,7 @@ def score_pool(
     model: str,
     shard_size: int = 4096,
     batch_size: int = 64,
+    batch_bytes: int = BATCH_BYTES,
     total: int | None = None,
     weights_sha256: str = "",
 ) -> PoolScores:
@@ -74,7 +76,11 @@ def score_pool(
         model: identifies the model that answers; a folder with scores of
             another one is refused.
         shard_size: texts per file.
-        batch_size: texts per call of `predict`.
+        batch_size: most texts per call of `predict`.
+        batch_bytes: most bytes per call, each text counted as long as the
+            longest; a longer text is a call of its own. Long texts in large
+            calls are slower: what a layer computes no longer fits into the
+            processor's caches.
         total: number of texts for the progress display, if known.
         weights_sha256: from the model's card, if known; written down so that
             nobody mixes the embeddings with those of another model.
@@ -88,6 +94,7 @@ def score_pool(
     """
     require(shard_size > 0, "must be positive", "shard_size", shard_size)
     require(batch_size > 0, "must be positive", "batch_size", batch_size)
+    require(batch_bytes > 0, "must be positive", "batch_bytes", batch_bytes)
     folder = pathlib.Path(output_dir)
     facts = {"model": model, "shard_size": shard_size}
     if weights_sha256:
@@ -100,7 +107,7 @@ def score_pool(
     while shard := list(itertools.islice(encoded, shard_size)):
         path = folder / "shards" / f"{len(paths):05d}.npz"
         if not _is_whole(path, shard):
-            scores = score_texts(predict, shard, batch_size)
+            scores = score_texts(predict, shard, batch_size, batch_bytes)
             with atomic_write(path, "wb") as handle:
                 np.savez(
                     handle, allow_pickle=False, digest=_digest(shard), **scores
@@ -246,17 +253,24 @@ def _is_whole(path: pathlib.Path, texts: list[bytes]) -> bool:
 
 
 def score_texts(
-    predict: Predict, texts: list[bytes], batch_size: int
+    predict: Predict, texts: list[bytes], batch_size: int, batch_bytes: int
 ) -> dict[str, np.ndarray]:
     """Returns the `embeddings` and `margins` of the texts of a shard."""
     # Texts of similar length share a batch, so that less of it is padding.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    parts = [
-        predict(
-            SIGNATURE, {"text": [texts[i] for i in order[at:][:batch_size]]}
-        )
-        for at in range(0, len(order), batch_size)
-    ]
+    parts: list[dict[str, np.ndarray]] = []
+    at = count = 0
+    while at < len(order):
+        # Where all of the last batch was cut, longer texts cost no more.
+        if not parts or not np.all(parts[-1].get("truncated", False)):
+            fits = (
+                n * len(texts[order[at + n - 1]]) <= batch_bytes
+                for n in range(2, min(batch_size, len(order) - at) + 1)
+            )
+            count = 1 + sum(itertools.takewhile(bool, fits))
+        batch = [texts[i] for i in order[at : at + count]]
+        parts.append(predict(SIGNATURE, {"text": batch}))
+        at += count
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return {

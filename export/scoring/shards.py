@@ -189,6 +189,7 @@ def score_shard(
     file: PoolFile,
     folder: str,
     batch_size: int,
+    batch_bytes: int,
     dtype: str,
 ) -> Scored:
     """Scores a file and writes what became of it.
@@ -197,7 +198,8 @@ def score_shard(
         predict: see `scorer`.
         file: to be scored.
         folder: of the output.
-        batch_size: texts per call.
+        batch_size: most texts per call.
+        batch_bytes: most bytes per call, see `scorer.score_pool`.
         dtype: of the embeddings that are written: float16 or float32.
 
     Raises:
@@ -205,7 +207,7 @@ def score_shard(
     """
     scored_from = file.identity()
     letters = read_letters(file)
-    answers, reasons = answered(predict, letters.texts, batch_size)
+    answers, reasons = answered(predict, letters.texts, batch_size, batch_bytes)
     if answers:
         with np.errstate(over="ignore"):  # Told as a letter.
             embeddings = answers["embeddings"].astype(dtype)
@@ -276,7 +278,7 @@ def is_scored(file: PoolFile, folder: str) -> Scored | None:
 
 
 def answered(
-    predict: Predict, texts: list[bytes], batch_size: int
+    predict: Predict, texts: list[bytes], batch_size: int, batch_bytes: int
 ) -> tuple[dict[str, np.ndarray], dict[int, str]]:
     """Scores all texts that the model can score.
 
@@ -296,7 +298,9 @@ def answered(
     while waiting:
         some = waiting.pop()
         try:
-            found = score_texts(predict, [texts[i] for i in some], batch_size)
+            found = score_texts(
+                predict, [texts[i] for i in some], batch_size, batch_bytes
+            )
             parts.append({**found, "places": np.array(some)})
         except Exception as error:  # Whatever it is, the letter tells it.
             if len(some) == 1:

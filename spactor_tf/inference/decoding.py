@@ -1,13 +1,12 @@
 """T5's decoder without training: keys and values are computed once.
 
-Given targets are scored by KerasHub's own layers, in half precision by those of
-`plain_layers`. What is not given is decoded token by token in `decoder_steps`.
+Given targets are scored by `plain_layers`. What is not given is decoded token
+by token in `decoder_steps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +17,6 @@ from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference import plain_layers
 from spactor_tf.inference.decoder_steps import DecoderSteps
 from spactor_tf.model import t5
-
-if TYPE_CHECKING:
-    import keras
 
 
 class CachedDecoder:
@@ -34,22 +30,6 @@ class CachedDecoder:
 
     def __init__(self, backbone: t5.Backbone):
         self._backbone = backbone
-        self._layers = backbone.decoder_transformer_layers
-
-    def _cross_caches(self, states: tf.Tensor) -> list[tf.Tensor]:
-        """Keys and values of [rows, length, hidden_dim] encoder states.
-
-        A list over layers of [rows, 2, length, heads, head_dim].
-        """
-        rows, length = tf.shape(states)[0], tf.shape(states)[1]
-        caches = []
-        for layer in self._layers:
-            attention = layer.cross_attention
-            shape = (rows, length, attention.num_heads, attention.key_value_dim)
-            keys = tf.reshape(attention.key_projector(states), shape)
-            values = tf.reshape(attention.value_projector(states), shape)
-            caches.append(tf.stack([keys, values], axis=1))
-        return caches
 
     def steps(
         self,
@@ -92,15 +72,7 @@ class CachedDecoder:
         tokens = t5.decoder_inputs(tf.reshape(targets, [-1, length]))
         tokens = tf.reshape(tokens, [batch, count * length])
         bias = self._separate_targets_bias(count, length)
-        if self._layers[0].compute_dtype == "float32":
-            x = self._backbone.token_embedding(tokens)
-            for layer, memory in zip(
-                self._layers, self._cross_caches(states), strict=True
-            ):
-                x = _call(layer, x, bias, memory, mask)
-            x = self._backbone.decoder_layer_norm(x)
-        else:
-            x = plain_layers.decode(self._backbone, tokens, bias, states, mask)
+        x = plain_layers.decode(self._backbone, tokens, bias, states, mask)
         logits = t5.lm_logits(self._backbone, x)
         token_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=wanted, logits=logits
@@ -111,7 +83,8 @@ class CachedDecoder:
 
     def _separate_targets_bias(self, count: int, length: int) -> tf.Tensor:
         """[1, heads, count * length, count * length], causal in each target."""
-        attention = self._layers[0].self_attention
+        layers = self._backbone.decoder_transformer_layers
+        attention = layers[0].self_attention
         bias = tf.tile(
             tf.cast(attention.compute_bias(length, length), tf.float32),
             [1, 1, count, count],
@@ -122,24 +95,6 @@ class CachedDecoder:
             offset[:, tf.newaxis] >= offset
         )
         return tf.where(visible, bias, plain_layers.MASKED)
-
-
-def _call(
-    layer: keras.layers.Layer,
-    x: tf.Tensor,
-    bias: tf.Tensor,
-    memory: tf.Tensor,
-    mask: tf.Tensor,
-) -> tf.Tensor:
-    """One decoder layer, given the keys and values of the input."""
-    with t5.mask_warning_ignored():
-        return layer(
-            x,
-            position_bias=bias,
-            encoder_attention_mask=mask[:, tf.newaxis],
-            cross_attention_cache=memory,
-            training=False,
-        )[0]
 
 
 def label_targets(

@@ -108,11 +108,14 @@ class EncodeTest(parameterized.TestCase):
 
 class DecodeTest(parameterized.TestCase):
     @parameterized.product(
-        dtype=["float32", "bfloat16", "float16"], gated=[False, True]
+        dtype=["float32", "bfloat16", "float16"],
+        gated=[False, True],
+        length=[4, 20],
     )
-    def test_states_are_the_whole_model_s(self, dtype, gated):
+    def test_states_are_the_whole_model_s(self, dtype, gated, length):
+        """Few queries are projected themselves, many see projected keys."""
         tokens, mask = inputs()
-        shifted = t5.decoder_inputs(tokens[:, :4])
+        shifted = t5.decoder_inputs(tf.tile(tokens, [1, 3])[:, :length])
         exact = backbone(gated=gated)
         expected = exact(
             {
@@ -124,10 +127,12 @@ class DecodeTest(parameterized.TestCase):
         )["decoder_sequence_output"].numpy()
         model = backbone(dtype, gated)
         attention = model.decoder_transformer_layers[0].self_attention
-        place = tf.range(4)
+        few = attention.num_heads * 4
+        self.assertBetween(attention.inner_dim, few + 1, 5 * few)
+        place = tf.range(length)
         bias = tf.where(
             place[:, tf.newaxis] >= place,
-            tf.cast(attention.compute_bias(4, 4), tf.float32),
+            tf.cast(attention.compute_bias(length, length), tf.float32),
             plain_layers.MASKED,
         )
         states = plain_layers.encode(model, tokens, mask)
