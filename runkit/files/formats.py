@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import lzma
 import os
-import pathlib
 import struct
 import tokenize
 import zipfile
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from runkit.errors import InputError
 from runkit.files.atomic import atomic_write
+from runkit.files.storage import open_bytes
 
 # What NumPy and zipfile raise about damaged files of arrays.
 DAMAGED_ARRAYS = (
@@ -68,12 +68,16 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file.
 
+    Args:
+        path: local, or of an object.
+
     Raises:
         InputError: the file is missing or is not JSON.
+        StorageError: object storage does not answer.
     """
-    path = pathlib.Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_bytes(path) as handle:
+            return json.loads(handle.read().decode("utf-8"))
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
     except (ValueError, UnicodeDecodeError) as error:
