@@ -40,7 +40,9 @@ _FLAGS = (
     ),
     Flag(
         "cache_dir",
-        "Directory of prepared corpora; default: in the user's cache.",
+        "Directory of prepared corpora, local or gs://, s3:// or az://; "
+        "default: in the user's cache.",
+        url=True,
     ),
     Flag(
         "accept_changed_corpus",

@@ -45,7 +45,7 @@ def logged_steps(
     """
     import tensorflow as tf
 
-    from benchmarks.pretraining.pretraining_step import trained_model
+    from benchmarks.pretraining_step import trained_model
     from runkit.checks import require_finite
     from spactor_tf.training.checkpointing import to_numpy
     from spactor_tf.training.metrics_log import MetricsLog

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.harness import Arm, compare, in_words, record, row
-from benchmarks.pretraining.pretraining_step import with_stage
+from benchmarks.pretraining_step import with_stage
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.model.curriculum import Stage
@@ -75,7 +75,7 @@ def main() -> None:
         arms = [
             Arm(
                 name,
-                "benchmarks.pretraining.pretraining_step:pretraining_step",
+                "benchmarks.pretraining_step:pretraining_step",
                 {"config": dataclasses.asdict(with_optimizer(config, name))},
             )
             for name in OPTIMIZERS

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.harness import Arm, Timing, compare, record
-from benchmarks.pretraining.pretraining_step import with_stage
+from benchmarks.pretraining_step import with_stage
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
 
@@ -33,7 +33,7 @@ def step_memory(config: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
     """
     import tensorflow as tf
 
-    from benchmarks.pretraining.pretraining_step import pretraining_step
+    from benchmarks.pretraining_step import pretraining_step
 
     memory = tf.config.experimental
     step = pretraining_step(config)

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from benchmarks.harness import Arm, Timing, compare, in_words, record, row
-from benchmarks.pretraining.pretraining_step import STAGES, with_stage
+from benchmarks.pretraining_step import STAGES, with_stage
 from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.model.curriculum import Stage
@@ -26,7 +26,7 @@ def arms(config: PretrainConfig) -> list[Arm]:
     return [
         Arm(
             stage,
-            "benchmarks.pretraining.pretraining_step:pretraining_step",
+            "benchmarks.pretraining_step:pretraining_step",
             {"config": dataclasses.asdict(with_stage(config, stage))},
         )
         for stage in STAGES

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.harness import Arm, compare, record, row
-from benchmarks.pretraining.pretraining_step import with_stage
+from benchmarks.pretraining_step import with_stage
 from spactor_tf.config.presets import get_preset
 
 ROUND_STEPS = 10
@@ -35,7 +35,7 @@ def ten_steps(
     """
     import tensorflow as tf
 
-    from benchmarks.pretraining.pretraining_step import trained_model
+    from benchmarks.pretraining_step import trained_model
 
     model, batches, _ = trained_model(config)
     run_steps = model.make_steps_function()

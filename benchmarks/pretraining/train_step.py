@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.harness import Arm, Timing, compare, record, row, speed
-from benchmarks.pretraining.pretraining_step import with_stage
+from benchmarks.pretraining_step import with_stage
 from spactor_tf.config.pretrain import (
     CorruptionConfig,
     ModelConfig,
@@ -150,7 +150,7 @@ def arms(config: PretrainConfig) -> list[Arm]:
     return [
         Arm(
             "ours",
-            "benchmarks.pretraining.pretraining_step:pretraining_step",
+            "benchmarks.pretraining_step:pretraining_step",
             {"config": ours},
         ),
         hugging_face(EAGER, "adafactor", False),

@@ -5,9 +5,10 @@
 1. Six small architectures are read from the folders that transformers wrote
    for the tests, written again by us, and opened by transformers: largest
    differences of encoder states and logits.
-2. A trained model (by default `tiny` after 300 steps on docstrings) in
-   transformers: token ids, differences, greedy ids of 100 texts with a gap;
-   the greedy ids of CTranslate2 where it is installed.
+2. A trained model (by default `tiny`, pre-trained on docstrings and fine-tuned
+   to end 100 texts, so that their answers differ), converted by the binary, in
+   transformers: token ids, differences, greedy ids of these texts; the greedy
+   ids of CTranslate2 where it is installed.
 3. What transformers saves of it is read by us: number of weights that differ.
 
 $BENCH_PYTHON names the Python of the peers.
@@ -34,26 +35,44 @@ GOLDEN = ROOT / "tests" / "testdata" / "hugging_face"
 TEXTS, LENGTH, GENERATED = 100, 64, 24
 
 
-def gap_texts() -> list[str]:
-    """Lines of docstrings with a word taken out."""
+def examples() -> list[tuple[str, str]]:
+    """Lines of docstrings with a word taken out, and how their text ends."""
     from runkit.datasets import docstrings
 
-    texts = []
+    found = []
     for _, document in docstrings.iter_docstrings():
         words = document.splitlines()[0].split()
         if 6 <= len(words) <= 30:
             words[len(words) // 2] = "<extra_id_0>"
-            texts.append(" ".join(words))
-        if len(texts) == TEXTS:
+            end = " ".join(document.split()[-4:])
+            found.append((" ".join(words), end))
+        if len(found) == TEXTS:
             break
-    return texts
+    return found
 
 
-def train(folder: pathlib.Path) -> None:
-    """Trains `tiny` for a few minutes."""
-    command = [sys.executable, "-m", "spactor_tf.pretrain_main"]
-    command += ["--preset=tiny", "--dataset=docstrings", "--train_steps=300"]
-    subprocess.run([*command, f"--output_dir={folder}"], cwd=ROOT, check=True)
+def train(folder: pathlib.Path) -> str:
+    """Trains `tiny` for a few minutes; returns the finished run."""
+    task, first, second = (folder / n for n in ("ends.tsv", "first", "second"))
+    pairs = [("input", "target"), *examples()]
+    task.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), "utf-8")
+    commands = (
+        "pretrain_main --preset=tiny --dataset=docstrings --train_steps=300 "
+        f"--output_dir={first}",
+        f"finetune_main --task=tsv:{task} --validation_file={task} "
+        f"--init_from={first} --output_dir={second} --train_steps=600 "
+        f"--batch_size=25 --input_length={LENGTH} --eval_every=300 "
+        "--learning_rate=0.003",
+    )
+    for command in commands:
+        run(command)
+    return str(second)
+
+
+def run(command: str) -> None:
+    """Runs one of the binaries."""
+    arguments = [sys.executable, "-m", *f"spactor_tf.{command}".split()]
+    subprocess.run(arguments, cwd=ROOT, check=True)
 
 
 def write_architectures(folder: pathlib.Path) -> list[str]:
@@ -241,17 +260,18 @@ def ctranslate2_greedy(
 
 def measure(folder: pathlib.Path, run_dir: str | None) -> dict[str, Any]:
     """Both sides; returns what the peer reports and the way back."""
-    from spactor_tf.inference import load_pretrained, save_hugging_face
+    from spactor_tf.inference import load_pretrained
     from spactor_tf.model.hugging_face import read_backbone
 
-    if run_dir is None:
-        run_dir = str(folder / "run")
-        train(pathlib.Path(run_dir))
+    run_dir = run_dir or train(folder)
     (folder / "architectures").mkdir()
     write_architectures(folder / "architectures")
     model = load_pretrained(run_dir)
-    save_hugging_face(folder / "trained", model)
-    texts = gap_texts()
+    run(
+        f"convert_main --from={run_dir} --to=hugging_face "
+        f"--output_dir={folder / 'trained'}"
+    )
+    texts = [text for text, _ in examples()]
     (folder / "texts.json").write_text(json.dumps(texts))
     np.savez(folder / "ours.npz", **our_outputs(model, texts))
     code = "import sys; from benchmarks.serving import hugging_face_parity"
@@ -289,8 +309,8 @@ def main() -> None:
             "Largest absolute differences, float32, written by us and opened "
             "by transformers.",
             f"Peers: {', '.join(report['versions'])}.",
-            f"Of {TEXTS} texts with a gap: token ids, greedy ids of up to "
-            f"{GENERATED} tokens in transformers and in CTranslate2.",
+            f"Of {TEXTS} texts: token ids, greedy ids of up to {GENERATED} "
+            "tokens in transformers and in CTranslate2.",
         ],
     )
 

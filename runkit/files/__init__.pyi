@@ -15,6 +15,8 @@ from .mirror import downloaded as downloaded
 from .mirror import mirrored as mirrored
 from .storage import StorageError as StorageError
 from .storage import as_path as as_path
+from .storage import file_sizes as file_sizes
 from .storage import open_bytes as open_bytes
+from .storage import read_object as read_object
 from .storage import refuse_url as refuse_url
 from .storage import url_scheme as url_scheme

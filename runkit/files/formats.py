@@ -6,7 +6,6 @@ import collections
 import json
 import lzma
 import os
-import pathlib
 import struct
 import tokenize
 import zipfile
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from runkit.errors import InputError
 from runkit.files.atomic import atomic_write
+from runkit.files.storage import StorageError, open_bytes
 
 # What NumPy and zipfile raise about damaged files of arrays.
 DAMAGED_ARRAYS = (
@@ -69,16 +69,22 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file.
 
+    Args:
+        path: local, or of an object.
+
     Raises:
         InputError: the file is missing or is not JSON, is nested too deeply,
             or gives a name two values.
+        StorageError: object storage does not answer.
     """
-    path = pathlib.Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_bytes(path) as handle:
+            text = handle.read().decode("utf-8")
         return json.loads(text, object_pairs_hook=unique_names)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
+    except StorageError:
+        raise
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror or error})", where=str(path)

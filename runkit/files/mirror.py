@@ -65,27 +65,23 @@ class Mirror:
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        manifest = self._remote / MANIFEST
-        try:
-            text = retried(
-                lambda: manifest.read_text() if manifest.exists() else "",
-                f"reading {self.url}",
-                (),
-            )
-            names, state = _listed(text, str(manifest))
+        with self._reading():
+            names, state = self._manifest()
             for name in names:
                 copy = functools.partial(
                     _copy, self._remote / name, self.folder / name
                 )
                 retried(copy, f"reading {self.url}/{name}")
-        except StorageError as error:
-            raise InputError(
-                f"cannot be read ({error})",
-                where=self._where,
-                got=self.url,
-                remedy="Check that the bucket exists and that you may read it",
-            ) from None
         self._pushed, self.state = self._stamps(), state
+
+    def look(self) -> None:
+        """Sets `state` to that of the URL; nothing is copied.
+
+        Raises:
+            InputError: it cannot be read: no such bucket, no permission.
+        """
+        with self._reading():
+            _, self.state = self._manifest()
 
     def check_writable(self) -> None:
         """Refuses a URL that nothing can be written to.
@@ -128,6 +124,27 @@ class Mirror:
             path = self._remote / name
             delete = functools.partial(path.unlink, missing_ok=True)
             retried(delete, f"deleting {self.url}/{name}")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            raise InputError(
+                f"cannot be read ({error})",
+                where=self._where,
+                got=self.url,
+                remedy="Check that the bucket exists and that you may read it",
+            ) from None
+
+    def _manifest(self) -> tuple[list[str], str]:
+        path = self._remote / MANIFEST
+        text = retried(
+            lambda: path.read_text() if path.exists() else "",
+            f"reading {self.url}",
+            (),
+        )
+        return _listed(text, str(path))
 
     def _write_manifest(self, state: str = "") -> None:
         sizes = {name: size for name, (size, _) in self._pushed.items()}

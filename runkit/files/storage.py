@@ -50,8 +50,8 @@ def refuse_url(path: str | os.PathLike, *, where: str) -> None:
             where=where,
             got=os.fspath(path),
             remedy="Copy it to a local path. URLs can be given to "
-            "spactor_tf.pretrain_main: --output_dir, --init_from, --vocabulary "
-            "and the files of --dataset",
+            "spactor_tf.pretrain_main: --output_dir, --cache_dir, --init_from, "
+            "--vocabulary and the files of --dataset",
         )
 
 
@@ -199,6 +199,18 @@ def open_bytes(path: str | os.PathLike) -> io.BufferedReader:
     return io.BufferedReader(_Object(path), 1 << 16)
 
 
+def read_object(path: str | os.PathLike, count: int | None = None) -> bytes:
+    """Returns an object, or its first `count` bytes, in one request.
+
+    Raises:
+        StorageError: it cannot be read, also not when asked again.
+    """
+    import fsspec
+
+    system, name = fsspec.core.url_to_fs(os.fspath(path))
+    return retried(lambda: system.cat_file(name, 0, count), f"reading {path}")
+
+
 def _in_short(error: Exception) -> str:
     lines = str(error).splitlines() or [""]
     return f"{type(error).__name__} {lines[0][:200]}".strip()
@@ -217,3 +229,29 @@ def files_below(folder: Any) -> Iterator[tuple[str, pathlib.Path]]:
                 yield f"{path.name}/{name}", file
         else:
             yield path.name, path
+
+
+def file_sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Returns {name: bytes} of the files in a folder, not below it.
+
+    Args:
+        folder: local, or of `as_path`; objects are listed in one go.
+
+    Raises:
+        StorageError: object storage does not answer.
+    """
+    if not url_scheme(folder):
+        files = [path for path in folder.iterdir() if path.is_file()]
+        return {path.name: path.stat().st_size for path in files}
+    import fsspec
+
+    def listing() -> list[dict[str, Any]]:
+        system, root = fsspec.core.url_to_fs(os.fspath(folder))
+        system.invalidate_cache()
+        return system.ls(root, detail=True)
+
+    return {
+        entry["name"].rpartition("/")[2]: entry["size"]
+        for entry in retried(listing, f"reading {folder}")
+        if entry["type"] == "file"
+    }

@@ -7,6 +7,8 @@ the same data starts at once.
     CACHE/tokens-<hash>/{train,heldout}/
     CACHE/tokens-<hash>/reading.json        what was read and skipped
 
+A cache at a URL holds the tokens alone; see `spactor_tf.data.tokens.published`.
+
 A run keeps `corpus.json` (that, and the hash of every file) and the vocabulary
 in its folder, and goes on with no other corpus unless it is told to.
 """
@@ -14,6 +16,7 @@ in its folder, and goes on with no other corpus unless it is told to.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -21,6 +24,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from runkit import InputError, read_json, write_json
+from runkit.datasets.inputs import answering
+from runkit.files import as_path, url_scheme
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.corpus_vocabulary import (
     Sources,
@@ -31,6 +36,7 @@ from spactor_tf.data.corpus_vocabulary import (
 from spactor_tf.data.sources import NOT_UTF_8, Source, weighted_parts
 from spactor_tf.data.tokens.mixture import MixedStore
 from spactor_tf.data.tokens.preparation import SPLITS, EmptySplit, prepare
+from spactor_tf.data.tokens.published import published_stores
 from spactor_tf.data.tokens.store import (
     FIRST_LAYOUT,
     LAYOUT,
@@ -76,8 +82,15 @@ class Corpus:
         write_json(folder / _RECORD, record)
 
 
-def default_cache_dir() -> pathlib.Path:
-    """Returns the user's cache folder for prepared corpora."""
+def local_cache(cache_dir: str | os.PathLike | None) -> pathlib.Path:
+    """Returns the local folder that belongs to a `cache_dir`.
+
+    Args:
+        cache_dir: itself if it is local; of a URL and of None it is the user's
+            cache folder.
+    """
+    if cache_dir and not url_scheme(cache_dir):
+        return pathlib.Path(cache_dir)
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         folder = pathlib.Path(base) if base else pathlib.Path.home() / ".cache"
@@ -102,7 +115,8 @@ def prepare_corpus(
 
     Args:
         config: names the dataset and the vocabulary.
-        cache_dir: where prepared corpora are kept.
+        cache_dir: where prepared corpora are kept. Of a URL the tokens are
+            published there and read from there.
         vocabulary: of the weights that the run starts from; None loads or
             trains the one that the configuration names.
         run_folder: of the run, which may have a corpus already.
@@ -113,7 +127,9 @@ def prepare_corpus(
         InputError: the dataset cannot be read, is too small, or is not that
             of the run.
     """
-    cache = pathlib.Path(cache_dir or default_cache_dir())
+    cache = local_cache(cache_dir)
+    url = os.fspath(cache_dir or "").rstrip("/")
+    url = url if url_scheme(url) else ""
     data = config.data
     sources = [
         (Source(spec, data.invalid_utf8, data.max_documents), weight)
@@ -148,7 +164,7 @@ def prepare_corpus(
     vocabulary.check_rows(config.model.vocabulary_size, "model.vocabulary_size")
     layout = _layout(before, run_folder)
     prepared = [
-        _prepared(config, source, vocabulary, layout, cache)
+        _prepared(config, source, vocabulary, layout, cache, url)
         for source, _ in sources
     ]
     stores, readings = zip(*prepared, strict=True)
@@ -174,24 +190,35 @@ def _prepared(
     vocabulary: Vocabulary,
     layout: StoreLayout,
     cache: pathlib.Path,
+    url: str,
 ) -> tuple[dict[str, TokenStore], dict[str, Any]]:
     """The stores of one source, and what was read for them."""
     fraction = config.data.holdout_fraction
     parts = [source.fingerprint, vocabulary.fingerprint, fraction]
     if layout.shard_tokens != FIRST_LAYOUT.shard_tokens:
         parts.append(layout.shard_tokens)
-    folder = cache / f"tokens-{hashed(*parts)}"
+    name = f"tokens-{hashed(*parts)}"
+    folder = cache / name
+    at_home = functools.partial(
+        prepare,
+        _recorded(source, folder),
+        vocabulary,
+        folder,
+        holdout_fraction=fraction,
+        layout=layout,
+    )
     try:
-        stores = prepare(
-            _recorded(source, folder),
-            vocabulary,
-            folder,
-            holdout_fraction=fraction,
-            layout=layout,
-        )
+        if url:
+            stores = published_stores(
+                f"{url}/{name}", folder, at_home, layout.mixed_shards
+            )
+            folder = as_path(f"{url}/{name}")
+        else:
+            stores = at_home()
     except EmptySplit as error:
         raise too_little(error.what, source) from None
-    reading = _reading(source, folder, stores)
+    with answering():
+        reading = _reading(source, folder, stores)
     _tell(reading)
     return stores, reading
 

@@ -45,6 +45,7 @@ from spactor_tf.data.pretraining import (
     train_pipeline,
 )
 from spactor_tf.data.step_pipeline import Batch
+from spactor_tf.data.tokens.published import reading_from
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference.pretrained import (
     Pretrained,
@@ -75,7 +76,8 @@ def pretrain(
         config: of the run.
         output_dir: of the run; created. A URL of object storage is worked
             on in a local copy below `cache_dir`, and gets every checkpoint.
-        cache_dir: where prepared corpora are kept; None is the user's cache.
+        cache_dir: where prepared corpora are kept; None is the user's cache. A
+            URL gets the tokens, which are read from there.
         accept_changed_corpus: resume although the text is not the same.
         callbacks: called with every line of metrics; see
             `spactor_tf.training.run_loop.TrainingRun.execute`.
@@ -87,15 +89,18 @@ def pretrain(
         InputError: bad input; nothing was written to `output_dir`.
         InterruptedRun: SIGTERM or SIGINT came, or a callback stopped the run;
             the state is saved. Or the object storage of `output_dir` does not
-            answer; names the last checkpoint that it holds.
+            answer; names the last checkpoint that it holds. Or that of
+            `cache_dir` does not.
     """
     check_callbacks(callbacks)
-    copies = pathlib.Path(cache_dir or corpus.default_cache_dir())
+    copies = corpus.local_cache(cache_dir)
     with mirrored(output_dir, copies) as (folder, publish):
         run = Run(config, folder, cache_dir, accept_changed_corpus)
         if url_scheme(output_dir) and run.chief:
             run.checkpoints = _Published(run.checkpoints, publish)
-        run.execute(callbacks)
+        url = os.fspath(cache_dir or "")
+        with reading_from(url if url_scheme(url) else ""):
+            run.execute(callbacks)
         if run.chief:
             publish("the end of the run")
     return as_path(output_dir)
@@ -150,7 +155,7 @@ class Run(TrainingRun):
         config.validate()
         start = None
         if config.init_from:
-            copies = pathlib.Path(cache_dir or corpus.default_cache_dir())
+            copies = corpus.local_cache(cache_dir)
             model = downloaded(config.init_from, copies, where="--init_from")
             start = load_pretrained(model)
         if start is not None:
@@ -178,13 +183,13 @@ class Run(TrainingRun):
         accept_changed: bool,
     ) -> corpus.Corpus:
         """Prepares the corpus; processes of one host take turns."""
-        cache = pathlib.Path(cache_dir or corpus.default_cache_dir())
+        cache = corpus.local_cache(cache_dir)
         vocabulary = start.vocabulary if start else None
         try:
             with lock_directory(cache, where="--cache_dir", wait=True):
                 return corpus.prepare_corpus(
                     self.config,
-                    cache,
+                    cache_dir,
                     vocabulary,
                     run_folder=self.folder,
                     accept_changed=accept_changed,

@@ -47,6 +47,10 @@ class Bucket(MemoryFileSystem):
             return _Reader(opened.getvalue())
         return opened
 
+    def cat_file(self, path: str, start: Any = None, end: Any = None) -> bytes:
+        with self.open(path) as opened:
+            return opened.read()[start:end]
+
 
 class _Reader(io.BytesIO):
     """An object whose reads fail while the bucket says so."""

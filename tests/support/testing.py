@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from runkit import flag_values
@@ -178,3 +179,15 @@ def random_t5(dropout: float = 0.1) -> pretrained.Pretrained:
         backbone.variables, 0, head_dim=16, hidden_dim=config.model.hidden_dim
     )
     return pretrained.Pretrained(backbone, vocabulary(), config)
+
+
+def graph_operations(dataset):
+    """Names of all operations of a dataset's graph and its functions."""
+    serialized = tf.raw_ops.DatasetToGraphV2(
+        input_dataset=dataset._variant_tensor
+    )
+    graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
+    nodes = [*graph.node]
+    for function in graph.library.function:
+        nodes.extend(function.node_def)
+    return {node.op for node in nodes}

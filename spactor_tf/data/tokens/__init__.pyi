@@ -3,6 +3,9 @@ from .mixture import batches_of_windows as batches_of_windows
 from .preparation import EmptySplit as EmptySplit
 from .preparation import is_held_out as is_held_out
 from .preparation import prepare as prepare
+from .published import published_stores as published_stores
+from .published import reading_from as reading_from
+from .shards import ShardFiles as ShardFiles
 from .store import StoreLayout as StoreLayout
 from .store import TokenStore as TokenStore
 from .windows import Turns as Turns

@@ -8,6 +8,7 @@ the stream; every pass reads every token.
     shard-00000.tokens ...   uint16 or int32, little endian
     shard-00000.json ...     {"tokens", "documents", "read"}
     index.json               written last: {"tokens", "documents", ...}
+    fingerprints.json        of published stores; see `published`
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import pathlib
 import numpy as np
 
 from runkit import InputError, read_json
+from runkit.files import as_path, file_sizes
 
+FINGERPRINTS = "fingerprints.json"
 PREPARE_AGAIN = "Delete the folder; it is prepared again"
 
 
@@ -47,15 +50,17 @@ class TokenStore:
     """A prepared split, opened for reading.
 
     Attributes:
-        path: folder of the split.
+        path: folder of the split, local or in object storage.
         num_tokens: tokens of the split.
         num_documents: documents of the split.
         shard_tokens: [shards] int64, tokens of each shard.
         dtype: of the stored tokens, "<u2" or "<i4".
         mixed_shards: shards whose windows are shuffled together, at least 1.
+        fingerprints: [shards] uint64 that shards are compared with when they
+            are read, or None.
 
     Args:
-        path: folder of the split.
+        path: folder of the split; of a URL all sizes are listed at once.
         mixed_shards: see `StoreLayout`.
 
     Raises:
@@ -67,7 +72,8 @@ class TokenStore:
         path: str | os.PathLike,
         mixed_shards: int | None = StoreLayout.mixed_shards,
     ):
-        self.path = pathlib.Path(path)
+        self.path: pathlib.Path = as_path(path)
+        self.fingerprints: np.ndarray | None = None
         index = read_json(self.path / "index.json")
         try:
             self.dtype = np.dtype(index["dtype"])
@@ -80,20 +86,21 @@ class TokenStore:
                 where=str(self.path / "index.json"),
                 remedy=PREPARE_AGAIN,
             ) from None
-        for number, size in enumerate(self.shard_tokens):
-            self._check_shard(number, int(size) * self.dtype.itemsize)
+        sizes = file_sizes(self.path)
+        for number, tokens in enumerate(self.shard_tokens):
+            name = f"shard-{number:05d}.tokens"
+            expected = int(tokens) * self.dtype.itemsize
+            self._check_shard(name, sizes.get(name), expected)
         shards = len(self.shard_tokens)
         self.mixed_shards = max(1, min(mixed_shards or shards, shards))
 
-    def _check_shard(self, number: int, size: int) -> None:
-        name = self.path / f"shard-{number:05d}.tokens"
-        got = name.stat().st_size if name.is_file() else None
+    def _check_shard(self, name: str, got: int | None, size: int) -> None:
         if got != size:
             raise InputError(
                 "is missing"
                 if got is None
                 else "has another size than the index says",
-                where=str(name),
+                where=str(self.path / name),
                 got=got,
                 expected=f"{size} bytes",
                 remedy=PREPARE_AGAIN,

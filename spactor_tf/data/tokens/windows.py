@@ -9,8 +9,8 @@ any step by reading the group of that step.
 A window belongs to the shard that it begins in, and its end may stand in the
 shards behind, of which the head is read too.
 
-The graph holds no Python operation and can run in any TensorFlow process that
-reaches the files.
+The graph of a local store, or of one in `gs://`, holds no Python operation and
+can run in any TensorFlow process that reaches the files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import tensorflow as tf
 
 from spactor_tf.data.permutation import shuffled_in_graph
 from spactor_tf.data.step_pipeline import Share
+from spactor_tf.data.tokens.shards import ShardFiles
 from spactor_tf.data.tokens.store import TokenStore
 
 # Seeds of windows are below 2**32, so no order of shards is one of windows.
 _SHARD_ORDER = 1 << 32
 _BLOCK_ROWS = 256  # Windows that are passed on in one piece.
-_READ_BYTES = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,21 +210,18 @@ class _ShardReader:
     """
 
     def __init__(self, store: TokenStore, length: int, cuts: _Cuts):
-        self._folder, self._length, self._cuts = str(store.path), length, cuts
-        self._width = store.dtype.itemsize
-        self._dtype = tf.uint16 if store.dtype == "<u2" else tf.int32
+        self._files, self._length, self._cuts = ShardFiles(store), length, cuts
 
     def __call__(self, number: tf.Tensor) -> tf.Tensor:
         count = tf.gather(self._cuts.windows, number)
         return tf.cond(
             count > 0,
             lambda: self._windows(number, count),
-            lambda: tf.zeros([0, self._length], self._dtype),
+            lambda: tf.zeros([0, self._length], self._files.dtype),
         )
 
     def _windows(self, number: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        content = tf.io.read_file(self._path(number))
-        tokens = tf.io.decode_raw(content, self._dtype)
+        tokens = self._files.whole(number)
         parts = [tokens[tf.gather(self._cuts.skipped, number) :]]
         for ahead in range(self._cuts.heads.shape[1]):
             size = tf.gather(self._cuts.heads[:, ahead], number)
@@ -236,23 +233,13 @@ class _ShardReader:
         shape = tf.stack([count, self._length])
         return tf.reshape(tf.concat([beside, last], 0), shape)
 
-    def _path(self, number: tf.Tensor) -> tf.Tensor:
-        digits = tf.strings.as_string(number, width=5, fill="0")
-        return tf.strings.join([self._folder, "/shard-", digits, ".tokens"])
-
     def _head(self, number: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
         """The first tokens of a shard; none are asked for at most places."""
 
         def read() -> tf.Tensor:
-            size = tf.gather(self._cuts.sizes, number) * self._width
-            record = tokens * self._width
-            records = tf.data.FixedLengthRecordDataset(
-                self._path(number),
-                record,
-                footer_bytes=size - record,
-                buffer_size=tf.minimum(record, _READ_BYTES),
-            )
-            content = records.get_single_element()
-            return tf.io.decode_raw(content, self._dtype)
+            size = tf.gather(self._cuts.sizes, number)
+            return self._files.head(number, tokens, size)
 
-        return tf.cond(tokens > 0, read, lambda: tf.zeros([0], self._dtype))
+        return tf.cond(
+            tokens > 0, read, lambda: tf.zeros([0], self._files.dtype)
+        )

@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.errors import InterruptedRun
-from runkit.files import mirror, storage
+from runkit.files import formats, mirror, storage
 from tests.support import testing
 from tests.support.bucket import bucket
 
@@ -41,6 +41,13 @@ class PathsTest(parameterized.TestCase):
         os.mkfifo(pipe)
         with self.assertRaisesRegex(OSError, "is a pipe"):
             storage.open_bytes(pipe)
+
+    def test_storage_that_does_not_answer_is_not_bad_json(self):
+        gone = mock.patch.object(
+            formats, "open_bytes", side_effect=storage.StorageError("gone")
+        )
+        with gone, self.assertRaisesRegex(storage.StorageError, "gone"):
+            formats.read_json("s3://bucket/index.json")
 
     def test_an_unknown_scheme(self):
         with self.assertRaisesRegex(InputError, "unknown scheme.*'s3'"):

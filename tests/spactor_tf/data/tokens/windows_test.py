@@ -146,18 +146,6 @@ def pipelines(folder):
     }
 
 
-def graph_operations(dataset):
-    """Names of all operations of a dataset's graph and its functions."""
-    serialized = tf.raw_ops.DatasetToGraphV2(
-        input_dataset=dataset._variant_tensor
-    )
-    graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
-    nodes = [*graph.node]
-    for function in graph.library.function:
-        nodes.extend(function.node_def)
-    return {node.op for node in nodes}
-
-
 class GraphTest(parameterized.TestCase):
     STEPS = 60  # More than a pass, and not a whole number of them.
 
@@ -173,7 +161,7 @@ class GraphTest(parameterized.TestCase):
 
     @parameterized.parameters("one_group", "groups")
     def test_no_operation_is_python(self, name):
-        found = graph_operations(self.pipelines[name].dataset(0, 5))
+        found = testing.graph_operations(self.pipelines[name].dataset(0, 5))
         self.assertIn("ReadFile", found)
         self.assertIn("TopKV2", found)  # Inside of the functions.
         python = {op for op in found if "Py" in op}
@@ -183,7 +171,7 @@ class GraphTest(parameterized.TestCase):
         dataset = tf.data.Dataset.range(3).map(
             lambda x: tf.numpy_function(lambda y: y, [x], tf.int64)
         )
-        self.assertIn("PyFunc", graph_operations(dataset))
+        self.assertIn("PyFunc", testing.graph_operations(dataset))
 
     @parameterized.parameters(
         # replicas, hosts, first step
