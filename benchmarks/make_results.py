@@ -19,6 +19,7 @@ today's module names, which may differ from those at the commit of the run.
 # Result -> its heading; one that is not listed is headed by its name.
 TITLES = {
     "al_deduplicate_families_1000000_exact": "Near copies among a million",
+    "al_forecast": "Forecasts of the labels that are needed",
     "al_labels": "Labels to a target: digits",
     "al_loop_cifar10": "Labels to a target: CIFAR-10",
     "al_loop_imdb": "Labels to a target: IMDb",
@@ -35,6 +36,7 @@ TITLES = {
     "al_selection": "Selecting a batch",
     "al_shards_200000": "Clustering and selecting in parts",
     "al_shards_500000_read": "Reading a pool in parts",
+    "al_stages_families_64_exact": "Stages past one machine, exact",
     "corpus_memory": "Memory of a corpus",
     "corruption_speed": "Corruption",
     "finetune": "Fine-tuning after pre-training and from scratch",
@@ -43,12 +45,17 @@ TITLES = {
     "planned_memory": "Memory: planned and taken",
     "rank_classification": "Rank classification",
     "serving_embed": "Serving: embed",
+    "serving_embedding_d256": "Serving: embed and its peers, d256",
+    "serving_embedding_t5_small": "Serving: embed and its peers, T5-small sizes",
     "serving_generate": "Serving: generate",
+    "serving_generation_d256": "Serving: generate, d256",
     "serving_generation_t5_small": "Serving: generate, T5-small sizes",
     "serving_load": "Serving: load",
+    "serving_scoring_d256": "Scoring a pool",
     "serving_precision_d256": "Serving in half precision",
     "stage_step": "A step of each stage",
     "steps_per_execution": "Steps per call",
+    "storage_reading": "Reading tokens from object storage",
     "train_step": "A training step",
 }
 
