@@ -23,7 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import PEER_PYTHON, ROOT, Arm, compare, record, row
+from benchmarks.harness import (
+    PEER_PYTHON,
+    ROOT,
+    Arm,
+    compare,
+    in_words,
+    record,
+    row,
+)
 from benchmarks.serving.generation import (
     BF16,
     MEASURED,
@@ -250,8 +258,8 @@ def main() -> None:
                     timings=timings,
                     notes=[
                         "Text to embedding, one thread, the same random "
-                        f"weights, {MODELS[name]}, about 100 tokens a text. "
-                        "Speed is relative to ours in float32. Equal mean "
+                        f"weights, {in_words(MODELS[name])}, about 100 "
+                        "tokens a text. Speed is relative to ours in float32. Equal mean "
                         "sizes say that the arms compute the same."
                     ],
                 )

@@ -23,7 +23,15 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import ROOT, Arm, compare, record, row, speed
+from benchmarks.harness import (
+    ROOT,
+    Arm,
+    compare,
+    in_words,
+    record,
+    row,
+    speed,
+)
 from benchmarks.serving.generation import (
     MODELS,
     ONE_THREAD,
@@ -152,7 +160,7 @@ def main() -> None:
                 ],
                 timings=timings,
                 notes=[
-                    f"Random weights, {MODELS[name]}, at most {LENGTH} tokens, "
+                    f"Random weights, {in_words(MODELS[name])}, at most {LENGTH} tokens, "
                     "two label words; units are rows. The first two arms run "
                     + (
                         "the export of this checkout."
