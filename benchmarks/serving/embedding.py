@@ -259,8 +259,8 @@ def main() -> None:
                     notes=[
                         "Text to embedding, one thread, the same random "
                         f"weights, {in_words(MODELS[name])}, about 100 "
-                        "tokens a text. Speed is relative to ours in float32. Equal mean "
-                        "sizes say that the arms compute the same."
+                        "tokens a text. Speed is relative to ours in float32. "
+                        "Equal mean sizes say that the arms compute the same."
                     ],
                 )
 
