@@ -161,7 +161,8 @@ def main() -> None:
                 timings=timings,
                 notes=[
                     f"Random weights, {in_words(MODELS[name])}, at most "
-                    f"{LENGTH} tokens, two label words; units are rows. The first two arms run "
+                    f"{LENGTH} tokens, two label words; units are rows. "
+                    "The first two arms run "
                     + (
                         "the export of this checkout."
                         if options.before is None
