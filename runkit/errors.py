@@ -1,7 +1,7 @@
 """Bad input from outside: one clear message, exit code 2, nothing written.
 
 Exit codes of the binaries: 0 done; 1 internal error (traceback); 2 bad input,
-or a path that the system refuses;
+or a path or memory that the system refuses;
 75 interrupted after saving, run the same command again (EX_TEMPFAIL);
 130 stopped by Ctrl-C: what was finished before is on disk.
 """

@@ -79,3 +79,28 @@ def refuse_rows(
     more = ", ..." if len(named) > _SHOWN else ""
     names = f"example ids {shown}{more}"
     raise BadRows(named, what, names, where=where, remedy=remedy)
+
+
+def finite_float32(
+    rows: np.ndarray, *, where: str, ids: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns `[n, d]` rows as float32, which has to hold them.
+
+    Args:
+        rows: `[n, d]` floating-point.
+        where: name of the argument that holds them.
+        ids: see `refuse_rows`.
+
+    Raises:
+        BadRows: NaN, or what is infinite in float32.
+    """
+    with np.errstate(over="ignore"):
+        rows = rows.astype(np.float32, copy=False)
+    refuse_rows(
+        ~np.isfinite(rows).all(1),
+        "NaN or infinite values",
+        where=where,
+        ids=ids,
+        remedy="Remove or repair these rows",
+    )
+    return rows

@@ -112,6 +112,24 @@ def forecast(
     return Forecast(target, float(median), float(low), float(high))
 
 
+class _Model(NamedTuple):
+    """How much the slope drifts and the rounds scatter, and what follows.
+
+    Attributes:
+        scatter: one of `_SCATTERS`.
+        cov: `[times, times]` covariance of the log error, drift included.
+        root: Cholesky root of the measured rounds' part, with their scatter.
+        white: the rounds' log error above the usual line, over `root`.
+        fit: logarithm of how likely it makes the rounds, and of how usual.
+    """
+
+    scatter: float
+    cov: np.ndarray
+    root: np.ndarray
+    white: np.ndarray
+    fit: float
+
+
 def _drawn_errors(
     n: np.ndarray,
     error: np.ndarray,
@@ -123,42 +141,53 @@ def _drawn_errors(
     rounds = len(n)
     time = np.log(np.maximum(np.append(n, ahead), 1) / max(n[0], 1))
     mean = np.log(error[0]) + _SLOPE * time
-    rest = np.log(error) - mean[:rounds]
+    of_test = (1 - error + 1 / test_size) / (error * test_size)
+    models = _models(time, np.log(error) - mean[:rounds], of_test)
+    fits = np.array([model.fit for model in models])
+    weights = np.exp(fits - fits.max())
+    counts = random.multinomial(DRAWS, weights / weights.sum())
+    drawn = []
+    for count, model in zip(counts, models, strict=True):
+        if not count:
+            continue
+        known = np.linalg.solve(model.root, model.cov[:rounds, rounds:])
+        left = model.cov[rounds:, rounds:] - known.T @ known
+        values, axes = np.linalg.eigh(left)
+        axes *= np.sqrt(np.maximum(values, 0))
+        path = mean[rounds:] + model.white @ known
+        path = path + random.standard_normal((count, len(ahead))) @ axes.T
+        expected = np.exp(np.minimum(path, 0))
+        of_round = model.scatter * expected * (1 - expected) / test_size
+        jitter = random.standard_normal(path.shape)
+        drawn.append(expected + np.sqrt(of_round) * jitter)
+    return np.concatenate(drawn)
+
+
+def _models(
+    time: np.ndarray, rest: np.ndarray, of_test: np.ndarray
+) -> list[_Model]:
+    """Every drift with every scatter.
+
+    Args:
+        time: `[times]` logarithms of the labels, those of the rounds first.
+        rest: `[rounds]` log error above the usual line.
+        of_test: `[rounds]` variance of it that a new test set would give.
+    """
+    rounds = len(rest)
     line = _HEIGHT_SPREAD**2 + _SLOPE_SPREAD**2 * np.outer(time, time)
     short, long = np.minimum.outer(time, time), np.maximum.outer(time, time)
     wiener = short**2 * (3 * long - short) / 6
-    of_test = (1 - error + 1 / test_size) / (error * test_size)
-    models, fits = [], []
+    found = []
     for drift in _DRIFTS:
         cov = line + drift**2 * wiener
+        usual = np.log(drift / _USUAL_DRIFT) / _DRIFT_SPREAD
         for scatter in _SCATTERS:
             noise = np.diag(scatter * of_test + _LEAST_VARIANCE)
             root = np.linalg.cholesky(cov[:rounds, :rounds] + noise)
             white = np.linalg.solve(root, rest)
-            usual = np.log(drift / _USUAL_DRIFT) / _DRIFT_SPREAD
-            fits.append(
-                -(white @ white) / 2
-                - np.log(np.diag(root)).sum()
-                - usual**2 / 2
-            )
-            models.append((cov, scatter, root, white))
-    weights = np.exp(np.array(fits) - max(fits))
-    drawn = []
-    for count, (cov, scatter, root, white) in zip(
-        random.multinomial(DRAWS, weights / weights.sum()), models, strict=True
-    ):
-        if not count:
-            continue
-        known = np.linalg.solve(root, cov[:rounds, rounds:])
-        values, axes = np.linalg.eigh(cov[rounds:, rounds:] - known.T @ known)
-        axes *= np.sqrt(np.maximum(values, 0))
-        path = mean[rounds:] + white @ known
-        path = path + random.standard_normal((count, len(ahead))) @ axes.T
-        expected = np.exp(np.minimum(path, 0))
-        of_round = scatter * expected * (1 - expected) / test_size
-        jitter = random.standard_normal(path.shape)
-        drawn.append(expected + np.sqrt(of_round) * jitter)
-    return np.concatenate(drawn)
+            fit = -(white @ white) / 2 - np.log(np.diag(root)).sum()
+            found.append(_Model(scatter, cov, root, white, fit - usual**2 / 2))
+    return found
 
 
 def held(

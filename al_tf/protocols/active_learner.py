@@ -20,7 +20,7 @@ from al_tf.clustering.build import cluster_pool
 from al_tf.clustering.options import ClusteringOptions
 from al_tf.clustering.result import Clustering
 from al_tf.inputs.arrays import number
-from al_tf.inputs.checks import refuse_rows
+from al_tf.inputs.checks import finite_float32
 from al_tf.inputs.embeddings import Source, open_embeddings
 from al_tf.inputs.ids import (
     ExampleIds,
@@ -97,14 +97,9 @@ class ActiveLearner:
         self._pool = open_embeddings(embeddings)
         n = self._pool.shape[0]
         self._ids = self._pool.ids if ids is None else _checked_ids(ids, n)
-        with np.errstate(over="ignore"):
-            self._rows = self._pool.take(np.arange(n))
-        with naming(self._ids):
-            refuse_rows(
-                ~np.isfinite(self._rows).all(1),
-                "NaN or infinite values, as float32,",
-                where="embeddings",
-                remedy="Remove or repair these rows",
+        with np.errstate(over="ignore"), naming(self._ids):
+            self._rows = finite_float32(
+                self._pool.take(np.arange(n)), where="embeddings"
             )
         self._inputs = self._rows if inputs is None else inputs
         # Sparse matrices have no length.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from al_tf.inputs.checks import refuse_rows
+from al_tf.inputs.checks import finite_float32
 from al_tf.inputs.embeddings import open_npy
 from al_tf.inputs.pool_files import read_pool
 from al_tf.learners.head_learner import plain_features
@@ -109,7 +109,10 @@ def given_rows(
                 expected=f"more than {examples.rows.max()} rows in the order "
                 "of the examples, or ids",
             )
-        return _finite(rows[examples.rows], examples, f"{where}: {path}")
+        rows = rows[examples.rows]
+        return finite_float32(
+            rows, where=f"{where}: {path}", ids=examples.named
+        )
     names = examples.named.tolist()
     is_text = any(isinstance(name, str) for name in names)
     ids = found.ids.take(np.arange(len(rows))).tolist()
@@ -123,18 +126,4 @@ def given_rows(
             expected="the ids of the pool",
         )
     rows = rows[[places[name] for name in names]]
-    return _finite(rows, examples, f"{where}: {path}")
-
-
-def _finite(rows: np.ndarray, examples: Examples, where: str) -> np.ndarray:
-    """The same rows as float32, which has to hold them."""
-    with np.errstate(over="ignore"):
-        rows = rows.astype(np.float32)
-    refuse_rows(
-        ~np.isfinite(rows).all(1),
-        "NaN or infinite values",
-        where=where,
-        ids=examples.named,
-        remedy="Remove or repair these rows",
-    )
-    return rows
+    return finite_float32(rows, where=f"{where}: {path}", ids=examples.named)
