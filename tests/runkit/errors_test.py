@@ -149,9 +149,10 @@ class RunBinaryTest(parameterized.TestCase):
         places = ("--output_dir=out", "--cache_dir=.")
         done = run_script(_BINARY, "--end=path", *places)
         self.assertEqual(done.returncode, 2, done.stderr)
+        # The middle of the path is cut: where depends on the working folder.
         self.assertRegex(
             done.stderr,
-            "error: --cache_dir: File name too long; got '/.*/long.*"
+            "error: --cache_dir: File name too long; got '/.* ... .*"
             "long'. Give a shorter name.\n$",
         )
         self.assertNotIn("Traceback", done.stderr)
