@@ -10,8 +10,11 @@ chunk when they are full.
 Only TensorFlow's own ops are used, none of XLA's. Which numbers stay float32
 when the weights do not, `plain_layers` says.
 
-Shapes: `rows` is batch x beams, `places` is rows x heads. Caches are a list
-over layers of keys and values in turn, each [places, room, head_dim].
+Shapes: `rows` is batch x beams, `places` is rows x heads. A layer's cache is
+[2 * places * room, head_dim], the keys of all places and then the values:
+`InplaceUpdate` writes along the first dimension. It is the one op that writes
+without a copy; `tensor_scatter_nd_update` copies the whole cache every time.
+So a cache may not be read again after the step that it was given to.
 """
 
 from __future__ import annotations
@@ -41,9 +44,7 @@ class _Layer:
     """Weights of a decoder layer, and the keys and values of the input."""
 
     self_norm: tf.Tensor
-    query: tf.Tensor
-    key: tf.Tensor
-    value: tf.Tensor
+    query_key_value: tf.Tensor
     output: tf.Tensor
     cross_norm: tf.Tensor
     cross_query: tf.Tensor
@@ -86,6 +87,11 @@ class DecoderSteps:
         self._batch = tf.shape(mask)[0]
         self.rows = self._batch * beams
         self._places = self.rows * self._heads
+        self._width = self._heads * self._head_dim
+        # A row's projection holds the keys of its heads, then the values.
+        places = tf.reshape(tf.range(self._places), [-1, 1, self._heads])
+        both = tf.concat([places, places + self._places], axis=1)
+        self._written_places = tf.reshape(both, [-1])
         self._epsilon = backbone.layer_norm_epsilon
         self._layers = [
             self._read_layer(layer, states)
@@ -107,9 +113,16 @@ class DecoderSteps:
         gate = layer.gate_projector if layer.use_gated_activation else None
         return _Layer(
             self_norm=_wide(layer.self_attention_layer_norm.weight),
-            query=self._cast(own.query_projector.kernel),
-            key=self._cast(own.key_projector.kernel),
-            value=self._cast(own.value_projector.kernel),
+            query_key_value=self._cast(
+                tf.concat(
+                    [
+                        own.query_projector.kernel,
+                        own.key_projector.kernel,
+                        own.value_projector.kernel,
+                    ],
+                    axis=1,
+                )
+            ),
             output=self._cast(own.output_projector.kernel),
             cross_norm=_wide(layer.cross_attention_layer_norm.weight),
             cross_query=self._cast(cross.query_projector.kernel),
@@ -165,30 +178,42 @@ class DecoderSteps:
 
     def no_caches(self) -> list[tf.Tensor]:
         """Caches without room; `grow` gives them some."""
-        shape = [self._places, 0, self._head_dim]
-        count = 2 * len(self._layers)
-        return [tf.zeros(shape, self._dtype) for _ in range(count)]
+        return [
+            tf.zeros([0, self._head_dim], self._dtype) for _ in self._layers
+        ]
 
     @property
     def cache_shapes(self) -> list[tf.TensorShape]:
         """What stays the same of the caches' shapes while they grow."""
-        shape = tf.TensorShape([None, None, self._head_dim])
-        return [shape] * (2 * len(self._layers))
+        return [tf.TensorShape([None, self._head_dim])] * len(self._layers)
+
+    def _by_place(self, cache: tf.Tensor) -> tf.Tensor:
+        """[2 * places, room, head_dim], the same memory."""
+        room = tf.shape(cache)[0] // (2 * self._places)
+        shape = tf.stack([2 * self._places, room, self._head_dim])
+        return tf.reshape(cache, shape)
 
     def grow(self, caches: list[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the caches with room for `CHUNK` more tokens."""
-        shape = [self._places, min(CHUNK, self._length), self._head_dim]
-        room = tf.zeros(shape, self._dtype)
-        return [tf.concat([cache, room], axis=1) for cache in caches]
+        chunk = min(CHUNK, self._length)
+        more = tf.zeros([2 * self._places, chunk, self._head_dim], self._dtype)
+        return [
+            self._in_rows(tf.concat([self._by_place(cache), more], axis=1))
+            for cache in caches
+        ]
 
     def chosen(
         self, caches: list[tf.Tensor], parents: tf.Tensor
     ) -> list[tf.Tensor]:
         """Returns the caches of other rows, `parents` [rows] int32."""
         heads = tf.range(self._heads)
-        places = parents[:, tf.newaxis] * self._heads + heads
-        places = tf.reshape(places, [self._places])
-        return [tf.gather(cache, places) for cache in caches]
+        keys = parents[:, tf.newaxis] * self._heads + heads
+        keys = tf.reshape(keys, [self._places])
+        both = tf.concat([keys, keys + self._places], axis=0)
+        return [
+            self._in_rows(tf.gather(self._by_place(cache), both))
+            for cache in caches
+        ]
 
     def step(
         self, tokens: tf.Tensor, index: tf.Tensor, caches: list[tf.Tensor]
@@ -203,29 +228,27 @@ class DecoderSteps:
         Returns:
             ([rows, vocabulary] float32 logits of the next token, new caches).
         """
-        room = tf.shape(caches[0])[1]
+        room = tf.shape(caches[0])[0] // (2 * self._places)
         start = tf.stack([0, 0, self._length - 1 - index])
         bias = tf.slice(
             self._position_bias, start, tf.stack([self._places, 1, room])
         )
-        places = tf.range(self._places)
-        here = tf.stack([places, tf.fill([self._places], index)], axis=1)
+        here = self._written_places * room + index
         x = _wide(tf.gather(self._embeddings, tokens))
         updated: list[tf.Tensor] = []
-        for number, layer in enumerate(self._layers):
-            keys, values = caches[2 * number : 2 * number + 2]
+        for layer, cache in zip(self._layers, caches, strict=True):
             h = self._norm(x, layer.self_norm)
-            # The buffers are reused: nothing else reads the old caches.
-            keys = tf.tensor_scatter_nd_update(
-                keys, here, self._rows_by_head(tf.matmul(h, layer.key))
+            query, new = tf.split(
+                tf.matmul(h, layer.query_key_value),
+                [self._width, 2 * self._width],
+                axis=1,
             )
-            values = tf.tensor_scatter_nd_update(
-                values, here, self._rows_by_head(tf.matmul(h, layer.value))
+            cache = tf.raw_ops.InplaceUpdate(
+                x=cache, i=here, v=self._in_rows(new)
             )
-            updated += [keys, values]
-            query = tf.reshape(
-                tf.matmul(h, layer.query), [-1, 1, self._head_dim]
-            )
+            updated.append(cache)
+            keys, values = tf.split(self._by_place(cache), 2)
+            query = tf.reshape(query, [-1, 1, self._head_dim])
             h = self._together(attend(query, keys, values, bias))
             x += _wide(tf.matmul(h, layer.output))
             x += self._cross(self._norm(x, layer.cross_norm), layer)
@@ -235,11 +258,11 @@ class DecoderSteps:
     def _norm(self, x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         return self._cast(normalized(x, scale, self._epsilon))
 
-    def _rows_by_head(self, x: tf.Tensor) -> tf.Tensor:
+    def _in_rows(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, [-1, self._head_dim])
 
     def _together(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(x, [-1, self._heads * self._head_dim])
+        return tf.reshape(x, [-1, self._width])
 
     def _cross(self, x: tf.Tensor, layer: _Layer) -> tf.Tensor:
         """Attends to the input, whose keys all beams of an input share."""
