@@ -187,18 +187,18 @@ class DecoderSteps:
         """What stays the same of the caches' shapes while they grow."""
         return [tf.TensorShape([None, self._head_dim])] * len(self._layers)
 
-    def _by_place(self, cache: tf.Tensor) -> tf.Tensor:
-        """[2 * places, room, head_dim], the same memory."""
-        room = tf.shape(cache)[0] // (2 * self._places)
-        shape = tf.stack([2 * self._places, room, self._head_dim])
-        return tf.reshape(cache, shape)
+    def _shape_by_place(self, caches: list[tf.Tensor]) -> tf.Tensor:
+        """[2 * places, room, head_dim], another view of a cache's memory."""
+        room = tf.shape(caches[0])[0] // (2 * self._places)
+        return tf.stack([2 * self._places, room, self._head_dim])
 
     def grow(self, caches: list[tf.Tensor]) -> list[tf.Tensor]:
         """Returns the caches with room for `CHUNK` more tokens."""
         chunk = min(CHUNK, self._length)
         more = tf.zeros([2 * self._places, chunk, self._head_dim], self._dtype)
+        shape = self._shape_by_place(caches)
         return [
-            self._in_rows(tf.concat([self._by_place(cache), more], axis=1))
+            self._in_rows(tf.concat([tf.reshape(cache, shape), more], axis=1))
             for cache in caches
         ]
 
@@ -210,8 +210,9 @@ class DecoderSteps:
         keys = parents[:, tf.newaxis] * self._heads + heads
         keys = tf.reshape(keys, [self._places])
         both = tf.concat([keys, keys + self._places], axis=0)
+        shape = self._shape_by_place(caches)
         return [
-            self._in_rows(tf.gather(self._by_place(cache), both))
+            self._in_rows(tf.gather(tf.reshape(cache, shape), both))
             for cache in caches
         ]
 
@@ -228,7 +229,8 @@ class DecoderSteps:
         Returns:
             ([rows, vocabulary] float32 logits of the next token, new caches).
         """
-        room = tf.shape(caches[0])[0] // (2 * self._places)
+        by_place = self._shape_by_place(caches)
+        room = by_place[1]
         start = tf.stack([0, 0, self._length - 1 - index])
         bias = tf.slice(
             self._position_bias, start, tf.stack([self._places, 1, room])
@@ -247,7 +249,7 @@ class DecoderSteps:
                 x=cache, i=here, v=self._in_rows(new)
             )
             updated.append(cache)
-            keys, values = tf.split(self._by_place(cache), 2)
+            keys, values = tf.split(tf.reshape(cache, by_place), 2)
             query = tf.reshape(query, [-1, 1, self._head_dim])
             h = self._together(attend(query, keys, values, bias))
             x += _wide(tf.matmul(h, layer.output))
