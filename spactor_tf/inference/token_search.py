@@ -177,9 +177,11 @@ def _one_path(
     def body(index, done, caches, tokens, last, score):
         logits, caches = steps.step(last, index, caches)
         last = tf.where(done, PAD_ID, choose(logits, index))
-        # One op; a gather and a logarithm of sums are nine.
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(last, logits)
-        score -= tf.where(done, 0.0, loss)
+        # TensorFlow's sparse cross-entropy is one op, and two to five times
+        # slower: it computes the gradient, too.
+        gain = tf.gather(logits, last, batch_dims=1)
+        gain -= tf.reduce_logsumexp(logits, axis=-1)
+        score += tf.where(done, 0.0, gain)
         done |= last == EOS_ID
         if limits is not None:
             done |= index + 1 >= limits

@@ -77,6 +77,38 @@ class TokenSearchTest(parameterized.TestCase):
         expected = np.where(counts, logp.max(-1), 0).sum(1)
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
+    def test_earlier_calls_leave_nothing_in_the_caches(self):
+        # Caches are written in place, beneath what a graph sees.
+        model = serving_models.pretrained()
+        decoder, encode = (
+            CachedDecoder(model.backbone),
+            t5.build_encoder(model.backbone),
+        )
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, 9], tf.int32)] * 2,
+            autograph=False,
+        )
+        def generate(tokens, mask):
+            return token_search.generate(
+                decoder,
+                SearchOptions(max_output_length=LENGTH),
+                model.vocabulary.size,
+                tf.zeros([tf.shape(tokens)[0]], tf.int64),
+                encode(
+                    {"encoder_token_ids": tokens, "encoder_padding_mask": mask}
+                ),
+                mask,
+            )
+
+        tokens, mask = inputs()
+        first, first_score = generate(tokens, mask)
+        generate(tokens[1:] + 1, mask[1:])
+        again, again_score = generate(tokens, mask)
+        np.testing.assert_array_equal(again, first)
+        np.testing.assert_array_equal(again_score, first_score)
+        np.testing.assert_array_equal(first, generated()[0])
+
     @parameterized.product(
         options=[
             {"decoding": "temperature", "temperature": 2.0},
