@@ -94,6 +94,8 @@ def main(argv: Sequence[str]) -> None:
     try:
         server = make_server(FLAGS.host, FLAGS.port, backend, threaded=True)
     except (OSError, SystemExit) as error:
+        if isinstance(error, SystemExit):  # Werkzeug has said why.
+            error = OSError("the reason stands above")
         raise cannot_listen(error, FLAGS.host, FLAGS.port) from None
     print(f"listening at http://{FLAGS.host}:{server.server_port}", flush=True)
     server.serve_forever()

@@ -32,6 +32,7 @@ from al_tf.loop.config import CONFIG_FLAGS
 from al_tf.pools.pool import Examples
 from al_tf.project import outside
 from al_tf.project.creation import read_facts
+from al_tf.project.examples import parts
 from al_tf.project.examples.features import given_rows
 from al_tf.project.project import Project
 from al_tf.project.report import in_lines, write_report
@@ -212,6 +213,13 @@ def create() -> None:
     if FLAGS.start_labels:
         print(f"labels of the pool: {project.take_pool_labels().new} new")
     print(in_lines(project))
+    given = project.settings
+    if project.pool.kind == "text" and not given.embeddings + given.init_from:
+        print(
+            "warning: only the first batch can be chosen: later ones need "
+            "--embeddings or --init_from, which a project has from its "
+            "creation on"
+        )
 
 
 def next_batch() -> None:
@@ -220,7 +228,14 @@ def next_batch() -> None:
     check_choice(tool, ("csv", *TOOLS), where="--tool")
     project, given = open_project(FLAGS.project), None
     if FLAGS.probabilities:
-        given = given_rows(FLAGS.probabilities, project.pool, "--probabilities")
+        pool, test = project.pool, project.test
+        counted = [pool] if parts.is_apart(pool, test) else [pool, test]
+        given = given_rows(
+            FLAGS.probabilities,
+            pool,
+            "--probabilities",
+            num_rows=max(int(p.rows.max(initial=-1)) + 1 for p in counted),
+        )
     batch = project.next_batch(FLAGS.size, given)
     files = outside.write_batch(project, batch, tool)
     print(f"batch {batch.name}: {len(batch.ids)} examples, {batch.strategy}")

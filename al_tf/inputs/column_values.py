@@ -31,7 +31,9 @@ def vectors(column: Any, where: str) -> np.ndarray:
     import pyarrow as pa
 
     if column.null_count:
-        raise InputError("rows without an embedding", where=where)
+        raise InputError(
+            f"{column.null_count} rows without a list of numbers", where=where
+        )
     if pa.types.is_string(column.type):
         return _written_vectors(column.to_pylist(), where)
     if not is_list(column.type):

@@ -16,13 +16,12 @@ import numpy as np
 
 from al_tf.inputs.checks import BadRows
 from runkit import InputError
+from runkit.datasets.labels import WHOLE_ID
 
 _SHOWN = 5
 _BLOCK_ROWS = 65536
-# How people and programs write whole numbers; the first group is one number
-# in one way only.
-_CANONICAL = r"^(0|-?[1-9][0-9]{0,17})$"
-_WHOLE = r"^[+-]?[0-9]{1,18}(\.0+)?$"
+# How programs write whole numbers: each in one way only.
+_CANONICAL = r"^(0|-?[1-9][0-9]{0,18})$"
 
 
 class ExampleIds:
@@ -71,10 +70,10 @@ class ExampleIds:
         if self.is_typed or not self.is_text:
             return ExampleIds(self.values)
         fits = pc.match_substring_regex(self.values, _CANONICAL)
-        whole = len(self) and pc.all(fits).as_py()
-        return ExampleIds(
-            self.values.cast(pa.int64()) if whole else self.values
-        )
+        if len(self) and pc.all(fits).as_py():
+            with contextlib.suppress(pa.ArrowInvalid):  # Above 2**63.
+                return ExampleIds(self.values.cast(pa.int64()))
+        return ExampleIds(self.values)
 
     def like(self, pool: ExampleIds, where: str) -> ExampleIds:
         """Returns these ids as the pool writes its own.
@@ -104,7 +103,7 @@ class ExampleIds:
                 "whole numbers",
             )
         text = pc.utf8_trim_whitespace(self.values)
-        fits = pc.match_substring_regex(text, _WHOLE)
+        fits = pc.match_substring_regex(text, f"^{WHOLE_ID}$")
         if not (pc.all(fits).as_py() or not len(text)):
             bad = text.filter(pc.invert(fits))
             raise InputError(
@@ -114,7 +113,12 @@ class ExampleIds:
             )
         # A spreadsheet may write 7 as 7.0.
         text = pc.replace_substring_regex(text, r"^\+|\.0+$", "")
-        return ExampleIds(text.cast(pa.int64()))
+        try:
+            return ExampleIds(text.cast(pa.int64()))
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"holds ids that are too large ({error})", where=where
+            ) from None
 
 
 def shown(first: Sequence[Any], count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from al_tf.label_tools.answers import LABEL, SKIP, Answer
 from al_tf.label_tools.records import (
     BATCH,
+    ID,
     STATUS,
     Names,
     Records,
@@ -21,6 +22,20 @@ from al_tf.label_tools.records import (
 )
 from runkit import InputError
 from runkit.datasets.tables import field
+
+# What the tool itself writes into JSON-MIN and CSV, and what our tasks hold.
+_OWN = {
+    "id",
+    "annotator",
+    "annotation_id",
+    "created_at",
+    "updated_at",
+    "lead_time",
+    BATCH,
+    ID,
+    "text",
+    "image",
+}
 
 
 def read_export(records: Records, names: Names) -> Iterator[Answer]:
@@ -68,19 +83,37 @@ def _result(
         return state_of("".join(status), place), by_control[names.label]
     if status:
         return state_of("".join(status), place), None
-    raise InputError(
+    controls = {str(item.get("from_name")) for item in items}
+    raise _other_configuration(controls, names, place)
+
+
+def _other_configuration(
+    controls: set[str], names: Names, place: str
+) -> InputError:
+    return InputError(
         "is of another labeling configuration",
         where=place,
-        got=sorted({str(item.get("from_name")) for item in items}),
+        got=sorted(controls),
         expected=f"a control <Choices name={names.label!r}>",
-        remedy="Use the configuration next to the tasks",
+        remedy="Use the configuration next to the tasks, or say how the "
+        "control is called: --label_column",
     )
 
 
 def read_min_export(records: Records, names: Names) -> Iterator[Answer]:
-    """Yields the answers of JSON-MIN or CSV: a row for each annotation."""
-    for place, row in records:
-        row = object_of(row, place)
+    """Yields the answers of JSON-MIN or CSV: a row for each annotation.
+
+    The columns of a row are its task's data and its controls; which are which
+    shows where a label was given.
+    """
+    table = [(place, object_of(row, place)) for place, row in records]
+    usual = {
+        key
+        for _, row in table
+        if text_of(row.get(names.label))
+        for key in _filled(row)
+    }
+    for place, row in table:
         value = row.get(names.label)
         if isinstance(value, str) and value.startswith('{"choices"'):
             try:
@@ -93,8 +126,11 @@ def read_min_export(records: Records, names: Names) -> Iterator[Answer]:
             where = f"{place}, {names.label}"
             value = list_of(field(value, "choices", where), where, "choices")
         state = state_of(row.get(STATUS), place)
-        if value in (None, "") and names.label not in row and state == LABEL:
-            # An empty answer has no column; other controls would have one.
+        if not text_of(value) and state == LABEL:
+            others = _filled(row) - usual - {STATUS}
+            if others:
+                raise _other_configuration(others, names, place)
+            # Submitted with nothing chosen.
             value = [] if names.multilabel else None
         yield Answer(
             place,
@@ -104,3 +140,8 @@ def read_min_export(records: Records, names: Names) -> Iterator[Answer]:
             person_of(row.get("annotator")),
             text_of(row.get(BATCH)),
         )
+
+
+def _filled(row: dict[str, Any]) -> set[str]:
+    """Columns of a row that hold something, but for the tool's own."""
+    return {key for key, value in row.items() if text_of(value)} - _OWN

@@ -27,9 +27,11 @@ from al_tf.label_tools.records import (
     STATUS,
     Names,
     Records,
+    column_of,
     id_of,
     list_of,
     object_of,
+    person_of,
     state_of,
     text_of,
 )
@@ -92,9 +94,9 @@ def _table(records: Records, names: Names) -> Iterator[Answer]:
             place,
             example,
             value,
-            state_of(row.get(STATUS), place),
-            text_of(row.get("annotator")),
-            text_of(row.get(BATCH)),
+            state_of(column_of(row, STATUS), place),
+            person_of(column_of(row, "annotator")),
+            text_of(column_of(row, BATCH)),
         )
 
 
@@ -112,8 +114,8 @@ def _doccano(records: Records, names: Names) -> Iterator[Answer]:
             id_of(row, names, place, own="id"),
             value,
             LABEL,
-            text_of(row.get("annotator")),
-            text_of(row.get(BATCH)),
+            person_of(column_of(row, "annotator")),
+            text_of(column_of(row, BATCH)),
         )
 
 
@@ -143,7 +145,7 @@ def _argilla(records: Records, names: Names) -> Iterator[Answer]:
                 example,
                 None if state == SKIP else field(response, "value", place),
                 state,
-                text_of(response.get("user_id")),
+                person_of(response.get("user_id")),
                 text_of(known.get(BATCH)),
             )
 
@@ -179,7 +181,7 @@ def _prodigy(records: Records, names: Names) -> Iterator[Answer]:
             id_of({**known, **task}, names, place, own=""),
             value,
             state,
-            text_of(task.get("_annotator_id")),
+            person_of(task.get("_annotator_id")),
             text_of(known.get(BATCH)),
         )
 

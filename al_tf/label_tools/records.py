@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -68,9 +69,24 @@ def list_of(value: Any, place: str, what: str) -> list[Any]:
     return value
 
 
+def column_of(row: dict[str, Any], name: str) -> Any:
+    """A column that need not be there; None without it.
+
+    Left out because of a capital, answers would be taken for somebody else's.
+
+    Args:
+        row: of a table.
+        name: in small letters; `Name` and ` name` are it too.
+    """
+    if name in row:
+        return row[name]
+    same = (key for key in row if key.strip().casefold() == name)
+    return row.get(next(same, name))
+
+
 def text_of(value: Any) -> str:
-    """A cell without outer spaces; "" for none."""
-    return "" if value is None else str(value).strip()
+    """A cell without outer spaces; "" for none and for NaN."""
+    return "" if value is None or value != value else str(value).strip()
 
 
 def state_of(value: Any, place: str) -> str:
@@ -89,7 +105,11 @@ def state_of(value: Any, place: str) -> str:
 
 
 def person_of(value: Any) -> str:
-    """Label Studio names people by number, or by an object with an email."""
+    """Who answered; "" for nobody.
+
+    Label Studio names people by number, or by an object with an email, and a
+    column of numbers with gaps becomes one of fractions in many programs.
+    """
     if isinstance(value, dict):
         value = value.get("email") or value.get("id")
-    return text_of(value)
+    return re.sub(r"^([0-9]+)\.0+$", r"\1", text_of(value))

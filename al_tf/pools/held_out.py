@@ -19,6 +19,8 @@ def open_pool_and_test(
     test: str = "",
     classes: Sequence[str] = (),
     id_column: str = "",
+    *,
+    test_ids: bool = False,
 ) -> tuple[Examples, Examples]:
     """Reads pool and test set.
 
@@ -33,6 +35,7 @@ def open_pool_and_test(
             of anything else.
         classes: names of the classes, where the sources name none.
         id_column: of the pool; see `open_pool`.
+        test_ids: a test set of its own has this column too.
 
     Raises:
         InputError: one of them cannot be read, they do not fit together, or
@@ -43,7 +46,12 @@ def open_pool_and_test(
     if isinstance(source, float):
         return pools.hold_out(pool, source)
     check_apart(dataset, source)
-    found = pools.open_pool(source, classes, where="--test")
+    found = pools.open_pool(
+        source,
+        classes,
+        where="--test",
+        id_column=id_column if test_ids else "",
+    )
     found = pools.with_classes(found, pool.classes, "--test")
     pools.check_same_frame(pool, found)
     if found.fingerprint == pool.fingerprint:

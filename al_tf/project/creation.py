@@ -86,7 +86,7 @@ def create_folder(folder: pathlib.Path, settings: Settings) -> None:
             got=str(folder),
             remedy="Name an empty or a new folder",
         )
-    pool, _ = pool_parts.open_first(settings)
+    pool, test = pool_parts.open_first(settings)
     classes = list(settings.classes or pool.classes)
     if len(classes) < 2:
         raise InputError(
@@ -100,7 +100,11 @@ def create_folder(folder: pathlib.Path, settings: Settings) -> None:
     )
     if settings.embeddings:
         # Not after people have labeled the first batch.
-        given_rows(settings.embeddings, pool)
+        is_apart = pool_parts.is_apart(pool, test)
+        count = len(pool) + (0 if is_apart else len(test))
+        given_rows(settings.embeddings, pool, num_rows=count)
+        if len(test):
+            given_rows(settings.embeddings, test, by_id=is_apart)
     facts = {
         "project": secrets.token_hex(4),
         "settings": settings.facts(),

@@ -25,7 +25,7 @@ from al_tf.loop.label_files import check_names
 from al_tf.pools.pool import Examples
 from al_tf.project import creation
 from al_tf.project.examples import parts as pool_parts
-from al_tf.project.examples.features import Embed, given_rows
+from al_tf.project.examples.features import Embed
 from al_tf.project.examples.growing_pool import GrowingPool
 from al_tf.project.record.journal import Journal
 from al_tf.project.record.state import BatchRecord, Replay, State
@@ -241,29 +241,11 @@ class Project:
 
         Raises:
             InputError: it cannot be read, holds other things than the pool,
-                or ids that the pool has.
+                or ids that the pool or the test set has.
         """
         with self._changing() as state:
-            pool, first = self.pool, self._growing.parts[0]
-            part = pool_parts.open_part(dataset, first, self.settings.id_column)
-            has = bool(self._facts.first.embeddings)
-            if has != bool(embeddings):
-                raise InputError(
-                    "the first part has embeddings of its own"
-                    if has
-                    else "the first part has no embeddings of its own",
-                    where="--embeddings",
-                    got=embeddings,
-                )
-            if embeddings:
-                given_rows(embeddings, part)
-            found = pool_parts.describe(part, embeddings)
-            if found not in state.parts:
-                if pool.ids is not None:
-                    bare = pool_parts.without_labels(
-                        part, pool.classes, multilabel=pool.multilabel
-                    )
-                    pool_parts.join([pool, bare], int(pool.rows.max()) + 1)
+            found = self._growing.next_part(state, dataset, embeddings)
+            if found is not None:
                 self._journal.append("pool", found._asdict())
         return self.pool
 

@@ -48,7 +48,9 @@ def in_lines(project: Project) -> str:
     """The facts, one a line; those that are not there are left out."""
     lines = []
     for name, value in facts(project).items():
-        if value in (None, 0, []) and name not in ("batches", "examples"):
+        # None of something is not worth a line; an agreement of 0.0 is.
+        is_none = value in (None, []) or (type(value) is int and not value)
+        if is_none and name not in ("batches", "examples"):
             continue
         text = f"{value:.3f}" if isinstance(value, float) else in_words(value)
         lines.append(f"{name}: {text}")

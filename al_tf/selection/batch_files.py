@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import json
 import pathlib
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from al_tf.inputs.embeddings import open_npy
 from runkit import InputError, atomic_write
 from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.labels import id_key
 from runkit.datasets.row_formats import csv_rows
 from runkit.datasets.tables import field, rows
 from runkit.files import check_file, write_npy
@@ -122,8 +122,8 @@ def _whole(values: Iterable[tuple[str, Any]]) -> np.ndarray:
     """Reads whole numbers; `7.0`, as spreadsheets may write it, is 7."""
     ids = []
     for place, value in values:
-        text = str(value).strip()
-        if not re.fullmatch(r"[+-]?\d{1,18}(\.0+)?", text):
+        number = id_key(value, is_text=False)
+        if number is None:
             raise InputError(
                 "not a list of example ids",
                 where=place,
@@ -131,7 +131,7 @@ def _whole(values: Iterable[tuple[str, Any]]) -> np.ndarray:
                 expected="one whole number per line, or a batch that was "
                 "written",
             )
-        ids.append(int(text.partition(".")[0]))
+        ids.append(number)
     return np.array(ids, np.int64)
 
 

@@ -26,6 +26,8 @@ Scores: TypeAlias = Source | Iterable[np.ndarray]
 _SUM_TOLERANCE = 1e-2
 # What rounding may leave outside [0, 1]; it is clipped.
 _RANGE_TOLERANCE = 1e-5
+# So many logits are not between 0 and 1 by chance.
+_SURE = 100
 
 
 def margin_scores(
@@ -46,8 +48,9 @@ def margin_scores(
         InputError: NaN, values outside [0, 1], rows that do not sum to one
             (their example ids are named), or fewer than two classes.
     """
-    margins = []
+    margins, are_shares = [], from_logits
     for first, block in _blocks(probabilities, from_logits):
+        are_shares = are_shares and bool(_are_shares(block).all())
         if block.shape[1] < 2:
             raise InputError(
                 "one class has no margin",
@@ -59,6 +62,7 @@ def margin_scores(
         check_probabilities(block, first)
         top = np.partition(block, -2, axis=1)[:, -2:]
         margins.append((top[:, 1] - top[:, 0]).astype(np.float32))
+    _refuse_probabilities(are_shares and bool(margins))
     return np.concatenate(margins) if margins else np.zeros(0, np.float32)
 
 
@@ -78,13 +82,16 @@ def multilabel_margin_scores(
     Raises:
         InputError: NaN or values outside [0, 1] (example ids are named).
     """
-    margins = []
+    margins, in_range, count = [], from_logits, 0
     for _, block in _blocks(probabilities, from_logits):
+        in_range = in_range and bool(_within_range(block).all())
+        count += block.size
         # |2 sigmoid(z) - 1| = tanh(|z| / 2), which cannot overflow.
         distance = (
             np.tanh(np.abs(block) / 2) if from_logits else np.abs(2 * block - 1)
         )
         margins.append(distance.min(1).astype(np.float32))
+    _refuse_probabilities(in_range and count >= _SURE)
     return np.concatenate(margins) if margins else np.zeros(0, np.float32)
 
 
@@ -129,18 +136,34 @@ def check_probabilities(
             where="probabilities",
             got=block.shape,
         )
-    total = block.sum(1)
-    # A NaN in a row makes the sum NaN, which fails the comparison.
-    good = (np.abs(total - 1) <= _SUM_TOLERANCE) & _within_range(block).all(1)
     refuse_rows(
-        ~good,
+        ~_are_shares(block),
         "probabilities that do not sum to one",
         where="probabilities",
         first=first,
         ids=ids,
-        remedy="Pass logits with from_logits=True, or use the multi-label "
-        "margins",
+        remedy="Logits are given as such (--logits; from_logits=True), and "
+        "classes that do not exclude each other with --multilabel "
+        "(multilabel_margin_scores)",
     )
+
+
+def _are_shares(block: np.ndarray) -> np.ndarray:
+    """`[rows]` bool: rows that are distributions over classes."""
+    total = block.sum(1)
+    # A NaN in a row makes the sum NaN, which fails the comparison.
+    return (np.abs(total - 1) <= _SUM_TOLERANCE) & _within_range(block).all(1)
+
+
+def _refuse_probabilities(all_are: bool) -> None:
+    """Refuses logits that are probabilities: their margins would be wrong."""
+    if all_are:
+        raise InputError(
+            "are probabilities, not logits: each is in [0, 1]",
+            where="logits",
+            remedy="Give them as such: --probabilities; without "
+            "from_logits=True",
+        )
 
 
 def _within_range(values: np.ndarray) -> np.ndarray:

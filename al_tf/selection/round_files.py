@@ -43,6 +43,7 @@ from al_tf.selection.margins import (
 )
 from runkit import InputError
 from runkit.datasets.inputs import plain_suffix
+from runkit.datasets.labels import UNKNOWN
 from runkit.datasets.row_formats import csv_rows
 from runkit.flag_values import Flag
 
@@ -261,14 +262,14 @@ def _labeled_ids(values: Any, usual: Sequence[str]) -> ExampleIds:
     else:
         table.find(label, (), "--label_column")
         parts = [
-            ids_of(column.filter(_is_labeled(given)), where)
+            ids_of(column.filter(_is_labeled(given, suffix)), where)
             for column, given in table.blocks(name, label)
         ]
     return joined([(str(path), part, table.is_typed) for part in parts])
 
 
-def _is_labeled(column: Any) -> Any:
-    """Whether the rows of a column hold a label; blanks and NaN are none."""
+def _is_labeled(column: Any, suffix: str) -> Any:
+    """Whether rows hold a label: no blank, no NaN, in `.npz` no -1."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -277,6 +278,9 @@ def _is_labeled(column: Any) -> Any:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         length = pc.utf8_length(pc.utf8_trim_whitespace(column))
         return pc.fill_null(pc.greater(length, 0), False)
+    if suffix == ".npz" and pa.types.is_integer(column.type):
+        # As in the pools of the loop; elsewhere -1 may be a class.
+        return pc.not_equal(column, UNKNOWN)
     is_float = pa.types.is_floating(column.type)
     return pc.invert(pc.is_null(column, nan_is_null=is_float))
 

@@ -270,8 +270,9 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         with answering():
             yield
     except _FAILURES as error:
+        is_missing = isinstance(error, FileNotFoundError)
         raise InputError(
-            f"cannot be read ({error})",
+            f"cannot be read ({'no such file' if is_missing else error})",
             where=str(path),
-            remedy="Repair or remove the file",
+            remedy="" if is_missing else "Repair or remove the file",
         ) from None

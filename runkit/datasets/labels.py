@@ -20,8 +20,9 @@ UNKNOWN = -1
 _LONGEST_NUMBER = 400  # Of digits, where the name is a number at all.
 _SHOWN = 5
 _LARGEST_ID = 2**63
-# A whole number as a spreadsheet or a person may write it.
-_WHOLE = re.compile(r"([+-]?\d{1,18})(\.0+)?", re.ASCII)
+# A whole number as a spreadsheet or a person may write it. With a point it has
+# been a fraction, which tells whole numbers apart up to 15 digits.
+WHOLE_ID = r"[+-]?([0-9]{1,19}|[0-9]{1,15}\.0+)"
 # What Unicode calls the forms of the width of East Asian letters.
 _WIDTHS = ("<wide>", "<narrow>")
 # Joiners, fillers and selectors of a variant, which Unicode counts as letters
@@ -318,5 +319,6 @@ def id_key(value: Any, *, is_text: bool) -> str | int | None:
     text = str(value)
     if is_text:
         return text
-    found = _WHOLE.fullmatch(text.strip())
-    return int(found[1]) if found else None
+    found = re.fullmatch(WHOLE_ID, text.strip())
+    number = int(found[0].partition(".")[0]) if found else _LARGEST_ID
+    return number if -_LARGEST_ID <= number < _LARGEST_ID else None

@@ -76,7 +76,8 @@ class BackendMainTest(absltest.TestCase):
             process = start(self.project, taken.getsockname()[1])
             _, error = process.communicate()
         self.assertEqual(process.returncode, 2)
-        self.assertIn("--port: cannot listen there", error)
+        self.assertIn("in use", error)
+        self.assertIn("--port: cannot listen there (the reason", error)
 
     def test_a_served_model(self):
         client = mock.Mock()

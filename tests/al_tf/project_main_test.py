@@ -107,6 +107,17 @@ class ProjectMainTest(parameterized.TestCase):
         page = (self.project / "report.html").read_text()
         self.assertIn("Amended answers", page)
 
+    def test_nobody_agrees(self):
+        self.create()
+        self.run_action("next")
+        rows = self.asked(0)
+        for who, label in (("eve", "ant"), ("bob", "bee")):
+            for row in rows:
+                row["label"] = label
+            path = project_data.write_csv(self.folder / f"{who}.csv", *rows)
+            self.run_action("labels", labels=str(path), annotator=who)
+        self.assertIn("agreement: 0.000\n", self.run_action("status"))
+
     def test_classes_growth_and_probabilities(self):
         self.create(test="0")
         self.assertIn(
@@ -155,6 +166,13 @@ class ProjectMainTest(parameterized.TestCase):
             )
             self.assertLen(tasks, 6)
         self.assertLen(Project(self.project).state.batches, 1)
+
+    def test_texts_without_an_encoder(self):
+        project_data.write_texts(self.folder / "pool.jsonl")
+        spec = f"jsonl:{self.folder / 'pool.jsonl'}:text:label"
+        out = self.create(dataset=spec)
+        self.assertIn("warning: only the first batch can be chosen", out)
+        self.assertNotIn("warning", self.run_action("status"))
 
     def test_texts_with_embeddings_of_ones_own(self):
         path, rows = self.folder / "pool.jsonl", self.folder / "rows.npz"
@@ -229,15 +247,15 @@ class ProjectMainTest(parameterized.TestCase):
             self.run_action(**values)
 
     def test_images_of_several_classes_each(self):
-        path, random = self.folder / "images.npz", np.random.default_rng(0)
-        images = random.integers(0, 255, (40, 6, 6, 3), np.uint8)
-        labels = random.integers(0, 2, (40, 3))
-        np.savez(
-            path,
-            images=images,
-            labels=labels,
-            classes=np.array(["a", "b", "c"]),
-        )
+        path, more = self.folder / "images.npz", self.folder / "more.npz"
+        random = np.random.default_rng(0)
+        for place in (path, more):
+            np.savez(
+                place,
+                images=random.integers(0, 255, (40, 6, 6, 3), np.uint8),
+                labels=random.integers(0, 2, (40, 3)),
+                classes=np.array(["a", "b", "c"]),
+            )
         self.create(
             dataset=f"npz:{path}",
             multilabel=True,
@@ -246,7 +264,7 @@ class ProjectMainTest(parameterized.TestCase):
         )
         project = Project(self.project)
         self.assertLen(project.labels(), 32)
-        project.grow(f"npz:{path}")
+        project.grow(f"npz:{more}")
         self.run_action("next", tool="label_studio")
         path = self.project / "to_label" / "batch-000.label_studio.json"
         tasks = json.loads(path.read_text())

@@ -139,10 +139,16 @@ class SelectIdsTest(parameterized.TestCase):
         for number, row in enumerate(first):
             lines.append(f"{row['id']},{'yes' if number < 4 else ' '}")
         path.write_text("\n".join(lines))
-        half = self.run_main(labeled=str(path), label_column="label")
         labeled = self.expected()[0][:4]
         expected = [self.ids[i] for i in self.expected(labeled)[0]]
-        self.assertEqual([row["id"] for row in half], expected)
+        np.savez(
+            self.folder / "half.npz",
+            id=[row["id"] for row in first],
+            label=np.where(np.arange(len(first)) < 4, 1, -1),
+        )
+        for half in (path, path.with_suffix(".npz")):
+            found = self.run_main(labeled=str(half), label_column="label")
+            self.assertEqual([row["id"] for row in found], expected)
         with self.assertRaisesRegex(InputError, "Did you mean 'label'"):
             self.run_main(labeled=str(path), label_column="labels")
 

@@ -33,13 +33,21 @@ class Features:
         self._folder, self._embed = folder, embed
         self._known: dict[str, np.ndarray] = {}
 
-    def of(self, name: str, examples: Examples, source: str = "") -> np.ndarray:
+    def of(
+        self,
+        name: str,
+        examples: Examples,
+        source: str = "",
+        *,
+        by_id: bool = False,
+    ) -> np.ndarray:
         """Embeddings of a part.
 
         Args:
             name: of the part, such as "part-000"; its examples never change.
             examples: of the part.
             source: file of their embeddings; "" computes them.
+            by_id: see `given_rows`.
 
         Returns:
             `[n, d]` float32.
@@ -49,7 +57,7 @@ class Features:
         """
         if name not in self._known:
             self._known[name] = (
-                given_rows(source, examples)
+                given_rows(source, examples, by_id=by_id)
                 if source
                 else self._read_or_make(name, examples)
             )
@@ -81,7 +89,12 @@ class Features:
 
 
 def given_rows(
-    path: str, examples: Examples, where: str = "--embeddings"
+    path: str,
+    examples: Examples,
+    where: str = "--embeddings",
+    *,
+    num_rows: int | None = None,
+    by_id: bool = False,
 ) -> np.ndarray:
     """Reads the row of each example from a file.
 
@@ -90,6 +103,10 @@ def given_rows(
             hold more rows than are asked for.
         examples: the examples whose rows are wanted.
         where: flag, for messages.
+        num_rows: of the examples' source: without ids, the file has as many.
+            None: it has not fewer than are asked for.
+        by_id: the examples are not of the source whose order the file may
+            have; they have a row only by their ids.
 
     Returns:
         `[n, d]` float32 in the order of the examples. Without ids, the file's
@@ -100,13 +117,23 @@ def given_rows(
     """
     found = read_pool(path, where=where)
     rows = np.concatenate([block for _, block in found.blocks()])
+    if by_id and (found.ids is None or examples.ids is None):
+        raise InputError(
+            "which rows are those of the test set? There are no ids",
+            where=f"{where}: {path}",
+            expected="ids (--id_column) in the embeddings, the pool and the "
+            "test set",
+            remedy="Or hold out a part of the pool (--test=0.2), or measure "
+            "nothing (--test=0)",
+        )
     if found.ids is None:
-        if int(examples.rows.max()) >= len(rows):
+        least = int(examples.rows.max()) + 1
+        if len(rows) != (num_rows or max(least, len(rows))):
             raise InputError(
                 "not one row for each example",
                 where=f"{where}: {path}",
                 got=len(rows),
-                expected=f"more than {examples.rows.max()} rows in the order "
+                expected=f"{num_rows or f'at least {least}'} rows in the order "
                 "of the examples, or ids",
             )
         rows = rows[examples.rows]

@@ -10,9 +10,10 @@ from al_tf.clustering.result import Clustering
 from al_tf.pools.pool import Examples
 from al_tf.project.creation import Facts
 from al_tf.project.examples import parts as pool_parts
-from al_tf.project.examples.features import Embed, Features
+from al_tf.project.examples.features import Embed, Features, given_rows
 from al_tf.project.examples.growth import GrowingClusters
-from al_tf.project.record.state import State
+from al_tf.project.record.state import Part, State
+from runkit import InputError
 from runkit.files import lock_directory
 
 
@@ -59,6 +60,61 @@ class GrowingPool:
         rows = [*self.parts[0].rows, *self._test.rows]
         return pool_parts.join(bare, int(max(rows)) + 1)
 
+    def next_part(
+        self, state: State, dataset: str, embeddings: str
+    ) -> Part | None:
+        """What a project will remember of a part that joins.
+
+        All that can be wrong with it is found here: a part is never taken
+        back.
+
+        Args:
+            state: before it joins.
+            dataset: of the part.
+            embeddings: file of its embeddings, where the first part has one.
+
+        Returns:
+            None if it is there already.
+
+        Raises:
+            InputError: it cannot be read, holds other things than the pool,
+                or ids that the pool or the test set has.
+        """
+        pool, first = self.examples(state), self.parts[0]
+        # Its source is unchanged, or it would have been refused just now. The
+        # first part's holds the test set too.
+        if any(part.dataset == dataset for part in state.parts):
+            return None
+        part = pool_parts.open_part(dataset, first, self._settings.id_column)
+        source = self._facts.first.embeddings
+        if bool(source) != bool(embeddings):
+            raise InputError(
+                "the first part has embeddings of its own"
+                if source
+                else "the first part has no embeddings of its own",
+                where="--embeddings",
+                got=embeddings,
+            )
+        if embeddings:
+            rows = given_rows(embeddings, part, num_rows=len(part))
+            known = self._features.of("part-000", first, source)
+            if rows.shape[1] != known.shape[1]:
+                raise InputError(
+                    "embeddings of another dimension than those of the pool",
+                    where=f"--embeddings: {embeddings}",
+                    got=rows.shape[1],
+                    expected=str(known.shape[1]),
+                    remedy="Embed all parts with one model",
+                )
+        found = pool_parts.describe(part, embeddings)
+        if pool.ids is not None:
+            bare = pool_parts.without_labels(
+                part, pool.classes, multilabel=pool.multilabel
+            )
+            pool_parts.join([pool, bare], int(pool.rows.max()) + 1)
+        pool_parts.check_apart(part, self._test, "--dataset")
+        return found
+
     def test(self, state: State) -> Examples:
         """The test set, numbered as the classes are; empty without one."""
         return pool_parts.test_with_classes(self._test, state.classes)
@@ -83,6 +139,11 @@ class GrowingPool:
             clustering = self._clusters.of_parts(features)
             if len(self._test):
                 source = self._facts.first.embeddings
-                tested = self._features.of("test", self._test, source)
+                tested = self._features.of(
+                    "test",
+                    self._test,
+                    source,
+                    by_id=pool_parts.is_apart(self.parts[0], self._test),
+                )
                 features = [*features, tested]
         return np.concatenate(features), clustering

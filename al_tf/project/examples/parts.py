@@ -27,7 +27,11 @@ def open_first(settings: Settings) -> tuple[Examples, Examples]:
         settings.test,
         settings.classes,
         settings.id_column,
+        # Embeddings of a test set of its own are found by nothing else.
+        test_ids=bool(settings.embeddings),
     )
+    if is_apart(pool, test):
+        check_apart(pool, test, "--test")
     if len(test) and test.multilabel != settings.multilabel:
         raise InputError(
             "has labels of another kind than the project",
@@ -36,6 +40,31 @@ def open_first(settings: Settings) -> tuple[Examples, Examples]:
             expected=str(test.multilabel),
         )
     return pool, test
+
+
+def is_apart(pool: Examples, test: Examples) -> bool:
+    """Whether a test set is of another source than the pool."""
+    return bool(len(test)) and test.name != pool.name
+
+
+def check_apart(examples: Examples, test: Examples, where: str) -> None:
+    """Refuses examples that are in the test set, as far as ids say it.
+
+    Raises:
+        InputError: an id is in both.
+    """
+    if examples.ids is None or test.ids is None:
+        return
+    tested = set(test.ids.tolist())
+    both = [name for name in examples.ids.tolist() if name in tested]
+    if both:
+        shown = ", ".join(map(repr, both[:5])) + ", ..." * (len(both) > 5)
+        raise InputError(
+            f"{len(both)} ids are in the test set too: {shown}",
+            where=where,
+            remedy="What is learned from an example must not be measured on "
+            "it: leave these out",
+        )
 
 
 def without_labels(

@@ -42,6 +42,8 @@ class KindTest(parameterized.TestCase):
         (["7", "007"], ["7", "007"]),
         (["1.0", "2.0"], ["1.0", "2.0"]),
         (["9" * 30], ["9" * 30]),
+        ([str(2**63 - 1), str(-(2**63))], [2**63 - 1, -(2**63)]),
+        ([str(2**63)], [str(2**63)]),
     )
     def test_csv_has_numbers_where_all_are_written_like_numbers(
         self, written, expected

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import tempfile
 import unittest
 
 import pytest
@@ -31,7 +32,12 @@ class KindsTest(absltest.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        folder = pathlib.Path(absltest.get_default_test_tmpdir())
+        # Of its own: a server that ran before has left its folder.
+        folder = pathlib.Path(
+            cls.enterClassContext(
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            )
+        )
         cls.server = cls.enterClassContext(
             label_studio.serve(folder / "kinds_server")
         )

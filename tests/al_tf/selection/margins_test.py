@@ -78,6 +78,19 @@ class MarginScoresTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "ids 5. .*from_logits"):
             al_tf.margin_scores(iter(blocks))
 
+    def test_probabilities_are_no_logits(self):
+        random = np.random.default_rng(0)
+        rows = random.dirichlet(np.ones(3), 60).astype(np.float16)
+        for function in (
+            al_tf.margin_scores,
+            al_tf.multilabel_margin_scores,
+        ):
+            with self.assertRaisesRegex(
+                InputError, "probabilities, not logits"
+            ):
+                function([rows[:30], rows[30:]], from_logits=True)
+            self.assertLen(function(rows), 60)
+
     def test_one_class_and_integers_are_refused(self):
         with self.assertRaisesRegex(InputError, "one class"):
             al_tf.margin_scores(np.ones((3, 1)))

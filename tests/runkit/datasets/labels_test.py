@@ -11,7 +11,37 @@ from runkit.datasets import (
     read_labeled,
     renumber,
 )
-from runkit.datasets.labels import check_form, check_label, check_twins
+from runkit.datasets.labels import (
+    check_form,
+    check_label,
+    check_twins,
+    id_key,
+)
+
+
+class IdKeyTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (" 7 ", 7),
+        ("7.0", 7),
+        (7.0, 7),
+        ("+007", 7),
+        # Ids as networks count them have 19 digits.
+        ("1734567890123456789", 1734567890123456789),
+        (str(2**63 - 1), 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (str(2**63), None),
+        ("7.5", None),
+        ("٧", None),
+        (True, None),
+        # A fraction does not tell it from its neighbor.
+        (float(2**53 + 1), None),
+        ("9007199254740992.0", None),
+    )
+    def test_whole_numbers(self, cell, expected):
+        self.assertEqual(id_key(cell, is_text=False), expected)
+
+    def test_texts_stay_as_they_are(self):
+        self.assertEqual(id_key("007", is_text=True), "007")
 
 
 class ClassOrderTest(parameterized.TestCase):

@@ -128,6 +128,21 @@ RIGHT = {
         "id,label,status\na1,,skip\nb2,,Unsure\nc3,été,\n",
         {"a1": "skip", "b2": "unsure", "c3": "été"},
     ),
+    "capitals_of_columns": (
+        "l.csv",
+        "id,label, Status,Annotator\na1,,Skip,eve\n",
+        {"a1": "skip"},
+    ),
+    "person_who_became_a_fraction": (
+        "l.csv",
+        "id,label,annotator\na1,ham,1\na1,ham,1.0\n",
+        A1,
+    ),
+    "not_a_number_for_nothing": (
+        "l.jsonl",
+        '{"id": "a1", "label": "ham", "status": NaN, "batch": NaN}\n',
+        A1,
+    ),
     "json_lines": ("l.jsonl", lines(*simple()), ALL),
     "ndjson": ("l.ndjson", lines(*simple()), ALL),
     "json_list": ("l.json", json.dumps(simple()), ALL),
@@ -176,6 +191,11 @@ RIGHT = {
     "label_studio_min_choices": (
         "l.json",
         json.dumps([minimal(label={"choices": ["ham"]})]),
+        A1,
+    ),
+    "label_studio_min_empty": (
+        "l.json",
+        json.dumps([minimal(), minimal("b2", None)]),
         A1,
     ),
     "label_studio_csv": (

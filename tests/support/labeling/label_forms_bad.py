@@ -136,6 +136,16 @@ REFUSED = {
         json.dumps([{"id": 901, "label": "ham", "annotation_id": 5}]),
         "item 0.*no field 'example_id'",
     ),
+    "label_studio_min_other_control": (
+        "l.json",
+        json.dumps([minimal(label=None, sentiment="ham")]),
+        "item 0.*another labeling configuration.*sentiment",
+    ),
+    "label_studio_csv_other_control": (
+        "l.csv",
+        MIN_HEADER.replace("label", "sentiment") + "901,a1,ham,1,5\n",
+        "record 1.*another labeling configuration.*sentiment",
+    ),
     "doccano_no_id": (
         "l.jsonl",
         lines({"id": 7, "text": "x", "label": ["ham"], "Comments": []}),
@@ -162,6 +172,16 @@ REFUSED = {
         "l.jsonl",
         lines(prodigy(answer="yes")),
         "line 1.*is not an answer",
+    ),
+    "another_batch_by_another_column": (
+        "l.csv",
+        "id,label,Batch\na1,ham,feed0000-000\n",
+        "record 1.*another project: feed0000-000",
+    ),
+    "person_who_became_a_fraction": (
+        "l.csv",
+        "id,label,annotator\na1,ham,1\na1,spam,1.0\n",
+        "record 2.*disagree: a1",
     ),
     "another_batch": (
         "l.csv",
@@ -197,6 +217,16 @@ MANY = {
         "l.csv",
         MIN_HEADER + '901,a1,"{""choices"": [""ham"", ""spam""]}",1,5\n',
         {"a1": "ham|spam"},
+    ),
+    "label_studio_csv_none": (
+        "l.csv",
+        MIN_HEADER + "901,a1,ham,1,5\n902,b2,,1,6\n",
+        {"a1": "ham", "b2": ""},
+    ),
+    "label_studio_min_of_two_configurations": (
+        "l.json",
+        json.dumps([minimal(), minimal("b2", None, sentiment="ham")]),
+        "item 1.*another labeling configuration.*sentiment",
     ),
     "doccano_csv": (
         "l.csv",

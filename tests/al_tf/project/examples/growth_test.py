@@ -134,9 +134,51 @@ class GrowTest(absltest.TestCase):
         self.assertLen(project.state.parts, 1)
 
     def test_a_pool_is_no_part_of_itself(self):
-        project = project_data.make_project(self.folder)
-        project.grow(project.settings.dataset)
-        self.assertLen(project.pool, 90)
+        for test, left in (("0", 90), ("0.2", 72)):
+            folder = self.folder / test
+            folder.mkdir()
+            project = project_data.make_project(folder, test=test)
+            project.grow(project.settings.dataset)
+            self.assertLen(project.pool, left)
+
+    def test_a_part_that_would_stop_the_project_does_not_join(self):
+        path, more = self.folder / "pool.jsonl", self.folder / "more.jsonl"
+        project_data.write_texts(path, 40)
+        project_data.write_texts(more, 20, seed=1)
+        names = [f"t{seed}-{i}" for seed in (0, 1) for i in range(40)]
+        for name, width in (("rows", 3), ("wide", 4)):
+            np.savez(
+                self.folder / f"{name}.npz",
+                id=names,
+                embedding=np.ones((80, width), np.float32),
+            )
+        np.save(self.folder / "long.npy", np.ones((21, 3), np.float32))
+        settings = Settings(
+            f"jsonl:{path}:text:label",
+            id_column="key",
+            embeddings=str(self.folder / "rows.npz"),
+        )
+        project = Project.create(self.folder / "project", settings)
+        spec = f"jsonl:{more}:text:label"
+        with self.assertRaisesRegex(InputError, "another dimension.*got 4"):
+            project.grow(spec, str(self.folder / "wide.npz"))
+        with self.assertRaisesRegex(InputError, "got 21; expected 20 rows"):
+            project.grow(spec, str(self.folder / "long.npy"))
+        tested = project.test.ids[0]
+        known = self.folder / "known.jsonl"
+        known.write_text(
+            "".join(x for x in path.open() if f'"{tested}"' in x)
+            + more.read_text()
+        )
+        with self.assertRaisesRegex(
+            InputError, f"1 ids are in the test set too: '{tested}'"
+        ):
+            project.grow(
+                f"jsonl:{known}:text:label", str(self.folder / "rows.npz")
+            )
+        self.assertLen(project.state.parts, 1)
+        project.grow(spec, str(self.folder / "rows.npz"))
+        self.assertLen(project.pool, 32 + 20)
 
     def test_only_one_process_makes_the_clusters(self):
         project = project_data.make_project(self.folder)
