@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
@@ -44,27 +45,31 @@ def first_search(
         )
     size = fleet.tile_aligned(4 * fleet.dimension + 12 * k + 16)
     owners: list[int] = []
-    cuts: list[slice] = []
+    places: list[slice] = []
     for p, count in enumerate(fleet.counts):
         for a in range(0, count, size):
             owners.append(p)
-            cuts.append(slice(a, min(a + size, count)))
+            places.append(slice(a, min(a + size, count)))
     begins = np.cumsum([0, *fleet.counts])
     starts = [
-        int(begins[p]) + c.start for p, c in zip(owners, cuts, strict=True)
+        int(begins[p]) + c.start for p, c in zip(owners, places, strict=True)
     ]
     queries = engine.map(
         "search",
         search.queries_of,
         [
-            (fleet.parts[p], every[p], cut)
-            for p, cut in zip(owners, cuts, strict=True)
+            (fleet.parts[p], every[p], place)
+            for p, place in zip(owners, places, strict=True)
         ],
     )
     waves = tiles.tournament(len(queries))
     found = kept.latest("lists", search.Lists)
-    lists: list[Handle] = [] if found is None else found.parts
-    done = 0 if found is None else found.fields["waves"]
+    lists: list[Handle] = []
+    cuts: list[Handle] = []
+    done = 0
+    if found is not None:
+        done = found.fields["waves"]
+        lists, cuts = _listed(engine, [(x,) for x in found.parts])
     saved = time.monotonic()
     on_progress(SEARCH, done / len(waves), "")
     for wave, pairs in enumerate(waves[done:], done):
@@ -76,6 +81,7 @@ def first_search(
                 starts[i],
                 queries[j] if j > i else None,
                 starts[j],
+                *((cuts[i], cuts[j]) if wave else ()),
             )
             for i, j in pairs
         ]
@@ -86,18 +92,16 @@ def first_search(
             returns=2 if wave else 1,
         )
         if wave == 0:
-            lists = [m[0] for m in made]
+            lists, cuts = _listed(engine, [(m[0],) for m in made])
         else:
             which = [i for pair in pairs for i in pair]
             new = [handle for both in made for handle in both]
-            joined = engine.map(
-                "search",
-                search.merged,
+            joined = _listed(
+                engine,
                 [(lists[i], x) for i, x in zip(which, new, strict=True)],
-                keeps=1,
             )
-            for i, handle in zip(which, joined, strict=True):
-                lists[i] = handle
+            for i, some, last in zip(which, *joined, strict=True):
+                lists[i], cuts[i] = some, last
         if time.monotonic() - saved >= save_seconds:
             kept.save(
                 "lists", wave + 1, lists, fields={"waves": wave + 1}, arrays={}
@@ -123,6 +127,14 @@ def first_search(
     renew(
         engine, fleet, dict(enumerate(pending)), dict(enumerate(fleet.counts))
     )
+
+
+def _listed(
+    engine: Engine, items: Sequence[tuple[Handle, ...]]
+) -> tuple[list[Handle], list[Handle]]:
+    """`search.listed` of blocks: their lists, and the last values on them."""
+    made = engine.map("search", search.listed, items, returns=2, keeps=1)
+    return [m[0] for m in made], [m[1] for m in made]
 
 
 def all_rows(engine: Engine, fleet: Fleet) -> list[Handle]:

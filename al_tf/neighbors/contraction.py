@@ -23,6 +23,9 @@ _PAIR_COST = 20
 _SURVIVOR_COST = 6000
 # A contraction must promise to save this share.
 _WORTHWHILE = 0.2
+# In a tile in which too many are left, all dimensions are looked at, and in so
+# many that follow it.
+PATIENCE = 8
 _SAMPLE = 4096
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
@@ -138,6 +141,11 @@ def best_width(
         if cost < best_cost:
             best, best_cost = width, cost
     return best
+
+
+def most_survivors(pairs: int, dimension: int) -> int:
+    """Survivors of a tile that cost as much as all of its dimensions."""
+    return pairs * dimension // (_SURVIVOR_COST + dimension)
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:

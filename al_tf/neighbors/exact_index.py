@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from al_tf.neighbors import row_kernels
 from al_tf.neighbors.contraction import (
+    PATIENCE,
     Contraction,
     choose_contraction,
     contract,
+    most_survivors,
 )
 from al_tf.neighbors.lists import Asked, rounding_error
 from al_tf.neighbors.protocol import Neighbors, Probe
@@ -44,6 +47,19 @@ class _Block(NamedTuple):
     exclude: np.ndarray
     side: Side
 
+    def after(self, done: int) -> _Block:
+        """Without the first queries."""
+        first, bias, slack, ids, values = self.side
+        return _Block(
+            self.factor[done:],
+            self.doubled[done:],
+            self.exclude[done:],
+            Side(
+                first + done,
+                *(a[done:] for a in (bias, slack, ids, values)),
+            ),
+        )
+
 
 class ExactIndex:
     """Exact search by blocked matrix products on all cores.
@@ -59,7 +75,11 @@ class ExactIndex:
     the product and u (|bias| + |value|) for the rest. A search subtracts a
     slightly larger number from the k-th value, so that its `bound` is rigorous.
     A lower bound rules a row out where it exceeds the k-th value by that number
-    too; the values of the other rows are summed in float64.
+    too; the values of the other rows are summed in float64. While the lists
+    have met few rows, a contraction rules little out, and those sums would cost
+    more than a product. So where too many rows of a tile are left, products in
+    all dimensions take the place of the bounds: what is on the lists in the
+    end is the same.
 
     Args:
         rows: `[n, d]` float32.
@@ -141,11 +161,15 @@ class ExactIndex:
         asked = self.ask(self._rows, self._bias, k, np.arange(n), within)
         tiles = tiles_of(n)
 
-        def meet(pair: tuple[int, int]) -> None:
-            self._meet(asked, [tiles[pair[0]]], [tiles[pair[1]]])
+        def meet(group: tuple[int, list[slice]]) -> None:
+            self._meet(asked, [tiles[group[0]]], group[1])
 
+        groups = [
+            (first, [tiles[second] for _, second in some])
+            for first, some in itertools.groupby(pairs, lambda pair: pair[0])
+        ]
         with tile_workers(1) as run:
-            run(meet, pairs)
+            run(meet, groups)
         return asked
 
     def search_all(
@@ -250,38 +274,67 @@ class ExactIndex:
 
     def _scan_all(self, block: _Block) -> None:
         """Fills the lists of a block from all rows."""
+        wait = 0
         for tile in tiles_of(len(self._rows)):
-            self._scan(block, tile)
+            wait = self._scan(block, tile, wait)
 
     def _meet(
         self, asked: Asked, own: list[slice], others: list[slice]
     ) -> None:
         """Lets the rows of two groups of tiles find each other."""
         for first in own:
-            block = self._block(asked, first)
+            block, wait = self._block(asked, first), 0
             for second in others:
                 if second == first:
-                    self._scan(block, second)
+                    wait = self._scan(block, second, wait)
                 elif second.start > first.start:
-                    self._scan(block, second, self._side(asked, second))
+                    side = self._side(asked, second)
+                    wait = self._scan(block, second, wait, side)
 
     def _scan(
-        self, block: _Block, tile: slice, other: Side | None = None
-    ) -> None:
+        self, block: _Block, tile: slice, wait: int, other: Side | None = None
+    ) -> int:
         """Offers a tile's rows to a block's lists and, to `other`, the block's.
 
         Product and scan alternate in cache; threads inside the product would
         compete for the cores.
+
+        Args:
+            block: the queries.
+            tile: rows.
+            wait: tiles, this one included, in which bounds are not tried.
+            other: lists of the tile's rows.
+
+        Returns:
+            `wait` for the block's next tile.
         """
         if other is None:
             other = row_kernels.without_lists(tile.start, self._bias[tile])
         rows = self._rows[tile]
-        factor = rows
         if self._contraction is None:
-            rows = rows[:, :0]
-        else:
-            factor = self._contraction.rows[tile]
-        products = block.factor @ factor.T
-        row_kernels.scan_tile(
-            products, block.side, other, block.exclude, block.doubled, rows
-        )
+            _offer(block.factor @ rows.T, block, other, rows[:, :0])
+            return 0
+        if not wait:
+            bounds = block.factor @ self._contraction.rows[tile].T
+            most = most_survivors(bounds.size, rows.shape[1])
+            done = _offer(bounds, block, other, rows, most)
+            if done == len(bounds):
+                return 0
+            wait, block = PATIENCE, block.after(done)
+        _offer(block.doubled @ rows.T, block, other, rows)
+        return wait - 1
+
+
+def _offer(
+    products: np.ndarray,
+    block: _Block,
+    other: Side,
+    rows: np.ndarray,
+    most: int | None = None,
+) -> int:
+    """`row_kernels.scan_tile` of a block; returns the queries that are done."""
+    most = products.size if most is None else most
+    done, _ = row_kernels.scan_tile(
+        products, block.side, other, block.exclude, block.doubled, rows, most
+    )
+    return done

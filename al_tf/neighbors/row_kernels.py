@@ -44,7 +44,7 @@ def without_lists(first, bias):
 
 
 @numba.njit(nogil=True, fastmath={"reassoc", "nnan", "nsz"}, cache=True)
-def scan_tile(products, left, right, exclude, doubled, rows):
+def scan_tile(products, left, right, exclude, doubled, rows, most):
     """Offers the rows of each side to the lists of the other.
 
     To row i of the left, row j of the right has the value product + bias[j];
@@ -59,8 +59,14 @@ def scan_tile(products, left, right, exclude, doubled, rows):
         doubled: `[m, d]` float32, minus twice the rows of the left, to compute
             the products where `products` holds bounds; else `[m, 0]`.
         rows: `[r, d]` or `[r, 0]` float32 rows of the right.
+        most: stop after the row of the left by which more products than this
+            have been computed where bounds did not rule a pair out.
+
+    Returns:
+        (rows of the left that are done, products that were computed).
     """
     is_bound = doubled.shape[1] > 0
+    computed = 0
     left_cut = left.values[:, -1] + left.slack
     right_cut = right.values[:, -1] + right.slack
     left_bias, right_bias = left.bias, right.bias
@@ -91,17 +97,29 @@ def scan_tile(products, left, right, exclude, doubled, rows):
                 ) or right.first + j == exclude[i]:
                     continue
                 if is_bound:
-                    # In float64: summed in float32, a bias far larger than
-                    # the products would lose them to rounding.
-                    product = 0.0
-                    for c in range(doubled.shape[1]):
-                        product += np.float64(doubled[i, c]) * rows[j, c]
+                    computed += 1
+                    product = _product(doubled[i], rows[j])
                 value = np.float32(product + right.bias[j])
                 _keep(value, right.first + j, left.ids[i], left.values[i])
                 left_cut[i] = left.values[i, -1] + left.slack[i]
                 value = np.float32(product + left.bias[i])
                 _keep(value, left.first + i, right.ids[j], right.values[j])
                 right_cut[j] = right.values[j, -1] + right.slack[j]
+        if computed > most:
+            return i + 1, computed
+    return left_bias.size, computed
+
+
+@numba.njit(nogil=True, fastmath={"reassoc", "nnan", "nsz"}, cache=True)
+def _product(first, second):
+    """Dot product of float32 rows, summed in float64.
+
+    In float32, a bias far larger than the products would lose them to rounding.
+    """
+    total = 0.0
+    for c in range(first.size):
+        total += np.float64(first[c]) * second[c]
+    return total
 
 
 @numba.njit(nogil=True, cache=True)

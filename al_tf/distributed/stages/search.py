@@ -13,7 +13,9 @@ lists are merged by the same order, so two things have to be as on one machine:
   search, in which all rows meet each other, is a tournament of blocks; the
   time is (round in which the two blocks meet, the other row).
 
-The bound comes from the last value of the merged list, as it does there.
+The bound comes from the last value of the merged list, as it does there. What
+is beyond the last value of a list so far cannot come onto it any more: that is
+told to whoever searches on (`listed`), who would begin anew otherwise.
 """
 
 from __future__ import annotations
@@ -176,6 +178,35 @@ def merged(*lists: Lists) -> Lists:
     )
 
 
+def listed(*lists: Lists) -> tuple[Lists, np.ndarray]:
+    """Merges lists of the same queries.
+
+    Returns:
+        (the lists, `[q]` float32 their last values).
+    """
+    found = merged(*lists)
+    return found, found.values[:, -1].copy()
+
+
+def wanted_within(
+    threshold: float, queries: Queries, cuts: np.ndarray | None
+) -> np.ndarray:
+    """Distances, offsets included, beyond which nothing comes onto lists.
+
+    Args:
+        threshold: linkages beyond it need not be listed.
+        queries: who searches.
+        cuts: last values of the lists so far, or None.
+    """
+    within = threshold - queries.variance
+    if cuts is None:
+        return within
+    square = np.einsum("qd,qd->q", queries.rows, queries.rows, dtype=np.float64)
+    # A list that is not full ends with the limit that the threshold gives: that
+    # has to stay the same number.
+    return np.fmin(within, cuts + square)
+
+
 def answered(queries: Queries, largest: float, *lists: Lists) -> Answer:
     """The answer of all parts to some queries."""
     ids, values, _ = merged(*lists)
@@ -226,6 +257,7 @@ def lists_of_pair(
     start: int,
     second: Queries | None,
     second_start: int,
+    *cuts: np.ndarray,
 ) -> tuple[Lists, ...]:
     """Lets two blocks of single points find each other, or one itself.
 
@@ -239,6 +271,7 @@ def lists_of_pair(
         start: see `first`.
         second: later tiles; None: the first block meets itself.
         second_start: see `second`.
+        cuts: last values of the lists of all blocks so far, or nothing.
 
     Returns:
         `Lists` of the first block, or of both.
@@ -270,7 +303,13 @@ def lists_of_pair(
     )
     order = np.lexsort((b, a, times))
     pairs = zip(a[order].tolist(), b[order].tolist(), strict=True)
-    within = np.full(len(rows), threshold)
+    blocks = [first] if second is None else [first, second]
+    within = np.concatenate(
+        [
+            wanted_within(threshold, block, cut)
+            for block, cut in zip(blocks, cuts or (None, None), strict=False)
+        ]
+    )
     asked = index.lists_of_pairs(k, within, pairs)
     met = np.where(
         asked.ids >= 0,
