@@ -23,7 +23,7 @@ _WHOLE_MODELS = (
 )
 _ACTIVATIONS = {"relu": "relu", "gated-gelu": "gated_gelu"}
 # {feed_forward_proj: what else of it transformers writes and goes by}.
-_DENSE = {
+_DENSE: dict[str, dict[str, tuple[str | bool, ...]]] = {
     "relu": {"dense_act_fn": ("relu",), "is_gated_act": (False,)},
     "gated-gelu": {
         "dense_act_fn": ("gelu_new", "gelu_pytorch_tanh"),
