@@ -17,6 +17,7 @@ from runkit import InputError, write_json
 from spactor_tf.config.fields import to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.inference.added_tokens import TOKENIZER_CONFIG, TOKENIZER_JSON
 from spactor_tf.model.hugging_face_config import (
     CONFIG,
     config_content,
@@ -121,10 +122,10 @@ def write_folder(
         folder, {name: value.astype(dtype) for name, value in tensors.items()}
     )
     vocabulary.save(folder / TOKENIZER)
-    write_json(folder / "tokenizer.json", tokenizer_json(vocabulary))
+    write_json(folder / TOKENIZER_JSON, tokenizer_json(vocabulary))
     write_json(folder / "special_tokens_map.json", _token_map(vocabulary))
     write_json(
-        folder / "tokenizer_config.json",
+        folder / TOKENIZER_CONFIG,
         {
             **_token_map(vocabulary),
             "added_tokens_decoder": {
@@ -171,14 +172,24 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """Returns the vocabulary as the library `tokenizers` reads it.
 
     Raises:
-        InputError: not a unigram model.
+        InputError: not a unigram model, or one with the space mark at the end
+            of its words.
     """
     model = vocabulary.model_proto
-    if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
+    kind = model.trainer_spec.model_type
+    if kind != model.trainer_spec.UNIGRAM:
         raise InputError(
-            "is not a unigram SentencePiece model",
+            "is not a unigram SentencePiece model, and transformers would "
+            "split texts otherwise",
             where="vocabulary",
-            got=model.trainer_spec.model_type,
+            got=model.trainer_spec.ModelType.Name(kind),
+        )
+    if model.trainer_spec.treat_whitespace_as_suffix:
+        raise InputError(
+            "has the mark of a space at the end of its words, and transformers "
+            "would split texts otherwise",
+            where="vocabulary",
+            got="treat_whitespace_as_suffix",
         )
     spec = model.normalizer_spec
     added = _added(vocabulary)
@@ -192,10 +203,10 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             {"type": "Precompiled", "precompiled_charsmap": charsmap}
         )
     if spec.remove_extra_whitespaces:
-        spaces = {"Regex": " {2,}"}
+        # "Strip" would take other white space too.
         cleaning += [
-            {"type": "Strip", "strip_left": True, "strip_right": True},
-            {"type": "Replace", "pattern": spaces, "content": " "},
+            {"type": "Replace", "pattern": {"Regex": spaces}, "content": kept}
+            for spaces, kept in (("^ +| +$", ""), (" {2,}", " "))
         ]
     spaced = {"type": "Replace", "pattern": {"String": "\u2581"}}
     decoders = [{**spaced, "content": " "}, {"type": "ByteFallback"}]

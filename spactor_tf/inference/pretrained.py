@@ -22,6 +22,7 @@ from spactor_tf.config.model import least_weights
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference import hugging_face
+from spactor_tf.inference.added_tokens import check_added_tokens
 from spactor_tf.inference.trained_model import Pretrained as Pretrained
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def load_pretrained(
 
         backbone = read_backbone(folder, dtype)
         vocabulary.check_rows(backbone.vocabulary_size, str(folder))
+        check_added_tokens(folder, vocabulary, backbone.vocabulary_size)
     else:
         backbone = _preset_backbone(folder, vocabulary, dtype)
     ours, task = folder / _OUR_CONFIG, folder / _OUR_TASK

@@ -22,6 +22,14 @@ _WHOLE_MODELS = (
     "T5WithLMHeadModel",
 )
 _ACTIVATIONS = {"relu": "relu", "gated-gelu": "gated_gelu"}
+# {feed_forward_proj: what else of it transformers writes and goes by}.
+_DENSE: dict[str, dict[str, tuple[str | bool, ...]]] = {
+    "relu": {"dense_act_fn": ("relu",), "is_gated_act": (False,)},
+    "gated-gelu": {
+        "dense_act_fn": ("gelu_new", "gelu_pytorch_tanh"),
+        "is_gated_act": (True,),
+    },
+}
 # Theirs -> ours.
 _SIZES = {
     "vocab_size": "vocabulary_size",
@@ -81,8 +89,10 @@ def read_config(folder: str | os.PathLike) -> ForeignConfig:
                 got=found,
                 expected=str(value),
             )
+    scaled, may_share_head = _output(content, str(path))
+    model = _sizes(content, scaled, str(path))
     decoder_layers = content.get("num_decoder_layers")
-    layers = content.get("num_layers")
+    layers = model.num_layers
     if not encoder_only and decoder_layers not in (None, layers):
         raise InputError(
             "differs from num_layers; KerasHub's T5 has as many decoder as "
@@ -91,25 +101,48 @@ def read_config(folder: str | os.PathLike) -> ForeignConfig:
             got=decoder_layers,
             expected=str(layers),
         )
-    says_tied = content.get("tie_word_embeddings", True) is not False
-    scaled = content.get("scale_decoder_outputs", says_tied) is not False
-    if scaled and not says_tied:
+    return ForeignConfig(model, encoder_only, may_share_head)
+
+
+def _output(content: dict[str, Any], where: str) -> tuple[bool, bool]:
+    """Returns whether the output is scaled, and may be the embedding.
+
+    transformers scaled the output of a tied mT5 up to its version 4; since
+    then it never scales one, whatever the file says of ties.
+    """
+    is_mt5 = content["model_type"] == "mt5"
+    tied = _switch(content, "tie_word_embeddings", not is_mt5, where)
+    if is_mt5:
+        version = str(content.get("transformers_version"))
+        return tied and version.startswith(("3.", "4.")), tied
+    scaled = _switch(content, "scale_decoder_outputs", tied, where)
+    if scaled and not tied:
         raise InputError(
             "cannot be represented: T5 scales the output of tied embeddings "
             "only",
-            where=f"{path}, scale_decoder_outputs",
+            where=f"{where}, scale_decoder_outputs",
             got=True,
             expected="what tie_word_embeddings says",
         )
-    model = _sizes(content, scaled, str(path))
-    return ForeignConfig(model, encoder_only, says_tied)
+    return scaled, tied
+
+
+def _switch(
+    content: dict[str, Any], name: str, default: bool, where: str
+) -> bool:
+    value = content.get(name, default)
+    if not isinstance(value, bool):
+        raise InputError(
+            "is neither true nor false", where=f"{where}, {name}", got=value
+        )
+    return value
 
 
 def _is_encoder_only(content: dict[str, Any], where: str) -> bool:
     """Checks the architecture; returns whether it has no decoder."""
     architectures = content.get("architectures") or _WHOLE_MODELS[:1]
     kind = content.get("model_type")
-    if kind not in ("t5", "mt5") or not isinstance(architectures, list | tuple):
+    if kind not in ("t5", "mt5"):
         raise InputError(
             "is another architecture",
             where=f"{where}, model_type",
@@ -117,7 +150,8 @@ def _is_encoder_only(content: dict[str, Any], where: str) -> bool:
             expected="t5 or mt5",
         )
     known = _WHOLE_MODELS + _ENCODER_MODELS
-    found = [name for name in architectures if name in known]
+    listed = isinstance(architectures, list | tuple)
+    found = [name for name in known if listed and name in architectures]
     if not found:
         raise InputError(
             "is another architecture",
@@ -151,6 +185,14 @@ def _sizes(content: dict[str, Any], scaled: bool, where: str) -> ModelConfig:
             )
     activation = str(content.get("feed_forward_proj", "relu"))
     check_choice(activation, _ACTIVATIONS, where=f"{where}, feed_forward_proj")
+    for name, values in _DENSE[activation].items():
+        if (found := content.get(name, values[0])) not in values:
+            raise InputError(
+                f"is not that of feed_forward_proj {activation!r}",
+                where=f"{where}, {name}",
+                got=found,
+                expected=str(values[0]),
+            )
     return ModelConfig(
         **sizes,
         activation=_ACTIVATIONS[activation],

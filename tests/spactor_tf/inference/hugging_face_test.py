@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import sentencepiece
+import tokenizers
 from absl.testing import absltest, parameterized
 from safetensors.numpy import load_file
 
@@ -17,6 +18,7 @@ from runkit import InputError
 from spactor_tf import convert_main
 from spactor_tf.data.vocabulary import Vocabulary
 from spactor_tf.inference import load_pretrained, save_hugging_face
+from spactor_tf.inference.added_tokens import check_added_tokens
 from spactor_tf.inference.hugging_face import tokenizer_json
 from spactor_tf.inference.pretrained import preset_dir, save_pretrained
 from tests.support import serving_models, testing
@@ -127,6 +129,38 @@ class FolderTest(parameterized.TestCase):
         with self.assertRaisesRegex(InputError, "fewer rows.*got 160"):
             load_pretrained(folder)
 
+    @parameterized.parameters(
+        ("added_tokens.json", {"<sep>": 3}),
+        ("added_tokens.json", {"<extra_id_0>": testing.ROWS - 1}),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"500": {"content": "<sep>"}}},
+        ),
+        ("tokenizer.json", {"added_tokens": [{"id": 2, "content": "<sep>"}]}),
+    )
+    def test_added_tokens_that_the_vocabulary_lacks(self, name, content):
+        """They would be read as other ids than the model was trained with."""
+        vocabulary, path = testing.vocabulary(), self.folder / name
+
+        def check(text):
+            path.write_text(text)
+            check_added_tokens(self.folder, vocabulary, testing.ROWS)
+
+        with self.assertRaisesRegex(InputError, f"{name}: has a token that"):
+            check(json.dumps(content))
+        with self.assertRaisesRegex(InputError, "does not list added tokens"):
+            check('{"added_tokens_decoder": [3]}')
+        check(json.dumps({"<far>": testing.ROWS}))
+        check(json.dumps({"<extra_id_0>": int(vocabulary.sentinel_ids[0])}))
+
+    def test_added_tokens_are_looked_for(self):
+        folder = self.folder / "t5"
+        save_hugging_face(folder, serving_models.pretrained())
+        (folder / "checksums.json").unlink()
+        (folder / "added_tokens.json").write_text('{"<sep>": 3}')
+        with self.assertRaisesRegex(InputError, "'<sep> with id 3'"):
+            load_pretrained(folder)
+
     def test_foreign_presets_that_would_be_misread(self):
         import keras_hub
 
@@ -149,7 +183,7 @@ class FolderTest(parameterized.TestCase):
             self.convert("anywhere", "hugging_face", "")
 
 
-class TokenizerFilesTest(absltest.TestCase):
+class TokenizerFilesTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -191,6 +225,26 @@ class TokenizerFilesTest(absltest.TestCase):
         proto.pieces[first].piece = "\u2581<extra_id_0>"
         tokenizer = tokenizer_json(Vocabulary(proto.SerializeToString()))
         self.assertEqual(tokenizer["model"]["vocab"][first][0], "<extra_id_0>")
+
+    @parameterized.parameters(
+        ("treat_whitespace_as_suffix", True, "at the end of its words"),
+        ("model_type", 2, "not a unigram.*'BPE'"),
+    )
+    def test_models_that_transformers_would_read_otherwise(
+        self, field, value, message
+    ):
+        model = Vocabulary.load(self.folder / "spiece.model")
+        setattr(model.model_proto.trainer_spec, field, value)
+        with self.assertRaisesRegex(InputError, message):
+            tokenizer_json(model)
+
+    def test_other_white_space_than_spaces_is_kept(self):
+        model = Vocabulary.load(self.folder / "spiece.model")
+        model.model_proto.normalizer_spec.remove_extra_whitespaces = True
+        tokenizer = tokenizer_json(model)
+        cleaner = tokenizers.Tokenizer.from_str(json.dumps(tokenizer))
+        text = cleaner.normalizer.normalize_str("  \r\na  \u3000 b\n ")
+        self.assertEqual(text, "\r\na \u3000 b\n")
 
     def test_card_states_the_run(self):
         card = (self.folder / "README.md").read_text()

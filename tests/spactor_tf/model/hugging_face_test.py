@@ -148,6 +148,20 @@ class HeadTest(FolderCase):
         for name, array in tensors_of(read_backbone(folder)).items():
             np.testing.assert_array_equal(array, stored(folder)[name])
 
+    @parameterized.parameters(
+        ("5.24.0", True, False),
+        (None, True, False),
+        ("4.57.1", True, True),
+        ("4.57.1", False, False),
+    )
+    def test_a_tied_mt5_is_scaled_by_old_versions_alone(
+        self, version, tied, scaled
+    ):
+        folder = self.copy(
+            "mt5", transformers_version=version, tie_word_embeddings=tied
+        )
+        self.assertEqual(read_config(folder).model.tie_embeddings, scaled)
+
     def test_an_unscaled_head_may_be_the_embedding(self):
         fields = {"tie_word_embeddings": True, "scale_decoder_outputs": False}
         folder = self.copy("v1_0", **fields)
@@ -210,6 +224,10 @@ class RefusedTest(FolderCase):
         ({"vocab_size": 2**40}, "weights are too few for the sizes"),
         ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon: is not"),
         ({"pad_token_id": 3}, "pad_token_id: cannot"),
+        ({"dense_act_fn": "silu"}, "dense_act_fn: is not.*'silu'.*relu"),
+        ({"is_gated_act": True}, "is_gated_act: is not"),
+        ({"tie_word_embeddings": "false"}, "neither true nor false"),
+        ({"num_layers": None}, "num_layers: is missing"),
         ({"d_ff": 33}, r"wi\.weight: has another shape.*\(32, 24\)"),
         ({"num_layers": 3, "num_decoder_layers": 3}, "weights are missing"),
         ({"tie_word_embeddings": False}, "scale_decoder_outputs: cannot"),
