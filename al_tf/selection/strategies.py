@@ -7,8 +7,9 @@ The paper compares with random, margin, CoreSet (Sener & Savarese 2018) and
 BADGE (Ash et al. 2020). To run the last two at its scale, it splits the pool
 at random and selects in every part. `cluster_random` is the ablation: the
 round-robin over clusters without margins. `entropy` is a customary baseline.
-`margin_turns` is this project's own rule; those of `al_tf.selection.spreading`
-are later methods, on the neighbor lists of the pool.
+`margin_turns` and `cluster_allocation` are this project's own rules; the others
+of `al_tf.selection.spreading` are later methods, on the neighbor lists of the
+pool.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from al_tf.selection.candidates import random_keys
 from al_tf.selection.margin_turns import margin_turns_batch
 from al_tf.selection.margins import check_margins, check_probabilities
 from al_tf.selection.pool import Pool, Strategy
+from al_tf.selection.spreading.cluster_allocation import (
+    cluster_allocation_batch,
+)
 from al_tf.selection.spreading.herding import (
     max_herding_batch,
     u_herding_batch,
@@ -150,6 +154,7 @@ STRATEGIES: dict[str, Strategy] = {
     "partitioned_coreset": partitioned_coreset_batch,
     "partitioned_badge": partitioned_badge_batch,
     "margin_turns": margin_turns_batch,
+    "cluster_allocation": cluster_allocation_batch,
     "cluster_margin_mixed": cluster_margin_mixed_batch,
     "typi_clust": typi_clust_batch,
     "prob_cover": prob_cover_batch,

@@ -3,6 +3,7 @@ r"""Runs what the standing benchmark still lacks.
     python -m experiments.selection.run --dry_run
     nice -n 19 python -m experiments.selection.run --hours=6
     python -m experiments.selection.run --settings=digits-1pct --most_seeds=10
+    python -m experiments.selection.run --arms=margin,badge --most_seeds=10
 
 A run is seconds to minutes of one thread. Its line is written when it is done,
 so a kill loses one run at most and the same command goes on. Whole tables are
@@ -12,6 +13,7 @@ filled seed by seed. Several processes may work at once: each holds a setting.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import pathlib
 import time
@@ -101,6 +103,11 @@ def main(argv: Sequence[str]) -> None:
     names = FLAGS.settings or list(benchmark.settings)
     for name in names:
         check_choice(name, benchmark.settings, where="--settings")
+    for name in FLAGS.arms:
+        check_choice(name, benchmark.arms, where="--arms")
+    if FLAGS.arms:
+        arms = {name: benchmark.arms[name] for name in FLAGS.arms}
+        benchmark = dataclasses.replace(benchmark, arms=arms)
     folder = pathlib.Path(FLAGS.logs_dir or logs.FOLDER)
     most = min(FLAGS.most_seeds or benchmark.seeds, benchmark.seeds)
     if most < 1:
@@ -134,6 +141,7 @@ def run() -> None:
     if "most_seeds" not in FLAGS:
         flags.DEFINE_string("declaration", "benchmark", "What is run.")
         flags.DEFINE_list("settings", [], "Settings; all by default.")
+        flags.DEFINE_list("arms", [], "Arms; all by default.")
         flags.DEFINE_integer("most_seeds", None, "Seeds; all by default.")
         flags.DEFINE_integer(
             "stride", 5, "Seeds of every setting before the next ones."

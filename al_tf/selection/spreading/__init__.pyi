@@ -1,3 +1,6 @@
+from .cluster_allocation import (
+    cluster_allocation_batch as cluster_allocation_batch,
+)
 from .greedy_cover import greedy_cover as greedy_cover
 from .herding import max_herding_batch as max_herding_batch
 from .herding import u_herding_batch as u_herding_batch
