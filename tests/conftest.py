@@ -6,6 +6,15 @@ if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
 
 
+# Whole pages and programs, then whole runs of training.
+LONGEST = ("repository", "training", "experiments")
+
+
 def pytest_collection_modifyitems(items):
-    """Puts whole pages and programs first: at the end one worker would wait."""
-    items.sort(key=lambda item: "repository" not in item.path.parts)
+    """Puts the longest files first: at the end one worker would wait."""
+
+    def place(item):
+        folders = [name for name in LONGEST if name in item.path.parts]
+        return LONGEST.index(folders[0]) if folders else len(LONGEST)
+
+    items.sort(key=place)

@@ -114,6 +114,7 @@ class WorkTest(RunnerCase):
         self.assertIn("2 cells done; 0 cells left", again)
         self.assertNotIn("start", again)
 
+    @pytest.mark.slow
     def test_a_process_that_somebody_stopped_and_forgot_is_continued(self):
         self.declare_corpus()
         self.declare("claim")
@@ -128,6 +129,7 @@ class WorkTest(RunnerCase):
         self.assertEqual(code, 0)
         self.assertTrue(place.is_finished(cell))
 
+    @pytest.mark.slow
     def test_the_pause_file_stops_and_continues(self):
         self.declare_corpus()
         self.declare("claim")

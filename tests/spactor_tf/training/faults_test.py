@@ -6,6 +6,7 @@ import pathlib
 from unittest import mock
 
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
@@ -90,6 +91,7 @@ class ReportTest(parameterized.TestCase):
         )
 
     @parameterized.parameters("float32", "mixed_bfloat16")
+    @pytest.mark.slow
     def test_it_is_written_in_every_dtype(self, dtype):
         config = dataclasses.replace(self.config, dtype=dtype)
         pretrain(config, self.folder / "run", self.folder / "cache")

@@ -8,6 +8,7 @@ import tempfile
 from unittest import mock
 
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from runkit.errors import InterruptedRun
@@ -92,6 +93,7 @@ class StepsPerExecutionTest(absltest.TestCase):
             CheckpointStore(folder).steps(), CheckpointStore(self.one).steps()
         )
 
+    @pytest.mark.slow
     def test_no_call_is_longer_than_asked_for(self):
         calls = []
         with watched(calls):
@@ -99,6 +101,7 @@ class StepsPerExecutionTest(absltest.TestCase):
         self.assertEqual(max(calls), 2)
         self.assertEqual(sum(calls), STEPS)
 
+    @pytest.mark.slow
     def test_a_killed_and_a_stopped_run_go_on_exactly(self):
         calls = []
 
