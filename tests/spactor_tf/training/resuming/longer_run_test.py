@@ -49,7 +49,6 @@ class LongerRunTest(absltest.TestCase):
         for name, value in expected.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
 
-    @pytest.mark.slow
     def test_sixty_steps_and_sixty_more_are_a_hundred_and_twenty(self):
         whole = self.run_once("whole", train_steps=120)
         self.run_once("longer")
