@@ -27,17 +27,63 @@ from runkit.files.storage import (
 )
 
 
-def _open_zst(path: pathlib.Path, mode: str) -> IO[bytes]:
+def _open_zst(path: Any, mode: str) -> IO[bytes]:
     """Opens with a Zstandard library, if one is installed."""
+    del mode  # As the other openers have it; files are only read.
     for name in ("compression.zstd", "backports.zstd", "zstandard"):
         with contextlib.suppress(ImportError):
-            opened: Any = importlib.import_module(name).open(path, mode)
-            return io.BufferedReader(opened)
+            library: Any = importlib.import_module(name)
+            is_path = isinstance(path, pathlib.Path)
+            packed = path.open("rb") if is_path else path
+            return io.BufferedReader(_Frames(packed, library))
     raise InputError(
         "is compressed with Zstandard, which is not installed",
         where=str(path),
         remedy="Run `pip install zstandard`, or unpack the file with `zstd -d`",
     )
+
+
+class _Frames(io.RawIOBase):
+    """What the frames of a Zstandard file hold.
+
+    The readers of the libraries are not used: that of `zstandard` takes a file
+    that is cut off for a whole one.
+    """
+
+    def __init__(self, handle: IO[bytes], library: Any):
+        self._handle, self._library = handle, library
+        self._frame, self._rest = self._new_frame(), memoryview(b"")
+
+    def _new_frame(self) -> Any:
+        frame = self._library.ZstdDecompressor()
+        is_zstandard = hasattr(frame, "decompressobj")
+        return frame.decompressobj() if is_zstandard else frame
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            packed = packed or self._handle.read(_ZST_BYTES)
+            if not packed and self._frame.eof:
+                return 0
+            if not packed:
+                raise EOFError("it ends inside of a Zstandard frame")
+            if self._frame.eof:
+                self._frame = self._new_frame()
+            try:
+                self._rest = memoryview(self._frame.decompress(packed))
+            except Exception as error:  # Each library has a class of its own.
+                raise OSError(f"not Zstandard: {error}") from None
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._handle.close()
+        super().close()
 
 
 _OPENERS: dict[str, Callable[..., Any]] = {
@@ -55,6 +101,7 @@ _MAGIC = {
 }
 _LONGEST_MAGIC = 6
 _BLOCK_BYTES = 1 << 16
+_ZST_BYTES = 1 << 14  # Of a packed file; they may hold a lot.
 
 _FAILURES = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError)
 

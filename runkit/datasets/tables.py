@@ -103,7 +103,9 @@ def rows(
                 where=place,
                 got=cells,
                 expected=f"{len(header)} cells",
-                remedy="Quote the cells that hold the separator",
+                remedy="Quote the cells that hold the separator"
+                if table == "csv"
+                else "A tsv has no quotes: write such cells as csv or jsonl",
             )
         if not any(cell.strip() for cell in cells):
             continue  # Spreadsheets end a table with rows of commas.

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -19,12 +20,14 @@ from typing import Any
 from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.datasets.inputs import reading
+from runkit.datasets.specification import TEXT_KINDS
 from runkit.datasets.tables import whole_text
 from runkit.files import open_bytes
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
 # The coarsest times of change of the usual file systems.
 _SETTLED_NS = 2_000_000_000
+_WEIGHTED = re.compile(r"(.+)@([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
 @dataclasses.dataclass
@@ -56,18 +59,20 @@ def weighted_parts(spec: str) -> list[tuple[str, float]]:
     Raises:
         InputError: some of several have a weight, or one is not positive.
     """
-    parts = spec.split(",")
-    found = [re.fullmatch(r"(.+)@(\d*\.?\d+)", part) for part in parts]
-    if not any(found):
+    parts = [part.strip() for part in spec.split(",")]
+    found = [_WEIGHTED.fullmatch(part) for part in parts]
+    kinds = {part.partition(":")[0] for part in parts}
+    are_several = len(parts) > 1 and kinds <= set(TEXT_KINDS)
+    if not any(found) and not are_several:
         return [(spec, 1.0)]
     missing = [p for p, f in zip(parts, found, strict=True) if f is None]
     weights = [float(match[2]) for match in found if match]
-    if missing or not all(weights):
+    if missing or not all(0 < weight < math.inf for weight in weights):
         raise InputError(
             "has no weight" if missing else "a weight is not positive",
             where="--dataset",
             got=missing[0] if missing else spec,
-            expected="DATASET@WEIGHT,DATASET@WEIGHT",
+            expected="DATASET@WEIGHT,DATASET@WEIGHT with positive numbers",
             remedy="A comma inside of a path is written `?`, which matches it",
         )
     return [

@@ -95,7 +95,7 @@ def import_tasks(module: str) -> None:
         raise InputError(
             f"{module} cannot be used ({error})", where="--import"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_error(module, error) from None
     if set(TASKS) == before:
         raise InputError(
@@ -106,7 +106,7 @@ def import_tasks(module: str) -> None:
         )
 
 
-def _import_error(module: str, error: Exception) -> InputError:
+def _import_error(module: str, error: BaseException) -> InputError:
     """Says why a module could not be imported, and where it failed."""
     missing = getattr(error, "name", None)
     is_absent = isinstance(error, ModuleNotFoundError) and (
@@ -121,9 +121,10 @@ def _import_error(module: str, error: Exception) -> InputError:
             remedy="Run the command where the module lies, or add its folder "
             "to PYTHONPATH",
         )
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [f for f in frames if not f.filename.startswith("<")][-1]
     place = f"{last.filename}, line {last.lineno}"
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}, line {error.lineno}"
     return InputError(
         f"cannot be imported ({type(error).__name__}: {error})",

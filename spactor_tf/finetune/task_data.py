@@ -44,11 +44,20 @@ class TaskData:
         self._config, self._data_dir = config, data_dir
         self.validation = self._load_validation()
         for task in tasks:
-            if "test" in self.final_splits(task) and not task.load(
-                "test", 1, data_dir
-            ):
-                where = f"test split of {task.name}"
-                raise InputError("is empty", where=where)
+            if "test" in self.final_splits(task):
+                self._check_test(task)
+
+    def _check_test(self, task: Task) -> None:
+        """Refuses a test split that could not be scored after the training."""
+        where = f"test split of {task.name}"
+        examples = task.load("test", None, self._data_dir)
+        if not examples:
+            raise InputError("is empty", where=where)
+        if all(example.targets for example in examples):
+            try:
+                task.evaluate([e.targets for e in examples], examples)
+            except InputError as error:
+                raise InputError(str(error), where=where) from None
 
     def questions(self, task: Task, split: str) -> list[Example]:
         """Loads a split to evaluate, with the exemplars that are wanted."""

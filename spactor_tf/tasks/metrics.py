@@ -200,6 +200,15 @@ def rouge(name: str, targets: Texts, predictions: Texts) -> float:
     As T5 does, " . " ends a line first: rougeLsum goes by lines. T5 reports
     the median of a bootstrap of this mean, which depends on a seed.
     """
+    letters = [c for text in targets for c in text if c.isalpha()]
+    if 2 * sum(map(str.isascii, letters)) < len(letters):
+        # Even the right text would get 0.
+        raise InputError(
+            f"{name} counts words of the letters a to z and of digits alone, "
+            "which most letters of these targets are not",
+            got=targets[0],
+            remedy="Take exact_match or token_f1",
+        )
     scorer = _extra("rouge_score.rouge_scorer").RougeScorer([name])
     scores = []
     for pair in zip(targets, predictions, strict=True):

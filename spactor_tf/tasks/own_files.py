@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 import re
@@ -70,7 +71,7 @@ class OwnTask(Task):
         spec = self.files[split]
         paths = inputs.matching_files(spec.path, "--task", spec.spec)
         fields = [spec.text_field, *spec.text_field.split("+")]
-        number = 0
+        number, has_targets = 0, False
         for path in paths:
             rows = tables.rows(
                 path, spec.kind, fields=[*fields, spec.label_field]
@@ -82,6 +83,14 @@ class OwnTask(Task):
                     where = f"{place}, field {spec.text_field}"
                     raise InputError("holds no text", where=where)
                 answers = self._answers(row, spec.label_field, place, split)
+                if number and has_targets != bool(answers):
+                    raise InputError(
+                        f"has {'a' if answers else 'no'} target, unlike the "
+                        "rows before it",
+                        where=place,
+                        expected="targets in all rows of a test file, or none",
+                    )
+                has_targets = bool(answers)
                 yield Example(
                     tables.whole_text(text, place),
                     answers[0] if answers else "",
@@ -89,6 +98,13 @@ class OwnTask(Task):
                     self._meta(answers, f"{place}, field {spec.label_field}"),
                 )
                 number += 1
+        if not number:
+            raise InputError(
+                "holds no example",
+                where=f"{split} file {spec.path}",
+                expected=f"rows with the fields {spec.text_field} and "
+                f"{spec.label_field}",
+            )
 
     def _answers(
         self, row: Any, field: str, place: str, split: str
@@ -125,11 +141,13 @@ class OwnTask(Task):
             try:
                 meta["score"] = float(answers[0])
             except ValueError:
+                meta["score"] = math.nan
+            if not math.isfinite(meta["score"]):
                 raise InputError(
                     "is not a number, which a correlation needs",
                     where=where,
                     got=answers[0],
-                ) from None
+                )
         return meta
 
 

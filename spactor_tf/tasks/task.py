@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -90,9 +91,46 @@ class Task:
                     got=error.args[0],
                     expected=f"a record of {self.name}",
                 ) from None
+            except InputError:
+                raise
+            except Exception as error:  # It may be a user's function.
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                raise InputError(
+                    f"cannot be made examples of {self.name} "
+                    f"({type(error).__name__}: {error}; {last.filename}, line "
+                    f"{last.lineno})",
+                    where=where,
+                    got=str(record)[:200],
+                ) from None
+            self._check(examples, where)
             for example in examples:
                 if self.keep is None or self.keep(example, split):
                     yield example
+
+    def _check(self, examples: Any, where: str) -> None:
+        """Refuses what `to_examples` may not return."""
+        is_whole = isinstance(examples, list | tuple) and all(
+            isinstance(example, Example)
+            and isinstance(example.inputs, str)
+            and isinstance(example.targets, str)
+            for example in examples
+        )
+        if not is_whole:
+            raise InputError(
+                f"to_examples of {self.name} did not return a list of examples",
+                where=where,
+                got=examples,
+                expected="a list of Example, with texts as inputs and targets",
+            )
+        for example in examples:
+            words = self.options(example)
+            if words and example.targets and example.targets not in words:
+                raise InputError(
+                    f"has a target that is no label word of {self.name}",
+                    where=where,
+                    got=example.targets,
+                    expected=", ".join(words),
+                )
 
     def options(self, example: Example) -> tuple[str, ...]:
         """The texts that rank classification chooses from; () for free text."""

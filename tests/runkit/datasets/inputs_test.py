@@ -5,15 +5,34 @@ import gzip
 import lzma
 import pathlib
 import sys
+import types
+import zlib
 from unittest import mock
 
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
-from runkit.datasets.inputs import matching_files, open_input, plain_suffix
+from runkit.datasets.inputs import (
+    matching_files,
+    open_input,
+    plain_suffix,
+    reading,
+)
 from runkit.datasets.specification import parse
 
 TEXT = "one\ntwo \u05e9\u4e2d\U0001f600\n"
+
+
+def fake_zstandard(name):
+    """Installs a library of the interface of `name` that unpacks zlib."""
+    library = types.ModuleType(name)
+    one_frame = zlib.decompressobj
+    if name == "zstandard":
+        library.ZstdDecompressor = lambda: mock.Mock(decompressobj=one_frame)
+    else:
+        library.ZstdDecompressor = one_frame
+    names = ("compression.zstd", "backports.zstd", "zstandard")
+    return mock.patch.dict(sys.modules, dict.fromkeys(names) | {name: library})
 
 
 class InputsTest(parameterized.TestCase):
@@ -61,6 +80,20 @@ class InputsTest(parameterized.TestCase):
         self.enter_context(mock.patch.dict(sys.modules, absent))
         with self.assertRaisesRegex(InputError, "pip install zstandard"):
             self.read(b"\x28\xb5\x2f\xfd", "a.txt")
+
+    @parameterized.parameters("backports.zstd", "zstandard")
+    def test_zstandard_files_are_read_to_their_end(self, library):
+        self.enter_context(fake_zstandard(library))
+        frame = zlib.compress(TEXT.encode() * 50_000, 0)
+        for data, times in ((frame, 50_000), (frame + frame, 100_000)):
+            self.assertEqual(self.read(data, "a.zst"), TEXT.encode() * times)
+        half = frame[: len(frame) // 2]
+        for cut in (frame[:-1], half, frame * 2 + b"x", b""):
+            with (
+                self.assertRaisesRegex(InputError, "a.zst: cannot be read"),
+                reading(self.folder / "a.zst"),
+            ):
+                self.read(cut, "a.zst")
 
     def test_folders_with_brackets(self):
         folder = self.folder / "part[1]:x"

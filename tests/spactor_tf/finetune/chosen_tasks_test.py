@@ -75,6 +75,8 @@ class ChosenTasksTest(parameterized.TestCase):
         ("empty", "x = 1\n", "--import: registers no task"),
         ("syntax", "x = = 1\n", "bad.py, line 1: cannot be .*SyntaxError"),
         ("name", "\nx = y\n", "bad.py, line 2: cannot be .*NameError"),
+        ("exit", "exit(3)\n", "bad.py, line 1: cannot be .*SystemExit: 3"),
+        ("zero", "x = 1\0\n", "cannot be imported .*null bytes"),
         ("inner", "import nowhere_x\n", "line 1.*No module named 'nowhere_x'"),
         ("taken", MODULE.replace("colors", "sst2"), "sst2.*name is taken"),
         ("metric", MODULE.replace("accuracy", "acc"), "unknown name.*'acc'"),

@@ -56,6 +56,8 @@ class DoorTest(finetune_case.Base):
             # Read only after the last step, but wanted from the first.
             ("test", None, "no such file"),
             ("test", "", "test split of toy: is empty"),
+            ("test", f"{no_label}\n{{", "line 2: is not JSON"),
+            ("test", no_label.replace('""', '"x"'), "no label word of toy"),
         )
         for split, content, message in cases:
             with self.subTest(split, content=content):

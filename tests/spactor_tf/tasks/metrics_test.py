@@ -109,6 +109,11 @@ class GoldenTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(together["rouge2"], sum(values) / len(values))
 
+    def test_rouge_of_other_scripts_is_refused(self):
+        for targets in (["\u4f60\u597d", "2024"], ["\u043f\u043e\u043b a"]):
+            with self.assertRaisesRegex(InputError, "rouge. counts words of"):
+                get_task("cnn_dailymail").evaluate(targets, labeled(targets))
+
     @parameterized.parameters(*GOLDEN["spans"])
     def test_wsc_referents(self, prediction, referent, t5):
         task = get_task("wsc")

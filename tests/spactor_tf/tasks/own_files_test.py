@@ -78,7 +78,7 @@ class ReadTest(Base):
         ("label", "input\ttarget\nx\tspma\n", "record 1.*'spma'.*mean 'spam'"),
         ("no_target", "input\ttarget\nx\tham\ny\t\n", "record 2.*no target"),
         ("no_text", "input\ttarget\n \tham\n", "holds no text"),
-        ("cells", "input\ttarget\na\tb\tham\n", "more cells"),
+        ("cells", "input\ttarget\na\tb\tham\n", "more cells.*has no quotes"),
     )
     def test_bad_files(self, text, message):
         path = self.file("bad.tsv", text + "z\tham\n" * 3)
@@ -91,6 +91,33 @@ class ReadTest(Base):
         task = own_task(f"tsv:{path}", metrics=("spearman_corrcoef",))
         with self.assertRaisesRegex(InputError, "record 2.*not a number.*two"):
             task.load("train")
+        for value in ("nan", "-inf", "1e999"):
+            self.file("s.tsv", f"input\ttarget\nx\t{value}\n")
+            with self.assertRaisesRegex(InputError, "record 1.*not a number"):
+                task.load("train")
+
+    @parameterized.parameters("", "input\ttarget\n", '{"input": "a"}\n')
+    def test_a_file_without_rows_is_named(self, text):
+        options = {}
+        for split in ("validation", "test"):
+            options[f"{split}_file"] = str(self.file(f"{split}.tsv", text))
+        empty = own_task(f"tsv:{self.file('train.tsv', text)}")
+        with self.assertRaisesRegex(
+            InputError, "train file .*train.tsv: holds"
+        ):
+            empty.load("validation")
+        task = own_task(f"tsv:{self.mail()}", **options)
+        for split in ("validation", "test"):
+            message = f"{split} file .*{split}.tsv: holds no example"
+            with self.assertRaisesRegex(InputError, message):
+                task.load(split)
+
+    def test_a_test_file_has_all_targets_or_none(self):
+        for rows in ("x\tham\ny\t\n", "x\t\ny\tham\n"):
+            test = self.file("t.tsv", "input\ttarget\n" + rows)
+            task = own_task(f"tsv:{self.mail()}", test_file=str(test))
+            with self.assertRaisesRegex(InputError, "record 2: has .* unlike"):
+                task.load("test")
 
 
 class HoldoutTest(Base):

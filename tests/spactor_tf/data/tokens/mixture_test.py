@@ -32,7 +32,13 @@ class PartsTest(parameterized.TestCase):
         ),
         ("text:a@3,text:b@1", [("text:a", 3.0), ("text:b", 1.0)]),
         ("text:a@0.5,text:b", "has no weight; got 'text:b'"),
+        ("text:a@1e-1, text:b@2.", [("text:a", 0.1), ("text:b", 2.0)]),
+        ("text:a,text:b", "has no weight; got 'text:a'"),
+        ("text:a@50%,text:b@50%", "has no weight; got 'text:a@50%'"),
         ("text:a@0,text:b@1", "a weight is not positive"),
+        ("text:a@-1,text:b@-2", "a weight is not positive"),
+        ("text:a@-1", "a weight is not positive"),
+        (f"text:a@1{'0' * 400},text:b@1", "a weight is not positive"),
     )
     def test_parts(self, spec, expected):
         if isinstance(expected, str):
