@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text
 
 from export.modules.options import ServingOptions
 from spactor_tf.data.encoding import encode_in_graph
@@ -94,9 +93,7 @@ class TextModule(tf.Module):
         self.labels = tuple(labels)
         self._backbone = Untracked(backbone)
         self.weights = [variable.value for variable in variables]
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(
-            model=vocabulary.proto
-        )
+        self._tokenizer = vocabulary.new_tokenizer()
 
     @property
     def num_parameters(self) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from runkit.errors import InputError
+from runkit.files.storage import check_local
 
 
 def _fsync(path: pathlib.Path) -> None:
@@ -45,7 +46,11 @@ def real_path(path: str | os.PathLike) -> pathlib.Path:
 
     Results are renamed into place, which would replace the link itself, and
     leave the data on the disk of the link.
+
+    Raises:
+        InputError: a URL.
     """
+    check_local(path)
     path = pathlib.Path(path)
     return pathlib.Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -57,6 +62,7 @@ def check_file(path: str | os.PathLike, *, where: str) -> None:
         InputError: a folder, a pipe, a device, a link that leads in a circle;
             or see `check_folder`.
     """
+    check_local(path, where=where)
     real = real_path(path)
     if real.exists() and not real.is_file() or real.is_symlink():
         is_folder = real.is_dir()
@@ -155,8 +161,9 @@ def check_folder(path: str | os.PathLike, *, where: str) -> None:
 
     Raises:
         InputError: the path, or what should be a directory above it, is a
-            file, or may not be written to.
+            file, or may not be written to; a URL.
     """
+    check_local(path, where=where)
     found = pathlib.Path(path).absolute()
     while not found.exists():
         if found.is_symlink():

@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 DRIVERS = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs"}
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What `pathlib.Path` makes of a URL, or a hand that forgets a slash.
+_ONE_SLASH = re.compile(rf"(?:{'|'.join(DRIVERS)}|https?):/")
 
 
 class StorageError(OSError):
@@ -55,6 +57,27 @@ def refuse_url(path: str | os.PathLike, *, where: str) -> None:
         )
 
 
+def check_local(path: str | os.PathLike, *, where: str = "") -> None:
+    """Refuses to write to a URL as if it were a local path.
+
+    Args:
+        path: that a file or directory will be made at.
+        where: flag or argument that it came from, for messages.
+
+    Raises:
+        InputError: it is a URL, or was one before it became a `pathlib.Path`.
+    """
+    given = os.fspath(path)
+    if url_scheme(given) or _ONE_SLASH.match(given):
+        raise InputError(
+            "is a URL, and would be written to a local directory of that name",
+            where=where or given,
+            got=given,
+            expected="a local path; where URLs can be given, a scheme and two "
+            "slashes, as in gs://bucket/folder",
+        )
+
+
 def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
     """Returns the path of a local file or of an object.
 
@@ -78,6 +101,13 @@ def as_path(path: str | os.PathLike, *, where: str = "") -> pathlib.Path:
             where=where or os.fspath(path),
             got=scheme,
             remedy=closest(scheme, DRIVERS),
+        )
+    if not os.fspath(path).split("/")[2]:
+        raise InputError(
+            "names no bucket",
+            where=where or os.fspath(path),
+            got=os.fspath(path),
+            expected=f"{scheme}://bucket/...",
         )
     import fsspec
 

@@ -151,8 +151,8 @@ def prepare_corpus(
         vocabulary = Vocabulary.load(pathlib.Path(run_folder) / _VOCABULARY)
     if vocabulary is None:
         vocabulary = corpus_vocabulary(config, sources, cache)
-    if before.get("vocabulary", vocabulary.fingerprint) != (
-        vocabulary.fingerprint
+    if not vocabulary.has_fingerprint(
+        before.get("vocabulary", vocabulary.fingerprint)
     ):
         raise InputError(
             "is not the vocabulary that this run was trained with",

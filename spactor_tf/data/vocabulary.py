@@ -9,7 +9,9 @@ so that any SentencePiece reader understands them in text:
     id  n+100         <mask>, read by the generator only
 
 `sentinel_ids[i]` is the id of `<extra_id_i>`, that of the i-th noise span. A
-base model keeps its own, with or without SentencePiece's mark of a space.
+base model keeps its own ids for them. Where the model puts a space before every
+text (`add_dummy_prefix`, as in T5), special tokens carry the mark of a space:
+the space before a sentinel is part of it, as in T5.
 """
 
 from __future__ import annotations
@@ -22,30 +24,27 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sentencepiece import (
-    SentencePieceProcessor,
-    SentencePieceTrainer,
-    set_min_log_level,
-)
-from sentencepiece import sentencepiece_model_pb2 as _proto
+from sentencepiece import SentencePieceTrainer
 
 from runkit import InputError, atomic_write
 from runkit.files import open_bytes
 from spactor_tf.config.model import NUM_RESERVED_ROWS, NUM_SENTINELS
 from spactor_tf.data.vocabulary_text import (
     MAX_SENTENCE_BYTES,
+    SPACE,
+    ModelProto,
     TooManyCharactersError,
+    add_space_marks,
     frequent_characters,
+    parse_model,
     sentences,
+    text_reader,
     training_error,
 )
 
-# Generated at import time, so no type checker knows it.
-_ModelProto: Any = vars(_proto)["ModelProto"]
-_Piece = _ModelProto.SentencePiece
+_Piece = ModelProto.SentencePiece
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 MASK_PIECE = "<mask>"
-_SPACE = "\u2581"  # Stands for a space in pieces.
 
 
 def sentinel_piece(index: int) -> str:
@@ -64,24 +63,26 @@ class Vocabulary:
         unk_id: 2.
         mask_id: what the generator reads in place of a masked token.
         sentinel_ids: [100] int32, ids of `<extra_id_0>`, `<extra_id_1>`, ...
-        fingerprint: SHA-256 of `proto`.
+        fingerprint: SHA-256 of `proto`; compare by `has_fingerprint`.
     """
 
     pad_id, eos_id, unk_id = PAD_ID, EOS_ID, UNK_ID
 
     def __init__(self, proto: bytes, source: str = "vocabulary"):
-        model = _parse(proto, source)
-        known = {piece.piece.removeprefix(_SPACE) for piece in model.pieces}
+        model = parse_model(proto, source)
+        known = {piece.piece.removeprefix(SPACE) for piece in model.pieces}
         special = [sentinel_piece(i) for i in reversed(range(NUM_SENTINELS))]
         for name in [*special, MASK_PIECE]:
             if name not in known:
                 kind = _Piece.USER_DEFINED
                 model.pieces.add(piece=name, score=0.0, type=kind)
         model.trainer_spec.vocab_size = len(model.pieces)
+        self._unmarked = _fingerprint(model)
+        self._spaced = add_space_marks(model, {*special, MASK_PIECE})
         ids = {
-            piece.piece.removeprefix(_SPACE): i
+            piece.piece.removeprefix(SPACE): i
             for i, piece in enumerate(model.pieces)
-            if piece.piece.startswith((_SPACE + "<", "<"))
+            if piece.piece.startswith((SPACE + "<", "<"))
         }
         self.proto: bytes = model.SerializeToString(deterministic=True)
         self.size = len(model.pieces)
@@ -89,7 +90,7 @@ class Vocabulary:
         self.sentinel_ids = np.array(
             [ids[sentinel_piece(i)] for i in range(NUM_SENTINELS)], np.int32
         )
-        self.fingerprint = hashlib.sha256(self.proto).hexdigest()
+        self.fingerprint = _fingerprint(model)
         self._model = model
 
     @classmethod
@@ -107,6 +108,14 @@ class Vocabulary:
                 f"cannot be read ({error.strerror or error})", where=str(path)
             ) from None
         return cls(proto, str(path))
+
+    def has_fingerprint(self, fingerprint: object) -> bool:
+        """Whether this vocabulary is the one that a file names.
+
+        Earlier files name it as it was without the marks of a space; no id and
+        no token of a corpus has changed with them.
+        """
+        return fingerprint in (self.fingerprint, self._unmarked)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the model, special tokens included, atomically."""
@@ -137,7 +146,7 @@ class Vocabulary:
         For readers that look up every id a model can generate: an embedding
         has a few more rows than there are pieces.
         """
-        model = _ModelProto()
+        model = ModelProto()
         model.CopyFrom(self._model)
         for index in range(len(model.pieces), rows):
             model.pieces.add(
@@ -148,7 +157,11 @@ class Vocabulary:
     @functools.cached_property
     def tokenizer(self) -> Any:
         """tensorflow_text tokenizer that reads `<extra_id_i>` as sentinels."""
-        return _tokenizer(self.proto)
+        return self.new_tokenizer()
+
+    def new_tokenizer(self) -> Any:
+        """`tokenizer` with a resource of its own, for a graph to keep."""
+        return text_reader(self.proto, spaced=self._spaced)
 
     @functools.cached_property
     def corpus_tokenizer(self) -> Any:
@@ -157,11 +170,11 @@ class Vocabulary:
         For raw text: a corpus that happens to contain the characters
         `<extra_id_0>` must not put sentinels into the examples.
         """
-        base = _ModelProto()
+        base = ModelProto()
         base.CopyFrom(self._model)
         for index in {self.mask_id, *self.sentinel_ids.tolist()}:
             base.pieces[index].type = _Piece.UNUSED
-        return _tokenizer(base.SerializeToString(deterministic=True))
+        return text_reader(base.SerializeToString(deterministic=True))
 
     def _run(self, name: str, operation: Callable[[Any], Any]) -> Any:
         """Applies `operation` to a tokenizer, rebuilding it if it was lost.
@@ -219,7 +232,7 @@ class Vocabulary:
     def pieces(self, ids: Iterable[int] | np.ndarray) -> list[str]:
         """Returns the piece of each id, for display."""
         return [
-            self._model.pieces[i].piece.replace(_SPACE, " ")
+            self._model.pieces[i].piece.replace(SPACE, " ")
             if 0 <= i < self.size
             else f"<{i}>"
             for i in (int(i) for i in ids)
@@ -313,38 +326,6 @@ def _train(
     return Vocabulary(buffer.getvalue(), "trained vocabulary")
 
 
-def _tokenizer(proto: bytes) -> Any:
-    import tensorflow_text
-
-    return tensorflow_text.SentencepieceTokenizer(model=proto)
-
-
-def _parse(proto: bytes, source: str) -> Any:
-    """Reads a model and checks that ids 0, 1, 2 mean what they do in T5."""
-    model = _ModelProto()
-    try:
-        model.ParseFromString(proto)
-    except Exception:  # The protobuf error class differs between versions.
-        model.Clear()
-    # Bytes that are no UTF-8 stay bytes.
-    names = [piece.piece for piece in model.pieces]
-    if not names or not all(isinstance(name, str) for name in names):
-        raise InputError("is not a SentencePiece model", where=source)
-    try:
-        set_min_log_level(2)
-        SentencePieceProcessor(model_proto=proto)
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"is not a whole SentencePiece model ({error})", where=source
-        ) from None
-    pieces = [piece.piece for piece in model.pieces[:3]]
-    expected = ["<pad>", "</s>", "<unk>"]
-    if pieces != expected:
-        raise InputError(
-            "lacks T5's control ids",
-            where=source,
-            got=pieces,
-            expected=f"{expected} as ids 0, 1, 2",
-            remedy="Train it with pad_id=0, eos_id=1, unk_id=2, bos_id=-1",
-        )
-    return model
+def _fingerprint(model: Any) -> str:
+    proto = model.SerializeToString(deterministic=True)
+    return hashlib.sha256(proto).hexdigest()

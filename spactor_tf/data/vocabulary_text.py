@@ -1,14 +1,24 @@
-"""What the trainer of a vocabulary reads, and its errors in our words."""
+"""SentencePiece for a vocabulary: what its trainer reads and says, and readers.
+
+Which ids mean what is the business of `vocabulary.py`.
+"""
 
 from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from typing import Any
+
+from sentencepiece import SentencePieceProcessor, set_min_log_level
+from sentencepiece import sentencepiece_model_pb2 as _proto
 
 from runkit import InputError
 from spactor_tf.config.model import NUM_RESERVED_ROWS
 
+# Generated at import time, so no type checker knows it.
+ModelProto: Any = vars(_proto)["ModelProto"]
+SPACE = "\u2581"  # Stands for a space in pieces.
 MAX_SENTENCE_BYTES = 4096
 MOST_UNSPACED = 1_000_000  # Characters; they take the trainer a minute.
 _META_PIECES = 3 + 256  # Pad, EOS, unknown; the bytes.
@@ -103,3 +113,85 @@ def sentences(
     except BaseException as error:
         failure.append(error)
         raise
+
+
+def parse_model(proto: bytes, source: str) -> Any:
+    """Reads a model and checks that ids 0, 1, 2 mean what they do in T5."""
+    model = ModelProto()
+    try:
+        model.ParseFromString(proto)
+    except Exception:  # The protobuf error class differs between versions.
+        model.Clear()
+    # Bytes that are no UTF-8 stay bytes.
+    names = [piece.piece for piece in model.pieces]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InputError("is not a SentencePiece model", where=source)
+    try:
+        set_min_log_level(2)
+        SentencePieceProcessor(model_proto=proto)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"is not a whole SentencePiece model ({error})", where=source
+        ) from None
+    pieces = [piece.piece for piece in model.pieces[:3]]
+    expected = ["<pad>", "</s>", "<unk>"]
+    if pieces != expected:
+        raise InputError(
+            "lacks T5's control ids",
+            where=source,
+            got=pieces,
+            expected=f"{expected} as ids 0, 1, 2",
+            remedy="Train it with pad_id=0, eos_id=1, unk_id=2, bos_id=-1",
+        )
+    return model
+
+
+def add_space_marks(model: Any, names: Set[str]) -> bool:
+    """Lets special tokens begin with a space, where every word does.
+
+    Without it, SentencePiece reads the space before a sentinel, also the one
+    that it puts before a text itself, as a piece of its own. T5 never saw that
+    piece: its library, seqio, adds the sentinels with the mark.
+
+    Args:
+        model: `sentencepiece_model_pb2.ModelProto`, changed in place.
+        names: of the special tokens, without the mark.
+
+    Returns:
+        Whether the model puts a space before every text.
+    """
+    if (
+        not model.normalizer_spec.add_dummy_prefix
+        or model.trainer_spec.treat_whitespace_as_suffix
+    ):
+        return False
+    taken = {piece.piece for piece in model.pieces}
+    for piece in model.pieces:
+        if piece.piece in names and SPACE + piece.piece not in taken:
+            piece.piece = SPACE + piece.piece
+    return True
+
+
+def text_reader(proto: bytes, spaced: bool = False) -> Any:
+    """Returns a tensorflow_text tokenizer.
+
+    Args:
+        proto: the serialized SentencePiece model.
+        spaced: whether its sentinels begin with a space. One that follows a
+            word directly, as in `jel<extra_id_0>`, is given the space;
+            SentencePiece alone would spell it out.
+    """
+    import tensorflow as tf
+    import tensorflow_text
+
+    if not spaced:
+        return tensorflow_text.SentencepieceTokenizer(model=proto)
+
+    class Reader(tensorflow_text.SentencepieceTokenizer):
+        def tokenize(self, input: Any, name: str | None = None) -> Any:
+            apart = tf.strings.regex_replace(
+                input, r"([^ ])(<extra_id_[0-9]|<mask>)", r"\1 \2"
+            )
+            return super().tokenize(apart, name)
+
+    return Reader(model=proto)

@@ -17,6 +17,7 @@ from runkit import InputError, write_json
 from spactor_tf.config.fields import to_dict
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.data.vocabulary_text import SPACE
 from spactor_tf.inference.added_tokens import TOKENIZER_CONFIG, TOKENIZER_JSON
 from spactor_tf.model.hugging_face_config import (
     CONFIG,
@@ -161,9 +162,12 @@ def _added(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     }
     sentinels = _sentinels(vocabulary)
     names |= dict(zip(vocabulary.sentinel_ids.tolist(), sentinels, strict=True))
-    flags = {"single_word": False, "lstrip": False, "rstrip": False}
+    pieces = vocabulary.model_proto.pieces
+    flags = {"single_word": False, "rstrip": False, "normalized": False}
     return [
-        {"id": i, "content": name, "normalized": False, "special": True} | flags
+        # A mark of a space takes the space before the token.
+        {"id": i, "content": name, "special": True}
+        | {"lstrip": pieces[i].piece == SPACE + name, **flags}
         for i, name in sorted(names.items())
     ]
 
@@ -202,11 +206,13 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
         cleaning.append(
             {"type": "Precompiled", "precompiled_charsmap": charsmap}
         )
+    # What a text begins with follows a sentinel, or "first" looks after it.
+    ends = " +$" if spec.add_dummy_prefix else "^ +| +$"
     if spec.remove_extra_whitespaces:
         # "Strip" would take other white space too.
         cleaning += [
             {"type": "Replace", "pattern": {"Regex": spaces}, "content": kept}
-            for spaces, kept in (("^ +| +$", ""), (" {2,}", " "))
+            for spaces, kept in ((ends, ""), (" {2,}", " "))
         ]
     spaced = {"type": "Replace", "pattern": {"String": "\u2581"}}
     decoders = [{**spaced, "content": " "}, {"type": "ByteFallback"}]
@@ -229,7 +235,7 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "pre_tokenizer": {
             "type": "Metaspace",
             "replacement": "\u2581",
-            "prepend_scheme": "always" if spec.add_dummy_prefix else "never",
+            "prepend_scheme": "first" if spec.add_dummy_prefix else "never",
             "split": False,
         },
         "post_processor": {

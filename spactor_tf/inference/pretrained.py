@@ -245,7 +245,7 @@ def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
         return
     stated = read_json(path)
     expected = stated.get("sha256") if isinstance(stated, dict) else None
-    if vocabulary.fingerprint != expected:
+    if not vocabulary.has_fingerprint(expected):
         raise InputError(
             "is not the vocabulary that the model was trained with",
             where=str(folder / _TOKENIZER),

@@ -70,7 +70,7 @@ def checkpoint_preset(
     if state is None:  # It was there: somebody has just deleted it.
         raise InputError("has no checkpoint", where=str(store.folder))
     trained_with = str(state.get("vocabulary"))
-    if trained_with != vocabulary.fingerprint:
+    if not vocabulary.has_fingerprint(trained_with):
         raise InputError(
             "is not the vocabulary that the model was trained with",
             where=str(folder / "vocabulary.model"),

@@ -31,28 +31,34 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([d.name for d in devices])
     if name == "multi_worker":
-        _check_tf_config()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy()
     if name == "tpu":
         return _tpu_strategy()
     return tf.distribute.get_strategy()
 
 
-def _check_tf_config() -> None:
+def _multi_worker_strategy() -> tf.distribute.Strategy:
     text = os.environ.get("TF_CONFIG", "")
     try:
         workers = json.loads(text)["cluster"]["worker"]
         json.loads(text)["task"]["index"]
     except (ValueError, KeyError, TypeError):
         workers = None
-    if not workers:
-        raise InputError(
-            "lists no workers",
-            where="TF_CONFIG",
-            got=text,
-            expected='{"cluster": {"worker": ["host:port", ...]}, '
-            '"task": {"type": "worker", "index": 0}}',
-        )
+    reason = "lists no workers"
+    if workers and isinstance(workers, list):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            # A number beyond the workers, a port that is taken, ...
+            said = (str(error).splitlines() or [""])[0]
+            reason = f"names no cluster that can be joined ({said})"
+    raise InputError(
+        reason,
+        where="TF_CONFIG",
+        got=text,
+        expected='{"cluster": {"worker": ["host:port", ...]}, '
+        '"task": {"type": "worker", "index": 0}}',
+    )
 
 
 def _tpu_strategy() -> tf.distribute.Strategy:

@@ -292,7 +292,7 @@ class TrainingRun(abc.ABC):
         if state is None:
             log.resume(0, [])
             return
-        if state.get("vocabulary") != self.vocabulary.fingerprint:
+        if not self.vocabulary.has_fingerprint(state.get("vocabulary")):
             raise InputError(
                 "was trained with another vocabulary",
                 where=str(self.checkpoints.path(state["step"])),

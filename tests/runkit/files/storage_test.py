@@ -1,5 +1,6 @@
 """Paths in object storage: reached, refused, retried; nothing half."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -12,7 +13,15 @@ from absl.testing import absltest, parameterized
 from runkit import InputError
 from runkit.datasets import open_texts
 from runkit.errors import InterruptedRun
-from runkit.files import formats, mirror, storage
+from runkit.files import (
+    atomic_directory,
+    atomic_write,
+    check_file,
+    check_folder,
+    formats,
+    mirror,
+    storage,
+)
 from tests.support import testing
 from tests.support.bucket import bucket
 
@@ -58,6 +67,33 @@ class PathsTest(parameterized.TestCase):
             InputError, "--run_dir: is a URL.*spactor_tf.pretrain_main"
         ):
             storage.refuse_url("gs://b/x", where="--run_dir")
+
+    @parameterized.parameters(
+        "gs://b/x",
+        "gs:/b/x",
+        pathlib.Path("s3://b/x"),
+        "memory://x",
+        "https://h/x",
+        pathlib.Path("https://h/x"),
+    )
+    def test_no_writer_makes_a_directory_of_a_url(self, path):
+        folder = self.create_tempdir().full_path
+        with contextlib.chdir(folder):
+            for write in (atomic_write, atomic_directory):
+                with (
+                    self.assertRaisesRegex(InputError, "is a URL, and would"),
+                    write(path),
+                ):
+                    pass
+            for check in (check_file, check_folder):
+                with self.assertRaisesRegex(InputError, "--output: is a URL"):
+                    check(path, where="--output")
+        self.assertEmpty([*pathlib.Path(folder).iterdir()])
+
+    @parameterized.parameters("gs://", "s3:///x")
+    def test_a_url_without_a_bucket(self, path):
+        with self.assertRaisesRegex(InputError, "--cache_dir: names no bucket"):
+            storage.as_path(path, where="--cache_dir")
 
 
 class RetryTest(absltest.TestCase):

@@ -88,12 +88,7 @@ class ReplicasTest(absltest.TestCase):
                 "multi_worker",
                 path,
                 "UNEQUAL",
-                TF_CONFIG=json.dumps(
-                    {
-                        "cluster": {"worker": workers},
-                        "task": {"type": "worker", "index": index},
-                    }
-                ),
+                TF_CONFIG=tf_config(workers, "worker", index),
             )
             for index, path in enumerate(paths)
         ]
@@ -102,12 +97,27 @@ class ReplicasTest(absltest.TestCase):
             self.assert_same(path)
 
 
+def tf_config(workers, kind, index):
+    task = {"type": kind, "index": index}
+    return json.dumps({"cluster": {"worker": workers}, "task": task})
+
+
 class MakeStrategyTest(parameterized.TestCase):
     def test_unknown_name(self):
         with self.assertRaisesRegex(InputError, "Did you mean 'mirrored'"):
             distribution.make_strategy("miror")
 
-    @parameterized.parameters("", "{}", "[1]", '{"cluster": {"worker": []}}')
+    @parameterized.parameters(
+        "",
+        "{}",
+        "[1]",
+        '{"cluster": {"worker": []}}',
+        tf_config(["h:1"], "worker", 1),
+        tf_config(["h:1"], "worker", "x"),
+        tf_config(["h:1"], "worker", None),
+        tf_config(["h:1"], "boss", 0),
+        tf_config("h:1", "worker", 0),
+    )
     def test_multi_worker_needs_tf_config(self, text):
         old = os.environ.get("TF_CONFIG")
         os.environ["TF_CONFIG"] = text
