@@ -6,6 +6,7 @@ import dataclasses
 
 from absl import flags
 
+from al_tf.selection.spreading.advice import AUTO
 from al_tf.selection.strategies import STRATEGIES
 from runkit import InputError
 from runkit.errors import check_choice
@@ -21,7 +22,8 @@ class LoopConfig:
     """Settings of a comparison: every strategy with every seed.
 
     Attributes:
-        strategies: names from `al_tf.STRATEGIES`.
+        strategies: names from `al_tf.STRATEGIES`, or "auto": the one that the
+            pool asks for, chosen once for each seed.
         seeds: random seeds of seed set, training and selection, each one
             repetition. All strategies begin a seed with the same examples.
         seed_size: number of labeled examples to begin with.
@@ -59,7 +61,7 @@ class LoopConfig:
             InputError: the first wrong field, with the nearest known name.
         """
         for name in self.strategies:
-            check_choice(name, STRATEGIES, where="--strategies")
+            check_choice(name, (*STRATEGIES, AUTO), where="--strategies")
         check_choice(self.seed_set, SEED_SETS, where="--seed_set")
         check_choice(
             self.missing_classes, MISSING_CLASSES, where="--missing_classes"
@@ -161,7 +163,7 @@ CONFIG_FLAGS = (
     Flag(
         "strategies",
         "Strategies to compare, separated by commas; known are "
-        f"{', '.join(STRATEGIES)}.",
+        f"{', '.join(STRATEGIES)}; auto takes one by the pool, and says why.",
         list,
         list(_DEFAULTS.strategies),
     ),

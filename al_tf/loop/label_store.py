@@ -1,6 +1,7 @@
 """What one run of the loop has found out, on disk: batches, labels, results.
 
-    runs/STRATEGY/seed-S/batch-003.json     which examples were chosen
+    runs/STRATEGY/seed-S/choice.json        which strategy `auto` took, and why
+                         batch-003.json     which examples were chosen
                          labels-003.json    the labels they were given
                          result-003.json    how good the model then was
 
@@ -18,7 +19,10 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from al_tf.pools.pool import Examples
+from al_tf.selection.spreading.advice import Advice
+from al_tf.selection.strategies import STRATEGIES
 from runkit import InputError, read_json, write_json
+from runkit.errors import check_choice
 from runkit.files import remove_leftovers
 
 # Settings that add files to a run and change none.
@@ -41,12 +45,14 @@ class BatchFacts(TypedDict, total=False):
         selection_cpu_seconds: CPU time of it, over all threads.
         batch_clusters: number of clusters that the batch touches.
         suggested: the model's own answers, where people label.
+        taken: the strategy that `auto` took.
     """
 
     selection_seconds: float
     selection_cpu_seconds: float
     batch_clusters: int
     suggested: list[Label]
+    taken: str
 
 
 class RoundResult(TypedDict):
@@ -127,6 +133,23 @@ class LabelStore:
     def write_labels(self, number: int, labels: np.ndarray) -> None:
         """Keeps the labels of a round's batch, in its order."""
         self._write("labels", number, {"labels": labels.tolist()})
+
+    def choice(self) -> Advice | None:
+        """The strategy that `auto` took for this run, or None so far."""
+        path = self.folder / "choice.json"
+        if not path.exists():
+            return None
+        found = read_json(path)
+        try:
+            advice = Advice(**found)
+        except TypeError:
+            raise InputError("is not a choice", where=str(path)) from None
+        check_choice(advice.strategy, STRATEGIES, where=str(path))
+        return advice
+
+    def write_choice(self, advice: Advice) -> None:
+        """Keeps the strategy that `auto` took."""
+        write_json(self.folder / "choice.json", advice._asdict())
 
     def amend_labels(self, number: int, labels: np.ndarray) -> None:
         """Replaces a round's labels, and drops the results that they gave."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from al_tf.clustering.result import Clustering
 from al_tf.learners.protocol import Learner
 from al_tf.loop import round as round_lib
 from al_tf.loop.clusters import SeedClusters
@@ -27,6 +28,7 @@ from al_tf.loop.label_store import LabelStore
 from al_tf.loop.oracles import Oracle
 from al_tf.pools import held_out
 from al_tf.pools.pool import Examples
+from al_tf.selection.spreading.advice import AUTO, advise, facts_of
 from runkit import InputError, Progress
 from runkit.quality import indicator
 
@@ -173,7 +175,8 @@ class Loop:
             )
             first = scores.pool if number == 0 else None
             rows = first.embeddings if first else None
-            clusters = self._clusters.of_seed(seed.number, rows).cluster_ids
+            clustering = self._clusters.of_seed(seed.number, rows)
+            clusters = clustering.cluster_ids
             if not measured:
                 result = round_lib.measure(
                     scores,
@@ -186,12 +189,13 @@ class Loop:
                 store.write_result(number, result)
             if not chosen:
                 neighbors = None
-                if name in round_lib.ON_NEIGHBORS:
+                taken = self._taken(store, name, clustering)
+                if taken in round_lib.ON_NEIGHBORS:
                     neighbors = self._clusters.neighbors_of_seed(
                         seed.number, rows
                     )
                 batch, facts = round_lib.choose_batch(
-                    name,
+                    taken,
                     self.config,
                     scores.pool,
                     ids,
@@ -200,12 +204,27 @@ class Loop:
                     seed=round_lib.derived_seed(seed.number, number),
                     neighbors=neighbors,
                 )
+                if name == AUTO:
+                    facts["taken"] = taken
                 if self._oracle.wants_suggestions:
                     facts["suggested"] = round_lib.suggest(
                         learner, batch, multilabel=self.pool.multilabel
                     )
                 store.write_batch(number + 1, batch, facts)
             yield number
+
+    def _taken(
+        self, store: LabelStore, name: str, clustering: Clustering
+    ) -> str:
+        """The strategy of a name; what `auto` took first stays."""
+        if name != AUTO:
+            return name
+        advice = store.choice()
+        if advice is None:
+            advice = advise(facts_of(clustering), self.config.batch_size)
+            store.write_choice(advice)
+            print(f"auto takes {advice.strategy}: {advice.reason}", flush=True)
+        return advice.strategy
 
     def _label(self, store: LabelStore, number: int) -> None:
         if store.labels(number) is not None:

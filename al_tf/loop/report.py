@@ -10,6 +10,7 @@ import numpy as np
 
 from al_tf.loop import curves
 from al_tf.loop.label_store import Settings
+from al_tf.selection.spreading.advice import AUTO
 from runkit import averages
 from runkit.report import Report, in_words, new_figure
 
@@ -38,6 +39,7 @@ def write_report(
     report = Report("Active learning", folder)
     metric = loop.config.primary_metric(loop.pool.multilabel)
     _facts(report, loop, rows)
+    _choices(report, loop)
     measured = [row for row in rows if row[metric] is not None]
     if measured:
         _curve(report, measured, metric, "Learning curves")
@@ -69,6 +71,19 @@ def _facts(report: Report, loop: Loop, rows: Rows) -> None:
     wanted = len(config.strategies) * seeds * (config.rounds + 1)
     if len(rows) < wanted:
         report.text(f"Not finished: {len(rows)} of {wanted} rounds so far.")
+
+
+def _choices(report: Report, loop: Loop) -> None:
+    if AUTO not in loop.config.strategies:
+        return
+    advice = {s: loop.store(AUTO, s).choice() for s in loop.config.seeds}
+    taken = [(s, found) for s, found in advice.items() if found is not None]
+    if taken:
+        report.heading("What auto takes")
+        report.table(
+            ("seed", "strategy", "because"),
+            [(f"{s}", found.strategy, found.reason) for s, found in taken],
+        )
 
 
 def _curve(report: Report, rows: Rows, column: str, title: str) -> None:

@@ -61,6 +61,13 @@ def head_of(
     return json.loads(text.splitlines()[0])
 
 
+def checksum_of(
+    setting: Setting, arm: Arm, folder: pathlib.Path = FOLDER
+) -> int | None:
+    """Checksum of the pool that a log names; None: it names none."""
+    return head_of(setting, arm, folder).get("pool", {}).get("checksum")
+
+
 def append(
     setting: Setting,
     arm: Arm,

@@ -17,10 +17,10 @@ import numpy as np
 from absl import flags
 
 from experiments import cell_logs
-from experiments.selection import declaration, figures, logs
+from experiments.selection import auto, declaration, figures, logs
 from experiments.selection.declaration import Benchmark, Setting
 from experiments.selection.figures import Curves
-from runkit import InputError, atomic_write, run_binary
+from runkit import InputError, atomic_write, read_json, run_binary
 from runkit.report import new_figure
 
 FLAGS = flags.FLAGS
@@ -226,6 +226,31 @@ def facts(
     return text + "."
 
 
+def auto_parts(
+    benchmark: Benchmark, found: Mapping[str, Curves], folder: pathlib.Path
+) -> list[str]:
+    """The section on what `auto` takes; none without facts of the pools."""
+    judged = auto.judge(benchmark, found, folder, read_json(auto.PATH))
+    if not judged:
+        return []
+    header = ["setting", "near copies", "batch", "auto takes"]
+    header += ["best in hindsight", "loses", "without lists"]
+    parts = [
+        "## What `--strategies=auto` takes, and what that loses",
+        auto.INTRO,
+        _table(header, auto.setting_rows(judged)),
+        "The same for `auto` and for one strategy everywhere, in the mean:",
+        _table(
+            ["strategy", "pools that choose", "pools that test", "all"],
+            auto.fixed_rows(judged),
+        ),
+    ]
+    known = {one.setting.name for one in judged}
+    if others := [name for name in found if name not in known]:
+        parts.append(f"Pool not measured: {', '.join(others)}.")
+    return parts
+
+
 def markdown(
     benchmark: Benchmark, found: Mapping[str, Curves], folder: pathlib.Path
 ) -> str:
@@ -242,6 +267,7 @@ def markdown(
         if rows:
             table = _table([*header, "settings"], rows)
             parts += [f"## {title}", table]
+    parts += auto_parts(benchmark, found, folder)
     names, rows = variant_rows(benchmark, found)
     if rows:
         parts += [
