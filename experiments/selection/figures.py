@@ -20,6 +20,7 @@ class Curves(NamedTuple):
         labels: `[rounds + 1]` int.
         accuracy: `[arms, s, rounds + 1]`.
         selection: `[arms]` mean CPU seconds of a run's selections.
+        notes: sentences on arms that are not among them, or are in doubt.
     """
 
     arms: list[str]
@@ -27,6 +28,7 @@ class Curves(NamedTuple):
     labels: np.ndarray
     accuracy: np.ndarray
     selection: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def area(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.harness import machine
@@ -17,6 +17,7 @@ from experiments.selection.declaration import Arm, Setting
 from runkit import InputError, __version__, atomic_write
 
 FOLDER = pathlib.Path(__file__).with_name("logs")
+Runs = Sequence[Mapping[str, Any]]
 _RUN_KEYS = {"seed", "labels", "accuracy", "selection_cpu", "cpu"}
 
 
@@ -66,6 +67,50 @@ def checksum_of(
 ) -> int | None:
     """Checksum of the pool that a log names; None: it names none."""
     return head_of(setting, arm, folder).get("pool", {}).get("checksum")
+
+
+def one_pool(
+    setting: Setting,
+    runs: Mapping[str, Runs],
+    arms: Mapping[str, Arm],
+    baseline: str,
+    folder: pathlib.Path = FOLDER,
+) -> tuple[dict[str, Runs], list[str]]:
+    """Leaves out arms that ran on another pool than the baseline did.
+
+    Args:
+        setting: of the runs.
+        runs: by arm, as `read` returned them.
+        arms: by name.
+        baseline: name of the arm that the others are compared with.
+        folder: of the logs.
+
+    Returns:
+        (runs of one pool, a sentence on what was left out, and one on logs
+        that name no pool: old ones, which stay).
+    """
+    found = {
+        name: checksum_of(setting, arms[name], folder)
+        for name, lines in runs.items()
+        if lines
+    }
+    pool = found.get(baseline)
+    others = {
+        name: checksum
+        for name, checksum in found.items()
+        if None not in (pool, checksum) and checksum != pool
+    }
+    notes = []
+    if others:
+        said = ", ".join(f"{name} ({crc})" for name, crc in others.items())
+        notes.append(
+            f"Left out, as run on another pool than {baseline} ({pool}): {said}"
+        )
+    if unknown := [
+        name for name, checksum in found.items() if checksum is None
+    ]:
+        notes.append(f"The logs name no pool: {', '.join(unknown)}")
+    return {k: v for k, v in runs.items() if k not in others}, notes
 
 
 def append(

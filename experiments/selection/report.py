@@ -48,19 +48,25 @@ def load_curves(
 ) -> dict[str, Curves]:
     """Returns the curves of every setting that has any.
 
-    A log that cannot be used is named on stderr and left out.
+    A log that cannot be used is named on stderr and left out, and so is one of
+    another pool, which the page names too.
     """
     found = {}
     for setting in benchmark.settings.values():
-        runs = {}
+        runs: dict[str, logs.Runs] = {}
         for arm in benchmark.arms_of(setting):
             try:
                 runs[arm.name] = logs.read(setting, arm, folder)
             except InputError as error:
                 print(f"warning: {error}", file=sys.stderr)
+        runs, notes = logs.one_pool(
+            setting, runs, benchmark.arms, BASELINE, folder
+        )
+        for note in notes:
+            print(f"warning: {setting.name}: {note}", file=sys.stderr)
         curves = figures.paired_curves(runs)
         if curves is not None and BASELINE in curves.arms:
-            found[setting.name] = curves
+            found[setting.name] = curves._replace(notes=tuple(notes))
     return found
 
 
@@ -219,11 +225,14 @@ def facts(
     if seeds < _FEW_SEEDS:
         text += ": a direction, no ranking"
     missing = [
-        a.name for a in benchmark.arms_of(setting) if a.name not in curves.arms
+        a.name
+        for a in benchmark.arms_of(setting)
+        if a.name not in curves.arms
+        and not any(f"{a.name} (" in note for note in curves.notes)
     ]
     if missing:
         text += f". Not run: {', '.join(missing)}"
-    return text + "."
+    return ". ".join([text, *curves.notes]) + "."
 
 
 def auto_parts(

@@ -243,6 +243,27 @@ class PageTest(absltest.TestCase):
         again = report.write_report(benchmark, folder, docs).read_text()
         self.assertEqual((again, plot.read_bytes()), (text, before))
 
+    def test_arms_of_another_pool_are_named_and_left_out(self):
+        folder = pathlib.Path(self.create_tempdir())
+        names = ("margin", "badge", "random")
+        arms = {name: Arm(name, published=True) for name in names}
+        benchmark = Benchmark(50, {"blobs": SETTING}, arms)
+        facts = {
+            "margin": {"examples": 90, "checksum": 17},
+            "badge": {"examples": 90, "checksum": 18},
+            "random": {"examples": 90},
+        }
+        for name, pool in facts.items():
+            run = made_run(0, [0.5, 0.6, 0.7])
+            logs.append(SETTING, arms[name], run, pool, folder)
+        found = report.load_curves(benchmark, folder)
+        self.assertEqual(found["blobs"].arms, ["margin", "random"])
+        text = report.markdown(benchmark, found, folder)
+        self.assertIn("pool than margin (17): badge (18). The logs name", text)
+        self.assertIn("The logs name no pool: random.", text)
+        self.assertNotIn("| badge", text)
+        self.assertNotIn("Not run", text)
+
     def test_the_committed_page_is_that_of_the_committed_logs(self):
         docs = pathlib.Path(self.create_tempdir())
         made = report.write_report(declaration.load(), logs.FOLDER, docs)
