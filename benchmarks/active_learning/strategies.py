@@ -32,6 +32,7 @@ _NAMES = (
     "margin",
     "cluster_margin",
     "margin_turns",
+    "cluster_allocation",
     "cluster_margin_mixed",
     "cluster_random",
     "typi_clust",
