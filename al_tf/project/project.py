@@ -34,7 +34,7 @@ from al_tf.project.record.votes import Agreement, agreement, resolved_labels
 from al_tf.project.selection import Chosen, Labeled, choose, train
 from al_tf.project.settings import Settings
 from runkit import InputError
-from runkit.datasets.labels import check_twins
+from runkit.datasets.labels import check_added
 from runkit.files import lock_directory, remove_leftovers
 
 ANNOTATOR = "people"
@@ -214,11 +214,11 @@ class Project:
 
         Raises:
             InputError: a name that is there already, in this or another
-                spelling, or that cannot be written into a labels file.
+                spelling or case, or that cannot be written into a labels file.
         """
         with self._changing() as state:
             added = [name for name in names if name not in state.classes]
-            check_twins([*state.classes, *added], "--classes")
+            check_added(added, state.classes, "--classes")
             check_names(
                 pool_parts.without_labels(
                     self._growing.parts[0],

@@ -105,6 +105,30 @@ def check_twins(names: Iterable[str], where: str) -> None:
             )
 
 
+def check_added(added: Sequence[str], known: Sequence[str], where: str) -> None:
+    """Refuses new classes that differ from another in writing or case alone.
+
+    Data may have `US` beside `us`; who adds `Bird` beside `bird` made a slip.
+
+    Args:
+        added: names of the new classes.
+        known: names of the classes that are there.
+        where: flag, for messages.
+    """
+    check_twins([*known, *added], where)
+    seen = {str(class_key(name)).casefold(): name for name in known}
+    for name in added:
+        other = seen.setdefault(str(class_key(name)).casefold(), name)
+        if other != name:
+            raise InputError(
+                f"differs from the class {ascii(other)} in case alone",
+                where=where,
+                got=name,
+                expected="a class of its own",
+                remedy=f"Label with {ascii(other)}, or choose another name",
+            )
+
+
 def check_label(value: Any, place: str) -> Any:
     """Returns a label that can be one.
 

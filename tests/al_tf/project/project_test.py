@@ -223,7 +223,7 @@ class AmendmentTest(ProjectTestCase):
         self.assertLen(project.next_batch().suggested, 8)
         self.assertEqual(project.take_file(path), (0, 8, 0))
 
-    @parameterized.parameters("ant ", "bee\u00a0", "")
+    @parameterized.parameters("ant ", "bee\u00a0", "", "Ant", " BEE")
     def test_classes_that_cannot_be_added(self, name):
         with self.assertRaises(InputError):
             self.project().add_classes([name])

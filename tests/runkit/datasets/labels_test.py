@@ -12,6 +12,7 @@ from runkit.datasets import (
     renumber,
 )
 from runkit.datasets.labels import (
+    check_added,
     check_form,
     check_label,
     check_twins,
@@ -176,6 +177,19 @@ class TwinsTest(parameterized.TestCase):
 
     def test_others_are_distinct(self):
         check_twins(("1", "2", "10", "pos", "Pos", "1.5", "nan", ""), "here")
+
+    def test_a_class_is_not_added_beside_its_twin(self):
+        for added, message in (
+            (["fish", "Bird"], "'bird' in case alone; got 'Bird'"),
+            ([" BIRD "], "'bird' in case alone"),
+            (["cat", "Cat"], "'cat' in case alone"),
+            (["STRASSE"], "differs from the class .* in case alone"),
+            (["bird "], "mean the same class"),
+        ):
+            with self.assertRaisesRegex(InputError, message):
+                check_added(added, ["bird", "stra\u00dfe"], "--classes")
+        # What is there already stays, and so do numbers.
+        check_added(["fish", "11"], ["bird", "Bird", "1"], "--classes")
 
     @parameterized.parameters(
         ([0, -100], "below -1"),
