@@ -17,7 +17,9 @@ import numpy as np
 from al_tf.clustering.build import cluster_embeddings
 from al_tf.clustering.result import Clustering, load_clustering
 from al_tf.clustering.store import is_clustering
+from al_tf.inputs import block_checksum
 from al_tf.loop.clusters import directions
+from runkit import InputError
 from runkit.files import remove_leftovers
 
 # More strangers than this above what was to be expected is drift.
@@ -72,17 +74,42 @@ class GrowingClusters:
             A clustering of all rows. `info` holds `clustered_examples`, the
             number of examples at the last full clustering, and for a grown
             pool the fields of `Drift` and `reclustered`.
+
+        Raises:
+            InputError: other rows than those that were clustered.
         """
         path = self._folder / f"parts-{len(parts):03d}"
         size = sum(len(rows) for rows in parts)
         if is_clustering(path):
             found = load_clustering(path)
             if found.pool["shape"][0] == size:
+                self._check_rows(found, parts, path)
                 return found
         remove_leftovers(self._folder)
         made = self._made(parts) if len(parts) == 1 else self._grown(parts)
         made.save(path)
         return made
+
+    def _check_rows(
+        self,
+        found: Clustering,
+        parts: Sequence[np.ndarray],
+        path: pathlib.Path,
+    ) -> None:
+        """Refuses embeddings that were made anew under the same name."""
+        crc = 0
+        for rows in parts:
+            crc = block_checksum(directions(rows), crc)
+        if crc != found.pool["checksum"]:
+            raise InputError(
+                "holds the clusters of other embeddings: these have changed "
+                "since",
+                where=str(path),
+                got=f"embeddings with checksum {crc}",
+                expected=f"checksum {found.pool['checksum']}",
+                remedy="Put the old embeddings back; or go on with the new "
+                f"ones: remove {self._folder}, and clusters are made of them",
+            )
 
     def _made(self, parts: Sequence[np.ndarray]) -> Clustering:
         rows = directions(np.concatenate(parts))

@@ -1,11 +1,13 @@
 """A pool that grows: examples, ids, clusters, drift."""
 
 import pathlib
+import shutil
 import threading
 
 import numpy as np
 from absl.testing import absltest
 
+from al_tf.label_tools.answers import LABEL, Given
 from al_tf.project.examples.growth import GrowingClusters
 from al_tf.project.project import Project
 from al_tf.project.settings import Settings
@@ -67,6 +69,17 @@ class ClustersTest(absltest.TestCase):
             path.unlink()
         self.assertEqual(again.of_parts(parts).cluster_ids.tolist(), [*first])
         self.assertNotEmpty(list((self.folder / "parts-002").iterdir()))
+
+    def test_rows_that_changed_are_refused(self):
+        parts = [families(10, 0), families(4, 1)]
+        self.clusters.of_parts(parts)
+        for number in (0, 1):
+            changed = [rows.copy() for rows in parts]
+            changed[number][3, 2] += 1e-3
+            for count in range(number + 1, 3):
+                with self.assertRaisesRegex(InputError, "have changed since"):
+                    self.clusters.of_parts(changed[:count])
+        self.clusters.of_parts(parts)
 
 
 class GrowTest(absltest.TestCase):
@@ -179,6 +192,36 @@ class GrowTest(absltest.TestCase):
         self.assertLen(project.state.parts, 1)
         project.grow(spec, str(self.folder / "rows.npz"))
         self.assertLen(project.pool, 32 + 20)
+
+    def test_embeddings_that_were_made_anew_are_refused(self):
+        path, rows = self.folder / "pool.jsonl", self.folder / "rows.npy"
+        project_data.write_texts(path, 40)
+        random = np.random.default_rng(0)
+        np.save(rows, random.standard_normal((40, 3)).astype("f"))
+        settings = Settings(
+            f"jsonl:{path}:text:label",
+            id_column="key",
+            embeddings=str(rows),
+            batch_size=6,
+        )
+        project = Project.create(self.folder / "project", settings)
+        batch = project.next_batch()
+        project.take(
+            [
+                Given(name, "eve", LABEL, (("bad", "good")[i % 2],))
+                for i, name in enumerate(batch.ids)
+            ],
+            source="test",
+        )
+        before = project.clustering
+        np.save(rows, random.standard_normal((40, 3)).astype("f"))
+        again = Project(project.folder)
+        with self.assertRaisesRegex(InputError, "Put the old embeddings back"):
+            again.next_batch()
+        self.assertLen(again.state.batches, 1)
+        shutil.rmtree(project.folder / "clusters")
+        self.assertLen(again.next_batch().ids, 6)
+        self.assertNotEqual(again.clustering.pool, before.pool)
 
     def test_only_one_process_makes_the_clusters(self):
         project = project_data.make_project(self.folder)
