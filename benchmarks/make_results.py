@@ -35,6 +35,7 @@ TITLES = {
     "al_scale_gaussian_1000000_exact": "Clustering a million, no clusters",
     "al_selection": "Selecting a batch",
     "al_shards_200000": "Clustering and selecting in parts",
+    "al_shards_1000000": "A million rows in parts, from files to tasks",
     "al_shards_500000_read": "Reading a pool in parts",
     "al_stages_families_64_exact": "Stages past one machine, exact",
     "corpus_memory": "Memory of a corpus",

@@ -49,37 +49,53 @@ class LongerRunTest(absltest.TestCase):
         for name, value in expected.items():
             np.testing.assert_array_equal(mine[name], value, err_msg=name)
 
+    def test_eighteen_steps_and_as_many_more_are_thirty_six(self):
+        self.check(18)
+
+    @pytest.mark.slow
     def test_sixty_steps_and_sixty_more_are_a_hundred_and_twenty(self):
-        whole = self.run_once("whole", train_steps=120)
-        self.run_once("longer")
-        folder = self.run_once("longer", train_steps=120)
+        self.check(60)
+
+    def check(self, steps):
+        """Stage 1 ends, and checkpoints are made, before and after the stop."""
+        all_steps, longer = 2 * steps, f"longer-{steps}"
+        fields = {
+            "objective.transition_step": 5 * steps // 12,
+            "runtime.checkpoint_every": 5 * steps // 6,
+            "runtime.eval_every": steps // 2,
+            "runtime.log_every": steps // 6,
+        }
+        whole = self.run_once(f"whole-{steps}", train_steps=all_steps, **fields)
+        self.run_once(longer, train_steps=steps, **fields)
+        fields["train_steps"] = all_steps
+        folder = self.run_once(longer, **fields)
         self.assert_same_weights(folder, whole)
         # Evaluations and lines fall on the same steps, so these agree too.
         self.assertEqual(
             testing.without_timings(folder), testing.without_timings(whole)
         )
         values = read_json(folder / "config.json")
-        self.assertEqual(values["train_steps"], 120)
+        self.assertEqual(values["train_steps"], all_steps)
         self.assertEqual(
             values[HISTORY],
             [
-                {"from_step": 0, "train_steps": 60},
-                {"from_step": 60, "train_steps": 120},
+                {"from_step": 0, "train_steps": steps},
+                {"from_step": steps, "train_steps": all_steps},
             ],
         )
         self.assertNotIn(HISTORY, read_json(whole / "config.json"))
         # The checkpoint and the preset tell the same.
         for part in (
-            "checkpoints/step-00000120/config.json",
+            f"checkpoints/step-{all_steps:08}/config.json",
             "preset/spactor_config.json",
         ):
-            self.assertEqual(read_json(folder / part)["train_steps"], 120)
+            self.assertEqual(read_json(folder / part)["train_steps"], all_steps)
         # Once more, without a change: nothing is trained.
-        self.run_once("longer", train_steps=120)
+        self.run_once(longer, **fields)
         self.assertEqual(read_json(folder / "config.json"), values)
         before = testing.contents(folder)
-        with self.assertRaisesRegex(InputError, "at least 120"):
-            self.run_once("longer", train_steps=110)
+        with self.assertRaisesRegex(InputError, f"at least {all_steps}"):
+            self.run_once(longer, **{**fields, "train_steps": all_steps - 2})
         self.assertEqual(testing.contents(folder), before)
 
     @pytest.mark.slow
