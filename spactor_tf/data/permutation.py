@@ -45,6 +45,8 @@ def shuffled(position: np.ndarray, size: int, seed: int) -> np.ndarray:
     return value.astype(np.int64)
 
 
+# Traced once a seed, not once for each data set of a run.
+@tf.function(autograph=False)
 def shuffled_in_graph(
     place: tf.Tensor, size: tf.Tensor, number: tf.Tensor, seed: int
 ) -> tf.Tensor:

@@ -91,6 +91,9 @@ class StepPipeline(abc.ABC):
         steps = (share.end - share.first) // share.batch_size
         return tf.data.Dataset.range(steps * replicas).map(numbers)
 
+    # Nothing in a pipeline branches on tensors: AutoGraph would find nothing to
+    # convert, and takes longer than all of the tracing.
+    @tf.autograph.experimental.do_not_convert
     def dataset(
         self,
         start_step: int,
