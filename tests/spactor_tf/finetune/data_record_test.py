@@ -89,9 +89,7 @@ class RecordTest(finetune_case.Base):
         )
         with (
             mock.patch.dict(tasks.TASKS, {"toy": toy}),
-            self.assertRaisesRegex(
-                InputError, "the code of toy, .*was changed"
-            ),
+            self.assertRaisesRegex(InputError, "code of toy, .*was changed"),
         ):
             self.record()
 
