@@ -33,6 +33,13 @@ _FLAGS = (
     Flag("output_dir", "Directory of the run.", required=True),
     Flag("data_dir", "Directory of prepared datasets; default: TFDS's own."),
     Flag(
+        "accept_changed_data",
+        "Go on with a run, or measure a finished one again, although the data "
+        "of its tasks were changed.",
+        bool,
+        False,
+    ),
+    Flag(
         "seeds",
         "Random seeds, separated by commas: one run each, in seed-N/ of the "
         "output directory.",
@@ -228,10 +235,20 @@ def main(argv: Sequence[str]) -> None:
     from spactor_tf.finetune.seeds import finetune_seeds
 
     if seeds is None:
-        results = finetune(config, folder, FLAGS.data_dir)
+        results = finetune(
+            config,
+            folder,
+            FLAGS.data_dir,
+            accept_changed_data=FLAGS.accept_changed_data,
+        )
     else:
         results = finetune_seeds(
-            config, seeds, folder, FLAGS.data_dir, FLAGS.parallel_runs
+            config,
+            seeds,
+            folder,
+            FLAGS.data_dir,
+            FLAGS.parallel_runs,
+            FLAGS.accept_changed_data,
         )
     for task, split, metric, value in metric_rows(results):
         if isinstance(value, dict):  # Over seeds.

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import glob
 import gzip
+import hashlib
 import importlib
 import io
 import lzma
@@ -210,6 +211,12 @@ def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
         changed = status.st_mtime_ns if is_local else status.mtime * 10**9
         found.append((str(file), size, changed))
     return found
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file's bytes, packed as they are."""
+    with reading(path), open_bytes(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def plain_suffix(path: pathlib.Path) -> str:

@@ -5,6 +5,10 @@ from .atomic import check_folder as check_folder
 from .atomic import remove_leftovers as remove_leftovers
 from .checksums import check_checksums as check_checksums
 from .checksums import write_checksums as write_checksums
+from .contents import Content as Content
+from .contents import changes as changes
+from .contents import contents as contents
+from .contents import read_record as read_record
 from .formats import DAMAGED_ARRAYS as DAMAGED_ARRAYS
 from .formats import read_json as read_json
 from .formats import unique_names as unique_names

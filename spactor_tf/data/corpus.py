@@ -25,7 +25,7 @@ from typing import Any
 
 from runkit import InputError, read_json, write_json
 from runkit.datasets.inputs import answering
-from runkit.files import as_path, url_scheme
+from runkit.files import as_path, changes, read_record, url_scheme
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.corpus_vocabulary import (
     Sources,
@@ -135,18 +135,20 @@ def prepare_corpus(
         (Source(spec, data.invalid_utf8, data.max_documents), weight)
         for spec, weight in weighted_parts(data.dataset)
     ]
-    before = _record_of(run_folder)
+    before = {}
+    if run_folder is not None:
+        before = read_record(pathlib.Path(run_folder) / _RECORD, "a corpus")
     content = _content(sources, before.get("content"))
-    if changes := _changes(before.get("content", content), content):
+    if differences := changes(before.get("content", content), content):
         if not accept_changed:
             raise InputError(
                 "is not the corpus that this run was trained on",
                 where="--dataset",
-                got="; ".join(changes),
+                got="; ".join(differences),
                 remedy="Restore it, take another --output_dir, or go on with "
                 "the other text by --accept_changed_corpus",
             )
-        print(f"warning: {'; '.join(changes)}", file=sys.stderr)
+        print(f"warning: {'; '.join(differences)}", file=sys.stderr)
     if before and accept_changed and vocabulary is None and run_folder:
         vocabulary = Vocabulary.load(pathlib.Path(run_folder) / _VOCABULARY)
     if vocabulary is None:
@@ -255,33 +257,6 @@ def _layout(
             got=record["layout"],
             remedy="Continue the run with the version that began it",
         ) from None
-
-
-def _record_of(folder: str | os.PathLike | None) -> dict[str, Any]:
-    """The corpus of a run; {} if it has none yet, or is of an older version."""
-    path = pathlib.Path(folder or "") / _RECORD
-    if folder is None or not path.is_file():
-        return {}
-    record = read_json(path)
-    if not isinstance(record, dict) or "content" not in record:
-        raise InputError(
-            "is not the record of a corpus",
-            where=str(path),
-            remedy="Remove the file to go on without the comparison",
-        )
-    return record
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two contents, in words."""
-    changes = [f"{name} is gone" for name in before if name not in now]
-    changes += [f"{name} is new" for name in now if name not in before]
-    for name in before.keys() & now.keys():
-        if before[name]["sha256"] != now[name]["sha256"]:
-            sizes = (before[name].get("bytes"), now[name].get("bytes"))
-            told = f" ({sizes[0]} bytes, now {sizes[1]})" if sizes[0] else ""
-            changes.append(f"{name} was changed{told}")
-    return sorted(changes)
 
 
 def _recorded(source: Source, folder: pathlib.Path) -> Iterator[str]:

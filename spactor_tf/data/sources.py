@@ -13,20 +13,17 @@ import itertools
 import json
 import math
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from runkit import InputError
 from runkit.datasets import open_texts
-from runkit.datasets.inputs import reading
+from runkit.datasets.inputs import sha256
 from runkit.datasets.specification import TEXT_KINDS
 from runkit.datasets.tables import whole_text
-from runkit.files import open_bytes
+from runkit.files import contents
 
 NOT_UTF_8, NO_TEXT = "not UTF-8", "without text"
-# The coarsest times of change of the usual file systems.
-_SETTLED_NS = 2_000_000_000
 _WEIGHTED = re.compile(r"(.+)@([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
@@ -162,20 +159,7 @@ class Source:
         if not isinstance(identity, list):
             digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
             return {"dataset": {"sha256": digest}}
-        found = {}
-        settled = time.time_ns() - _SETTLED_NS
-        for name, size, changed in identity:
-            known = (before or {}).get(name, {})
-            digest = known.get("sha256")
-            if (known.get("bytes"), known.get("mtime_ns")) != (size, changed):
-                with reading(name), open_bytes(name) as handle:
-                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            found[name] = {
-                "bytes": size,
-                "mtime_ns": changed if 0 < changed < settled else None,
-                "sha256": digest,
-            }
-        return found
+        return contents(identity, before, sha256)
 
     def __iter__(self) -> Iterator[str]:
         """Yields documents that hold more than white space."""

@@ -2,6 +2,7 @@
 
     output_dir/
         config.json         resolved configuration
+        data.json           what was read; see `spactor_tf.finetune.data_record`
         metrics.jsonl       loss, validation metrics
         tensorboard/
         checkpoints/        the newest and the best
@@ -28,6 +29,7 @@ import keras
 from runkit import InputError, read_json, report, write_json
 from spactor_tf.config.finetune import FinetuneConfig
 from spactor_tf.finetune.chosen_tasks import chosen_tasks
+from spactor_tf.finetune.data_record import DataRecord, has_same_data
 from spactor_tf.finetune.mixture import Mixture
 from spactor_tf.finetune.predictor import Predictor
 from spactor_tf.finetune.task_data import TaskData
@@ -53,16 +55,20 @@ def finetune(
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     *,
+    accept_changed_data: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Runs, resumes or continues a fine-tuning run; reads a finished one.
 
-    A finished run goes on if `config.train_steps` is another than before.
+    A finished run goes on if `config.train_steps` is another than before. With
+    other data, where that is accepted, its best weights are measured again.
 
     Args:
         config: of the run.
         output_dir: of the run; created.
         data_dir: directory of prepared datasets; None is TFDS's default.
+        accept_changed_data: go on with, or measure again on, other data than
+            those of the run's earlier start.
         callbacks: called with every line of metrics; see
             `spactor_tf.training.run_loop.TrainingRun.execute`.
 
@@ -82,9 +88,14 @@ def finetune(
             where=str(folder),
             remedy="Name another --output_dir",
         )
-    is_over = (folder / RESULTS).is_file()
-    if not is_over or continuation_of(config, folder).is_changed:
-        FinetuneRun(config, folder, data_dir).execute(callbacks)
+    data = (folder, data_dir, accept_changed_data)
+    is_over = (
+        (folder / RESULTS).is_file()
+        and not continuation_of(config, folder).is_changed
+        and has_same_data(config, *data)
+    )
+    if not is_over:
+        FinetuneRun(config, *data).execute(callbacks)
     return read_json(folder / RESULTS)
 
 
@@ -129,10 +140,14 @@ class FinetuneRun(TrainingRun):
         config: FinetuneConfig,
         output_dir: str | os.PathLike,
         data_dir: str | os.PathLike | None = None,
+        accept_changed_data: bool = False,
     ):
         config.validate()
         self.tasks = chosen_tasks(config)
         super().__init__(config, output_dir)
+        self._data_record = DataRecord(
+            self.tasks, config, self.folder, data_dir, accept_changed_data
+        )
         start = load_pretrained(config.init_from)
         self.vocabulary, self._pretraining = start.vocabulary, start.config
         self.data = TaskData(self.tasks, self.vocabulary, config, data_dir)
@@ -174,8 +189,13 @@ class FinetuneRun(TrainingRun):
     # --- The loop -------------------------------------------------------------
 
     def begin(self) -> None:
-        """Takes away the results of a run that goes on: they are not its."""
+        """Takes away the results of a run that goes on: they are not its.
+
+        Before the record of the data, so that no results are taken for those
+        of other data; that is before the configuration, as it is of a corpus.
+        """
         (self.folder / RESULTS).unlink(missing_ok=True)
+        self._data_record.write()
         super().begin()
 
     @property

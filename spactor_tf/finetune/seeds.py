@@ -31,6 +31,7 @@ def finetune_seeds(
     output_dir: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     parallel_runs: int = 1,
+    accept_changed_data: bool = False,
 ) -> dict[str, Any]:
     """Runs or resumes one run per seed and summarizes them.
 
@@ -40,6 +41,7 @@ def finetune_seeds(
         output_dir: directory of all runs; created.
         data_dir: directory of prepared datasets; None is TFDS's default.
         parallel_runs: processes at the same time; 1 uses this process.
+        accept_changed_data: see `spactor_tf.finetune.run.finetune`.
 
     Returns:
         The content of results.json.
@@ -54,6 +56,7 @@ def finetune_seeds(
             where="--seeds and --parallel_runs",
             got=(seeds, parallel_runs),
         )
+    from spactor_tf.finetune.data_record import has_same_data
     from spactor_tf.finetune.report import write_seeds_report
     from spactor_tf.finetune.run import FinetuneRun, finetune
 
@@ -66,13 +69,18 @@ def finetune_seeds(
         )
     configs = [dataclasses.replace(config, seed=seed) for seed in seeds]
     runs = {f"seed-{c.seed}": c for c in configs}
+    accept = accept_changed_data
+    for name, one in runs.items():  # Before the first of them takes hours.
+        has_same_data(one, folder / name, data_dir, accept)
     if parallel_runs == 1:
         for name, one in runs.items():
-            finetune(one, folder / name, data_dir)
+            finetune(one, folder / name, data_dir, accept_changed_data=accept)
     else:
         first = next(iter(runs))
-        FinetuneRun(runs[first], folder / first, data_dir)  # Checks them.
-        _in_processes(runs, folder, data_dir, parallel_runs)
+        FinetuneRun(runs[first], folder / first, data_dir, accept)  # Checks.
+        options = [f"--data_dir={data_dir}"] if data_dir else []
+        options += ["--accept_changed_data"] if accept else []
+        _in_processes(runs, folder, options, parallel_runs)
     results = [read_json(folder / name / "results.json") for name in runs]
     summary = summarize(results)
     folders = {name: folder / name for name in runs}
@@ -114,7 +122,7 @@ def summarize(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _in_processes(
     runs: Mapping[str, FinetuneConfig],
     folder: pathlib.Path,
-    data_dir: str | os.PathLike | None,
+    options: Sequence[str],
     parallel_runs: int,
 ) -> None:
     """One process per run, some at a time; passes signals on to them."""
@@ -133,8 +141,7 @@ def _in_processes(
         fields = flatten(to_dict(runs[name]))
         command = [sys.executable, "-m", "spactor_tf.finetune_main"]
         command += [f"--set={field}={value}" for field, value in fields.items()]
-        command += [f"--output_dir={folder / name}"]
-        command += [f"--data_dir={data_dir}"] if data_dir else []
+        command += [f"--output_dir={folder / name}", *options]
         # In a session of its own, Ctrl-C reaches it only through `stop`.
         process = subprocess.Popen(
             command, env=environment, start_new_session=True

@@ -25,6 +25,7 @@ from spactor_tf.tasks.example import Example
 from spactor_tf.tasks.task import Task
 
 __all__ = [
+    "PUBLISHED",
     "TASKS",
     "Example",
     "Task",
@@ -35,6 +36,7 @@ __all__ = [
 
 _MODULES = (glue, super_glue, generation, sentiment, rainbow, prompted)
 TASKS = {task.name: task for module in _MODULES for task in module.TASKS}
+PUBLISHED = frozenset(TASKS)  # `register` adds to TASKS.
 
 
 def task_names() -> tuple[str, ...]:

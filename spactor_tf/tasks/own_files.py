@@ -51,6 +51,15 @@ class OwnTask(Task):
     files: Mapping[str, Specification] = dataclasses.field(default_factory=dict)
     holdout: float = 0.0
 
+    def data_files(
+        self, split: str, data_dir: str | os.PathLike | None = None
+    ) -> dict[str, Any]:
+        """Returns {name: path} of the files that a split is read from."""
+        del data_dir  # Paths are as the user sees them.
+        spec = self.files[split if split in self.files else "train"]
+        paths = inputs.matching_files(spec.path, "--task", spec.spec)
+        return {str(path): path for path in paths}
+
     def _examples(
         self, split: str, data_dir: str | os.PathLike | None
     ) -> Iterator[Example]:

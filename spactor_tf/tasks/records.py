@@ -46,24 +46,42 @@ def read(
     if kind == "tfds":
         yield from _from_tfds(rest, split, data_dir)
         return
-    default = pathlib.Path("~/tensorflow_datasets")
-    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
-    root = pathlib.Path(named).expanduser()
-    for path in _files(root, rest.replace("{split}", split)):
-        name = path.relative_to(root).as_posix()
+    for name, path in _files(rest, split, data_dir).items():
         for record in _from_file(path, kind):
             yield {**record, "file": name}
+
+
+def files(
+    source: str, split: str, data_dir: str | os.PathLike | None = None
+) -> dict[str, Any]:
+    """Returns {name: path} of the files that a split is read from.
+
+    Args:
+        source: see the module docstring.
+        split: see `read`.
+        data_dir: see `read`.
+
+    Raises:
+        InputError: data that are not there.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "tfds":
+        builder = _builder(rest, split, data_dir)
+        paths = builder.info.splits[split].filepaths
+        return {f"{builder.info.full_name}/{p.name}": p for p in paths}
+    found = _files(rest, split, data_dir)
+    beside = {
+        name.removesuffix(path.name) + _labels_of(path).name: _labels_of(path)
+        for name, path in found.items()
+        if kind == "jsonl" and _labels_of(path).is_file()
+    }
+    return {**found, **beside}
 
 
 def _from_tfds(
     name: str, split: str, data_dir: str | os.PathLike | None
 ) -> Iterator[Mapping[str, Any]]:
-    builder = prepared_data.prepared_builder(
-        name, where="task", data_dir=data_dir
-    )
-    check_choice(
-        split.partition("[")[0], builder.info.splits, where=f"split of {name}"
-    )
+    builder = _builder(name, split, data_dir)
     for number, record in enumerate(prepared_data.rows(builder, split)):
         try:
             yield prepared_data.plain(record)
@@ -74,7 +92,24 @@ def _from_tfds(
             ) from None
 
 
-def _files(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+def _builder(name: str, split: str, data_dir: str | os.PathLike | None) -> Any:
+    builder = prepared_data.prepared_builder(
+        name, where="task", data_dir=data_dir
+    )
+    check_choice(
+        split.partition("[")[0], builder.info.splits, where=f"split of {name}"
+    )
+    return builder
+
+
+def _files(
+    pattern: str, split: str, data_dir: str | os.PathLike | None
+) -> dict[str, pathlib.Path]:
+    """{path below the data directory: path} of a split's files."""
+    default = pathlib.Path("~/tensorflow_datasets")
+    named = data_dir or os.environ.get(DATA_DIR_VARIABLE) or default
+    root = pathlib.Path(named).expanduser()
+    pattern = pattern.replace("{split}", split)
     paths = sorted(root.glob(pattern))
     if not paths:
         raise InputError(
@@ -85,13 +120,18 @@ def _files(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
             remedy=f"Unpack them there, or set {DATA_DIR_VARIABLE} to where "
             "they are",
         )
-    return paths
+    return {path.relative_to(root).as_posix(): path for path in paths}
+
+
+def _labels_of(path: pathlib.Path) -> pathlib.Path:
+    """The file beside NAME.jsonl that may hold its labels."""
+    return path.with_name(f"{path.stem}-labels.lst")
 
 
 def _json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Yields objects; NAME-labels.lst beside NAME.jsonl gives "label"."""
     rows = list(tables.json_lines(path))
-    beside = path.with_name(f"{path.stem}-labels.lst")
+    beside = _labels_of(path)
     labels: list[str | None] = [None] * len(rows)
     if beside.is_file():
         with reading(beside):

@@ -75,6 +75,23 @@ class Task:
         check_choice(split, self.splits, where=f"split of {self.name}")
         return list(itertools.islice(self._examples(split, data_dir), limit))
 
+    def data_files(
+        self, split: str, data_dir: str | os.PathLike | None = None
+    ) -> dict[str, Any]:
+        """Returns {name: path} of the files that a split is read from.
+
+        The name of a file below the data directory does not depend on where
+        that is.
+
+        Args:
+            split: one of `splits`.
+            data_dir: see `load`.
+
+        Raises:
+            InputError: missing data.
+        """
+        return records.files(self.source, self.splits[split], data_dir)
+
     def _examples(
         self, split: str, data_dir: str | os.PathLike | None
     ) -> Iterator[Example]:
