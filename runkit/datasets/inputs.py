@@ -44,39 +44,26 @@ def _open_zst(path: Any, mode: str) -> IO[bytes]:
     )
 
 
-class _Frames(io.RawIOBase):
-    """What the frames of a Zstandard file hold.
+class _Converted(io.RawIOBase):
+    """What a file's bytes are turned into, a block at a time."""
 
-    The readers of the libraries are not used: that of `zstandard` takes a file
-    that is cut off for a whole one.
-    """
+    def __init__(self, handle: IO[bytes]):
+        self._handle = handle
+        self._rest: memoryview | None = memoryview(b"")
 
-    def __init__(self, handle: IO[bytes], library: Any):
-        self._handle, self._library = handle, library
-        self._frame, self._rest = self._new_frame(), memoryview(b"")
-
-    def _new_frame(self) -> Any:
-        frame = self._library.ZstdDecompressor()
-        is_zstandard = hasattr(frame, "decompressobj")
-        return frame.decompressobj() if is_zstandard else frame
+    def _next(self) -> bytes | None:
+        """Returns the next block, which may be empty; None behind the last."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            packed = packed or self._handle.read(_ZST_BYTES)
-            if not packed and self._frame.eof:
-                return 0
-            if not packed:
-                raise EOFError("it ends inside of a Zstandard frame")
-            if self._frame.eof:
-                self._frame = self._new_frame()
-            try:
-                self._rest = memoryview(self._frame.decompress(packed))
-            except Exception as error:  # Each library has a class of its own.
-                raise OSError(f"not Zstandard: {error}") from None
+        while self._rest is not None and not self._rest:
+            block = self._next()
+            self._rest = None if block is None else memoryview(block)
+        if self._rest is None:
+            return 0
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
@@ -85,6 +72,38 @@ class _Frames(io.RawIOBase):
     def close(self) -> None:
         self._handle.close()
         super().close()
+
+
+class _Frames(_Converted):
+    """What the frames of a Zstandard file hold.
+
+    The readers of the libraries are not used: that of `zstandard` takes a file
+    that is cut off for a whole one.
+    """
+
+    def __init__(self, handle: IO[bytes], library: Any):
+        super().__init__(handle)
+        self._library = library
+        self._frame = self._new_frame()
+
+    def _new_frame(self) -> Any:
+        frame = self._library.ZstdDecompressor()
+        is_zstandard = hasattr(frame, "decompressobj")
+        return frame.decompressobj() if is_zstandard else frame
+
+    def _next(self) -> bytes | None:
+        packed = self._frame.unused_data if self._frame.eof else b""
+        packed = packed or self._handle.read(_ZST_BYTES)
+        if not packed and self._frame.eof:
+            return None
+        if not packed:
+            raise EOFError("it ends inside of a Zstandard frame")
+        if self._frame.eof:
+            self._frame = self._new_frame()
+        try:
+            return self._frame.decompress(packed)
+        except Exception as error:  # Each library has a class of its own.
+            raise OSError(f"not Zstandard: {error}") from None
 
 
 _OPENERS: dict[str, Callable[..., Any]] = {
@@ -269,32 +288,22 @@ def _wide_encoding(head: bytes) -> str:
     return "utf-16-be" if zeros == [True, False, True, False] else ""
 
 
-class _Utf8(io.RawIOBase):
+class _Utf8(_Converted):
     """The text of a file in another encoding, as bytes of UTF-8."""
 
     def __init__(self, handle: IO[bytes], encoding: str):
-        self._handle = handle
+        super().__init__(handle)
         # Halves of characters become bytes that are not UTF-8 either.
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-        self._rest, self._ended = b"", False
+        self._ended = False
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest and not self._ended:
-            block = self._handle.read(_BLOCK_BYTES)
-            self._ended = not block
-            text = self._decoder.decode(block, self._ended)
-            self._rest = text.encode("utf-8", "surrogatepass")
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        self._handle.close()
-        super().close()
+    def _next(self) -> bytes | None:
+        if self._ended:
+            return None
+        block = self._handle.read(_BLOCK_BYTES)
+        self._ended = not block
+        text = self._decoder.decode(block, self._ended)
+        return text.encode("utf-8", "surrogatepass")
 
 
 @contextlib.contextmanager
