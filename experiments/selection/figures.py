@@ -21,6 +21,7 @@ class Curves(NamedTuple):
         accuracy: `[arms, s, rounds + 1]`.
         selection: `[arms]` mean CPU seconds of a run's selections.
         notes: sentences on arms that are not among them, or are in doubt.
+        left_out: names of arms that ran on another pool.
     """
 
     arms: list[str]
@@ -29,6 +30,7 @@ class Curves(NamedTuple):
     accuracy: np.ndarray
     selection: np.ndarray
     notes: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
     @property
     def area(self) -> np.ndarray:

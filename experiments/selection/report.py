@@ -59,14 +59,16 @@ def load_curves(
                 runs[arm.name] = logs.read(setting, arm, folder)
             except InputError as error:
                 print(f"warning: {error}", file=sys.stderr)
-        runs, notes = logs.one_pool(
+        kept, notes = logs.one_pool(
             setting, runs, benchmark.arms, BASELINE, folder
         )
         for note in notes:
             print(f"warning: {setting.name}: {note}", file=sys.stderr)
-        curves = figures.paired_curves(runs)
+        curves = figures.paired_curves(kept)
         if curves is not None and BASELINE in curves.arms:
-            found[setting.name] = curves._replace(notes=tuple(notes))
+            found[setting.name] = curves._replace(
+                notes=tuple(notes), left_out=frozenset(runs.keys() - kept)
+            )
     return found
 
 
@@ -227,8 +229,7 @@ def facts(
     missing = [
         a.name
         for a in benchmark.arms_of(setting)
-        if a.name not in curves.arms
-        and not any(f"{a.name} (" in note for note in curves.notes)
+        if a.name not in curves.arms and a.name not in curves.left_out
     ]
     if missing:
         text += f". Not run: {', '.join(missing)}"

@@ -263,6 +263,15 @@ class PageTest(absltest.TestCase):
         self.assertIn("The logs name no pool: random.", text)
         self.assertNotIn("| badge", text)
         self.assertNotIn("Not run", text)
+        # One that was not run is not hidden by a longer name left out.
+        arms["herding"] = Arm("herding", published=True)
+        arms["u_herding"] = Arm("u_herding", published=True)
+        pool = {"examples": 90, "checksum": 18}
+        run = made_run(0, [0.5, 0.6, 0.7])
+        logs.append(SETTING, arms["u_herding"], run, pool, folder)
+        found = report.load_curves(benchmark, folder)
+        text = report.markdown(benchmark, found, folder)
+        self.assertIn("Not run: herding.", text)
 
     def test_the_committed_page_is_that_of_the_committed_logs(self):
         docs = pathlib.Path(self.create_tempdir())
