@@ -51,7 +51,7 @@ class _Converted(io.RawIOBase):
         self._handle = handle
         self._rest: memoryview | None = memoryview(b"")
 
-    def _next(self) -> bytes | None:
+    def next_block(self) -> bytes | None:
         """Returns the next block, which may be empty; None behind the last."""
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ class _Converted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while self._rest is not None and not self._rest:
-            block = self._next()
+            block = self.next_block()
             self._rest = None if block is None else memoryview(block)
         if self._rest is None:
             return 0
@@ -91,7 +91,7 @@ class _Frames(_Converted):
         is_zstandard = hasattr(frame, "decompressobj")
         return frame.decompressobj() if is_zstandard else frame
 
-    def _next(self) -> bytes | None:
+    def next_block(self) -> bytes | None:
         packed = self._frame.unused_data if self._frame.eof else b""
         packed = packed or self._handle.read(_ZST_BYTES)
         if not packed and self._frame.eof:
@@ -297,7 +297,7 @@ class _Utf8(_Converted):
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
         self._ended = False
 
-    def _next(self) -> bytes | None:
+    def next_block(self) -> bytes | None:
         if self._ended:
             return None
         block = self._handle.read(_BLOCK_BYTES)
