@@ -10,7 +10,11 @@ import codecs
 from collections.abc import Iterator
 from typing import IO
 
+from runkit.errors import InputError
+
 MAX_TEXT_BYTES = 1 << 22
+# Zeros in a text, and the share of its bytes: those of spaces are enough.
+_MANY_ZEROS, _ZERO_SHARE = 8, 0.05
 
 
 def texts(handle: IO[bytes], unit: str) -> Iterator[bytes]:
@@ -31,6 +35,31 @@ def texts(handle: IO[bytes], unit: str) -> Iterator[bytes]:
             if line.strip()
         )
     return _parts(handle)
+
+
+def refuse_wide(text: bytes, place: str) -> None:
+    """Refuses UTF-16 that nothing marks and that is UTF-8 by chance.
+
+    Args:
+        text: as it stands in the file. Other bytes that are not UTF-8 pass.
+        place: of the text, for the message.
+
+    Raises:
+        InputError: it holds many zeros.
+    """
+    zeros = text.count(0)
+    if zeros < max(_MANY_ZEROS, _ZERO_SHARE * len(text)):
+        return
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    raise InputError(
+        f"holds {zeros} zero bytes, as UTF-16 without a byte order mark does",
+        where=place,
+        expected="UTF-8, or UTF-16 with its mark",
+        remedy="Convert it: iconv -f UTF-16LE -t UTF-8 OLD > NEW (or UTF-16BE)",
+    )
 
 
 def _parts(handle: IO[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +22,8 @@ from runkit.datasets.specification import (
 )
 from runkit.datasets.tables import whole_text
 from runkit.errors import InputError, closest
+
+_CACHE = re.compile(r"cache-[0-9a-f]+(_\d+_of_\d+)?\.arrow")
 
 
 class Record(NamedTuple):
@@ -141,6 +144,7 @@ class _Files:
     ):
         self._spec, self._labeled, self._id = spec, labeled, id_field
         self._files = inputs.matching_files(spec.path, where, spec.spec)
+        self._files = _without_caches(self._files)
         self.identity = inputs.identity(self._files)
         if spec.kind == "text":
             self._check_fields(where)
@@ -230,6 +234,7 @@ class _Files:
             for number, raw in enumerate(found, 1):
                 text = raw.decode("utf-8", "surrogateescape")
                 place = f"{source}, text {number}"
+                plain_text.refuse_wide(raw, place)
                 if self._spec.unit == "whole":
                     text = _without_bad_parts(text, invalid, source, place)
                 yield Record(
@@ -276,6 +281,23 @@ class _Prepared:
                 _checked(text, invalid, source, place),
                 check_label(value, place),
             )
+
+
+def _without_caches(files: list[Any]) -> list[Any]:
+    """Leaves out the results that Hugging Face's `datasets` keeps beside data.
+
+    They hold the same rows again, mapped or filtered. One that is named alone
+    is read.
+    """
+    kept = [file for file in files if not _CACHE.fullmatch(file.name)]
+    if not kept or len(kept) == len(files):
+        return files
+    print(
+        f"left out {len(files) - len(kept)} file(s) cache-*.arrow, which are "
+        f"caches of `datasets` and not data, beside {kept[0]}",
+        file=sys.stderr,
+    )
+    return kept
 
 
 def _without_bad_parts(
