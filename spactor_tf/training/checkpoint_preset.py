@@ -89,7 +89,7 @@ def checkpoint_preset(
 
 
 def _existing_step(store: CheckpointStore, step: int | None) -> int:
-    """Returns the step, or the newest; refuses one without a checkpoint."""
+    """Returns the step, or the newest whole one; refuses an absent one."""
     steps = store.steps()
     if not steps:
         run = store.folder.parent
@@ -100,7 +100,8 @@ def _existing_step(store: CheckpointStore, step: int | None) -> int:
             expected=f"a run with {store.folder.name}/step-...",
         )
     if step is None:
-        return steps[-1]
+        whole = store.newest_whole()
+        return steps[-1] if whole is None else whole
     if step not in steps:
         nearest = min(steps, key=lambda known: (abs(known - step), known))
         raise InputError(

@@ -16,6 +16,7 @@ the previous checkpoint is used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -129,6 +130,17 @@ class CheckpointStore:
         if not kept:
             return "There is no earlier checkpoint"
         return f"The last good checkpoint is that of step {kept[-1]}"
+
+    def newest_whole(self) -> int | None:
+        """Step of the newest checkpoint whose small files are whole, or None.
+
+        `restore` passes over the others too, and says so.
+        """
+        for step in reversed(self.steps()):
+            with contextlib.suppress(InputError):
+                self._state(step)
+                return step
+        return None
 
     def best(self) -> int | None:
         """Step of the checkpoint with the lowest score, or None."""

@@ -108,6 +108,15 @@ class PretrainingTest(parameterized.TestCase):
             checkpoint_preset(damaged, self.base / "no", 5)
         self.assertEqual(checkpoint_preset(damaged, self.base / "before"), 4)
 
+    @parameterized.parameters("config.json", "vocabulary.model", "state.json")
+    def test_a_damaged_small_file(self, name):
+        """As in training, the checkpoint before it is taken."""
+        damaged = pathlib.Path(self.create_tempdir().full_path) / "run"
+        shutil.copytree(self.run_dir, damaged)
+        (damaged / "checkpoints/step-00000005" / name).write_bytes(b"{")
+        output = damaged / "of-the-step-before"
+        self.assertEqual(checkpoint_preset(damaged, output), 4)
+
 
 class FinetuningTest(finetune_case.Base):
     def test_the_best_step_is_the_run_s_own_preset(self):
