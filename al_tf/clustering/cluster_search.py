@@ -96,6 +96,9 @@ class ClusterSearch:
     ) -> FirstAnswer:
         """Finds the neighbors of all points at the beginning.
 
+        The index is not kept: it may read the means, which change from now on,
+        and a copy of millions would be the largest thing in memory.
+
         Args:
             means: `[n, d]` float32.
             variances: `[n]` float64.
@@ -106,18 +109,20 @@ class ClusterSearch:
         if self._make_index is None:
             index = ExactIndex(means, variances)
         else:
-            index = self.build(means, variances)
+            index = self._make_index(means, variances, self._k)
+            self._effort.index_builds += 1
         neighbors = index.search_all(self._k, threshold - variances, report)
         return FirstAnswer(neighbors, index.probe)
 
-    def build(self, means: np.ndarray, variances: np.ndarray) -> NeighborIndex:
+    def build(self, means: np.ndarray, variances: np.ndarray) -> None:
         """Builds the index anew over the present clusters."""
         assert self._make_index is not None
         self._index = None  # Its memory is needed.
-        self._index = self._make_index(means, variances, self._k)
+        self._index = self._make_index(
+            means.copy(), variances.copy(), self._k
+        )
         self._members = np.arange(len(means), dtype=np.int32)
         self._effort.index_builds += 1
-        return self._index
 
     def indexed(self, means: np.ndarray) -> Search:
         """Searches the index; `means` are those of the present clusters."""

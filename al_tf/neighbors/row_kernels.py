@@ -134,6 +134,33 @@ def _keep(value, new_id, ids, values):
     values[at], ids[at] = value, new_id
 
 
+@numba.njit(parallel=True, fastmath={"reassoc", "nsz"}, cache=True)
+def nearest_candidates(queries, rows, candidates, exclude, ids, distances):
+    """Keeps the nearest of each query's candidates.
+
+    Args:
+        queries: `[q, d]` float32.
+        rows: `[n, d]` float32.
+        candidates: `[q, m]` int32 rows, in any order; -1 where there are fewer.
+        exclude: `[q]` the row that a query must not find (itself), or -1.
+        ids: `[q, k]` int32, filled with -1: becomes the lists, ascending by
+            distance.
+        distances: `[q, k]` float32, filled with infinity: becomes the squared
+            distances.
+    """
+    for i in numba.prange(queries.shape[0]):
+        query = queries[i]
+        for t in range(candidates.shape[1]):
+            row = candidates[i, t]
+            if row < 0 or row == exclude[i]:
+                continue
+            square = np.float32(0)
+            for c in range(query.size):
+                apart = query[c] - rows[row, c]
+                square += apart * apart
+            _keep(square, row, ids[i], distances[i])
+
+
 @numba.njit(cache=True)
 def mutual_lists(ids, capacity):
     """Puts i on the list of every j on i's list, where there is room.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from al_tf.neighbors import row_kernels
+from al_tf.neighbors.exact_index import ExactIndex
 from al_tf.neighbors.protocol import Neighbors, Probe
-from al_tf.neighbors.recall import probe_sample, recall, true_neighbors
+from al_tf.neighbors.recall import probe_sample, recall
 from al_tf.neighbors.row_order import locality_order
 from runkit import InputError
 
@@ -27,6 +28,8 @@ _FIRST_LEAVES = 10
 # re-ordering.
 _HASHING_DIMENSION = 256
 _REORDER_PER_NEIGHBOR = 12
+# Candidates that are held at once.
+_CANDIDATES = 1 << 24
 # A codebook has 16 entries, and training on fewer rows than that fails.
 _DISTINCT_FOR_HASHING, _LOOKED_AT = 256, 4096
 # Multiply-adds that one search of all rows may cost for the sake of recall;
@@ -46,13 +49,17 @@ def is_available() -> bool:
 class ScannIndex:
     """A ScaNN tree whose leaves are searched by brute force or by hashing.
 
-    A database row with offset o is stored as [row, sqrt(o)] and a query as
+    A database row with offset o is kept as [row, sqrt(o)] and a query is
     [query, 0]: then the plain squared distance is the wanted sum. Where all
-    offsets are zero, as among single points, the rows are given as they are:
-    a copy of a pool of millions would be the largest thing in memory.
+    offsets are zero, as among single points, the rows are kept as they are.
+
+    ScaNN would re-order its candidates by a copy of the rows. With a pool of
+    millions that copy, beside the caller's, would be the largest thing in
+    memory; here they are re-ordered by the rows of the caller.
 
     Args:
-        rows: `[n, d]` float32.
+        rows: `[n, d]` float32, which must not change while the index is used;
+            with offsets they are copied.
         offsets: `[n]` float64, not negative.
         k: the largest number of neighbors that will be asked for.
         target_recall: `tune` searches more leaves until this is reached.
@@ -80,19 +87,16 @@ class ScannIndex:
         # Imported here: ScaNN imports TensorFlow.
         from scann.scann_ops.py import scann_ops_pybind
 
-        self._rows, self._offsets = rows, offsets
-        self._has_column = offsets is not None and bool(offsets.any())
-        database = rows
-        if offsets is not None and self._has_column:
-            database = _with_column(rows, np.sqrt(offsets))
-        n = len(rows)
+        n, self._dimension = rows.shape
+        if offsets is not None and offsets.any():
+            rows = _with_column(rows, np.sqrt(offsets))
+        self._rows = rows
         self.num_leaves = int(max(1, min(2 * np.sqrt(n), n // 8)))
         self._leaves = min(_FIRST_LEAVES, self.num_leaves)
-        self._reorder = _REORDER_PER_NEIGHBOR * (k + 1)
         self._target, self._seed = target_recall, seed
         self._recall = float("nan")
         builder = scann_ops_pybind.builder(
-            database, min(k + 1, n), "squared_l2"
+            rows, min(k + 1, n), "squared_l2"
         ).tree(
             self.num_leaves,
             self._leaves,
@@ -100,16 +104,17 @@ class ScannIndex:
             quantize_centroids=False,
         )
         # Codebooks cannot be trained on rows that seem too alike.
-        is_plain = rows.shape[1] < _HASHING_DIMENSION or (
-            len(np.unique(database[:_LOOKED_AT], axis=0))
-            < _DISTINCT_FOR_HASHING
+        is_plain = self._dimension < _HASHING_DIMENSION or (
+            len(np.unique(rows[:_LOOKED_AT], axis=0)) < _DISTINCT_FOR_HASHING
         )
         if is_plain:
             builder = builder.score_brute_force()
+            self._reorder = 0
         else:
             builder = builder.score_ah(
                 2, anisotropic_quantization_threshold=0.2
-            ).reorder(min(self._reorder, n))
+            )
+            self._reorder = _REORDER_PER_NEIGHBOR * (k + 1)
         self._searcher: ScannSearcher = builder.build()
 
     @property
@@ -126,24 +131,33 @@ class ScannIndex:
     ) -> Neighbors:
         """See `NeighborIndex.search`; ignores `within`."""
         del within
-        ids = np.empty((len(queries), k), np.int32)
-        bound = np.empty(len(queries), np.float64)
-        for start in range(0, len(queries), _SEARCH_ROWS):
-            block = slice(start, start + _SEARCH_ROWS)
+        ids = np.full((len(queries), k), -1, np.int32)
+        distances = np.full(ids.shape, np.inf, np.float32)
+        wanted = min(max(self._reorder, k + 1), len(self._rows))
+        step = min(_SEARCH_ROWS, max(_BATCH_ROWS, _CANDIDATES // wanted))
+        for start in range(0, len(queries), step):
+            block = slice(start, start + step)
             asked = queries[block]
-            if self._has_column:
+            if asked.shape[1] < self._rows.shape[1]:
                 asked = _with_column(asked, 0.0)
-            found, distances = self._searcher.search_batched_parallel(
+            found, estimates = self._searcher.search_batched_parallel(
                 asked,
-                final_num_neighbors=k + 1,
-                pre_reorder_num_neighbors=max(self._reorder, k + 1),
+                final_num_neighbors=wanted,
                 leaves_to_search=self._leaves,
                 batch_size=_BATCH_ROWS,
             )
-            ids[block], bound[block] = _without_self(
-                found, distances, exclude[block], k
+            found = found.astype(np.int32)
+            found[~np.isfinite(estimates)] = -1
+            row_kernels.nearest_candidates(
+                asked,
+                self._rows,
+                found,
+                exclude[block],
+                ids[block],
+                distances[block],
             )
-        return Neighbors(ids, bound)
+        farthest = np.where(ids >= 0, distances, -np.inf)
+        return Neighbors(ids, farthest.max(1, initial=-np.inf).astype(float))
 
     def search_all(
         self,
@@ -163,7 +177,7 @@ class ScannIndex:
         order = locality_order(self._rows).astype(np.int32)
         for start in range(0, n, _SEARCH_ROWS):
             block = order[start : start + _SEARCH_ROWS]
-            answer = self.search(self._rows[block], k, block)
+            answer = self.search(self._queries(block), k, block)
             ids[block], bound[block] = answer.ids, answer.bound
             if report:
                 report(start + len(block))
@@ -180,9 +194,9 @@ class ScannIndex:
             The recall reached, also kept in `probe`.
         """
         sample = probe_sample(len(self._rows), sample_size, self._seed)
-        true = true_neighbors(self._rows, sample, k, self._offsets)
-        queries = self._rows[sample]
-        n, d = self._rows.shape
+        queries, (n, d) = self._queries(sample), self._rows.shape
+        asked = _with_column(queries, 0.0) if d > self._dimension else queries
+        true = ExactIndex(self._rows).search(asked, k, sample).ids
         leaf_work = float(n) * n * d / self.num_leaves
         most = min(self.num_leaves, int(_MOST_WORK / leaf_work))
         while True:
@@ -195,28 +209,13 @@ class ScannIndex:
             self._leaves = min(int(1.5 * self._leaves) + 1, most)
             self._reorder = int(1.5 * self._reorder)
 
+    def _queries(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of the database as they are asked, without the offset."""
+        return self._rows[rows, : self._dimension]
+
 
 def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:
     out = np.empty((rows.shape[0], rows.shape[1] + 1), np.float32)
     out[:, :-1] = rows
     out[:, -1] = last
     return out
-
-
-def _without_self(
-    found: np.ndarray, distances: np.ndarray, exclude: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Drops the query itself, or the last entry where it was not found."""
-    ids = found.astype(np.int64)
-    ids[~np.isfinite(distances)] = -1
-    is_self = ids == np.asarray(exclude)[:, None]
-    at = np.where(is_self.any(1), is_self.argmax(1), ids.shape[1] - 1)
-    keep = np.ones(ids.shape, bool)
-    keep[np.arange(len(ids)), at] = False
-    width = ids.shape[1] - 1
-    out = np.full((len(ids), k), -1, np.int32)
-    out[:, :width] = ids[keep].reshape(len(ids), width)
-    kept = np.where(np.isfinite(distances), distances, -np.inf)[keep].reshape(
-        len(ids), width
-    )
-    return out, kept.max(1, initial=-np.inf).astype(np.float64)

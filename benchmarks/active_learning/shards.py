@@ -48,7 +48,7 @@ def main(argv) -> None:
     n, d = _EXAMPLES.value, _DIMENSION.value
     size = n * d * 2 / 2**20
     base = pathlib.Path(_FOLDER.value or tempfile.gettempdir())
-    folder = base / f"al_shards_{n}_{d}"
+    folder = base / f"al_topics_{n}_{d}"
     if not folder.is_dir():
         made = folder.with_suffix(".part")
         shutil.rmtree(made, ignore_errors=True)
@@ -96,7 +96,7 @@ def main(argv) -> None:
             "One run. The embeddings themselves take "
             f"{size:,.0f} MiB; 'above' counts them and what was in memory "
             "from the steps before. The clustering works on a float32 copy, "
-            "and ScaNN on one of its own: each is twice as large as float16."
+            "twice as large; while ScaNN makes its codes, it holds another."
         ],
     )
 
@@ -166,15 +166,18 @@ def write_batch(
 
 
 def make_pool(folder: pathlib.Path, n: int, d: int, shards: int) -> None:
-    """Writes families of near rows, in shuffled shards, and their margins."""
+    """Writes topics of families of near rows, in shuffled shards; margins too.
+
+    As in pools of texts, a row has more near rows than its family of about
+    ten: those of its topic, of about a thousand.
+    """
     (folder / "pool").mkdir(parents=True)
     random = np.random.default_rng(0)
     family = random.integers(0, max(n // 10, 1), n)
     for number, at in enumerate(np.array_split(random.permutation(n), shards)):
         rows = np.empty((len(at), d), np.float16)
         for i, example in enumerate(at):
-            center = np.random.default_rng(family[example])
-            rows[i] = center.standard_normal(d, np.float32)
+            rows[i] = center_of(int(family[example]), n // 1000, d)
         rows += 0.3 * random.standard_normal(rows.shape, np.float32)
         columns = {
             "id": list(names(at)),
@@ -188,6 +191,14 @@ def make_pool(folder: pathlib.Path, n: int, d: int, shards: int) -> None:
     at = random.permutation(n)
     margins = {"id": list(names(at)), "margin": random.random(n, np.float32)}
     parquet.write_table(pa.table(margins), folder / "margins.parquet")
+
+
+def center_of(family: int, topics: int, d: int) -> np.ndarray:
+    """`[d]` the center of a family, about that of its topic."""
+    of_family = np.random.default_rng([0, family])
+    of_topic = np.random.default_rng([1, family % max(topics, 1)])
+    center = of_topic.standard_normal(d, np.float32)
+    return center + 0.5 * of_family.standard_normal(d, np.float32)
 
 
 def names(examples: np.ndarray) -> Iterator[str]:
