@@ -173,12 +173,15 @@ def make_pool(folder: pathlib.Path, n: int, d: int, shards: int) -> None:
     """
     (folder / "pool").mkdir(parents=True)
     random = np.random.default_rng(0)
-    family = random.integers(0, max(n // 10, 1), n)
+    families, topics = max(n // 10, 1), max(n // 1000, 1)
+    centers = 0.5 * random.standard_normal((families, d), np.float32)
+    topic = random.standard_normal((topics, d), np.float32)
+    for first in range(0, families, topics):
+        centers[first : first + topics] += topic[: families - first]
+    family = random.integers(0, families, n)
     for number, at in enumerate(np.array_split(random.permutation(n), shards)):
-        rows = np.empty((len(at), d), np.float16)
-        for i, example in enumerate(at):
-            rows[i] = center_of(int(family[example]), n // 1000, d)
-        rows += 0.3 * random.standard_normal(rows.shape, np.float32)
+        noise = 0.3 * random.standard_normal((len(at), d), np.float32)
+        rows = (centers[family[at]] + noise).astype(np.float16)
         columns = {
             "id": list(names(at)),
             "text": [f"example {i} " * 20 for i in at],
@@ -191,14 +194,6 @@ def make_pool(folder: pathlib.Path, n: int, d: int, shards: int) -> None:
     at = random.permutation(n)
     margins = {"id": list(names(at)), "margin": random.random(n, np.float32)}
     parquet.write_table(pa.table(margins), folder / "margins.parquet")
-
-
-def center_of(family: int, topics: int, d: int) -> np.ndarray:
-    """`[d]` the center of a family, about that of its topic."""
-    of_family = np.random.default_rng([0, family])
-    of_topic = np.random.default_rng([1, family % max(topics, 1)])
-    center = of_topic.standard_normal(d, np.float32)
-    return center + 0.5 * of_family.standard_normal(d, np.float32)
 
 
 def names(examples: np.ndarray) -> Iterator[str]:
