@@ -118,9 +118,7 @@ class ClusterSearch:
         """Builds the index anew over the present clusters."""
         assert self._make_index is not None
         self._index = None  # Its memory is needed.
-        self._index = self._make_index(
-            means.copy(), variances.copy(), self._k
-        )
+        self._index = self._make_index(means.copy(), variances.copy(), self._k)
         self._members = np.arange(len(means), dtype=np.int32)
         self._effort.index_builds += 1
 
