@@ -11,7 +11,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -260,9 +260,9 @@ def _tell_of_older(run: pathlib.Path, preset: pathlib.Path) -> None:
     """Says that a pre-training run has gone on beyond its preset."""
     steps = []
     for path in (run / "config.json", preset / _OUR_CONFIG):
-        values = read_json(path) if path.is_file() else None
-        of_run = isinstance(values, dict) and "task" not in values
-        steps.append(values.get("train_steps") if of_run else None)
+        values: Any = read_json(path) if path.is_file() else None
+        is_pretraining = isinstance(values, dict) and "task" not in values
+        steps.append(values.get("train_steps") if is_pretraining else None)
     if None not in steps and steps[0] != steps[1]:
         print(
             f"warning: {preset} is the model of {steps[1]} steps, and its run "
@@ -309,7 +309,8 @@ def preset_dir(
         where=str(path),
         expected=f"config.json and {_TOKENIZER}, here or in preset/; or "
         f"config.json, model.safetensors and {hugging_face.TOKENIZER}",
-        remedy="Let the run finish: the same command resumes it"
+        remedy="Let the run finish: the same command resumes it. Or make a "
+        "preset of its newest checkpoint by spactor-preset"
         if unfinished
         else "",
     )
