@@ -36,6 +36,11 @@ def require(
 MOST_TOKENS = 2**20
 
 
+def _field(section: str, name: str) -> str:
+    """The name that a user gives the field: `in_flags` looks for it."""
+    return f"{section}.{name}" if section else name
+
+
 def require_positive(config: object, section: str, *names: str) -> None:
     """Raises InputError for fields that are not above zero, or not finite.
 
@@ -43,7 +48,8 @@ def require_positive(config: object, section: str, *names: str) -> None:
 
     Args:
         config: object whose attributes are checked.
-        section: its name in messages, as in "section.field".
+        section: its name in messages, as in "section.field"; "" for the
+            fields that have no section.
         *names: attributes to check.
     """
     for name in names:
@@ -51,14 +57,14 @@ def require_positive(config: object, section: str, *names: str) -> None:
         require(
             value is None or 0 < value < math.inf,
             "must be positive",
-            f"{section}.{name}",
+            _field(section, name),
             value,
             expected="> 0",
         )
         require(
             not isinstance(value, int) or value < 2**63,
             "is too large",
-            f"{section}.{name}",
+            _field(section, name),
             value,
             expected="below 2**63",
         )
@@ -71,7 +77,7 @@ def require_weight(config: object, section: str, *names: str) -> None:
         require(
             0 <= value < math.inf,
             "is negative or not finite",
-            f"{section}.{name}",
+            _field(section, name),
             value,
             expected=">= 0",
         )
@@ -84,7 +90,7 @@ def require_fraction(config: object, section: str, *names: str) -> None:
         require(
             0 <= value < 1,
             "is not a fraction",
-            f"{section}.{name}",
+            _field(section, name),
             value,
             expected="0 <= value < 1",
         )

@@ -4,14 +4,16 @@ Example:
     python -m spactor_tf.plan_main --preset=base --strategy=tpu --devices=8 \
       --dtype=mixed_bfloat16 --peak_tflops=197 --memory_gib=16
 
-Give it the flags of `spactor_tf.pretrain_main` that the run will have, with
---set for the others. Nothing is trained and no device is looked for. Hours are
-total FLOPs / (devices x peak x utilization); memory is that of TensorFlow's
-graph, which XLA undercuts.
+Give it the flags that the run of `spactor_tf.pretrain_main` will have; those
+that say nothing of sizes or steps, such as --dataset, change nothing here.
+Nothing is trained and no device is looked for. Hours are total FLOPs /
+(devices x peak x utilization); memory is that of TensorFlow's graph, which XLA
+undercuts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,19 +28,9 @@ from spactor_tf.config.presets import get_preset
 from spactor_tf.config.pretrain import PretrainConfig
 
 FLAGS = flags.FLAGS
-_OF_THE_RUN = (
-    "preset",
-    "objective",
-    "transition_step",
-    "train_steps",
-    "set",
-    "batch_size",
-    "accumulation_steps",
-    "dtype",
-    "strategy",
-)
+_LEAST = 1e-6  # A rate that leaves the hours finite.
 FLAG_TABLE = (
-    *(f for f in pretrain_main.FLAG_TABLE if f.name in _OF_THE_RUN),
+    *(dataclasses.replace(f, required=False) for f in pretrain_main.FLAG_TABLE),
     Flag(
         "devices",
         "GPUs or TPU cores of the whole job, one replica each.",
@@ -52,6 +44,7 @@ FLAG_TABLE = (
         "second, as its maker states it; without it, hours are not planned.",
         float,
         positive=True,
+        least=_LEAST,
     ),
     Flag(
         "utilization",
@@ -59,6 +52,7 @@ FLAG_TABLE = (
         float,
         0.4,
         positive=True,
+        least=_LEAST,
     ),
     Flag(
         "memory_gib",
@@ -82,7 +76,10 @@ def config_from_flags(values: Any) -> PretrainConfig:
     config.validate()
     if values.utilization > 1:
         raise InputError(
-            "is not a share", where="--utilization", got=values.utilization
+            "is not a share",
+            where="--utilization",
+            got=values.utilization,
+            expected="above 0 and at most 1: 0.4 is 40 %",
         )
     if values.devices > 1 and config.runtime.strategy == "none":
         raise InputError(
@@ -105,7 +102,9 @@ def main(argv: Sequence[str]) -> None:
     # TensorFlow takes seconds to load; bad flags are refused before that.
     from spactor_tf.planning.plan import Hardware, make_plan
     from spactor_tf.training.distribution import check_batch
+    from spactor_tf.training.pretrain_run import starting
 
+    config, _ = starting(config, FLAGS.cache_dir)
     check_batch(FLAGS.devices, config.batch_size, config.accumulation_steps)
     hardware = Hardware(
         FLAGS.devices, FLAGS.peak_tflops, FLAGS.utilization, FLAGS.memory_gib

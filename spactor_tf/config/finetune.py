@@ -235,8 +235,8 @@ class FinetuneConfig:
             self.task,
             expected="different names, separated by commas",
         )
-        require_positive(self, "config", "batch_size", "accumulation_steps")
-        require_fraction(self, "config", "dropout")
+        require_positive(self, "", "batch_size", "accumulation_steps")
+        require_fraction(self, "", "dropout")
         check_choice(self.dtype, DTYPES, where="dtype")
         require(
             self.train_steps >= 0,

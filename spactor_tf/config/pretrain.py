@@ -310,7 +310,7 @@ class PretrainConfig:
         for name in SECTIONS:
             getattr(self, name).validate()
         require_positive(
-            self, "config", "train_steps", "batch_size", "accumulation_steps"
+            self, "", "train_steps", "batch_size", "accumulation_steps"
         )
         check_choice(self.dtype, DTYPES, where="dtype")
         require_seed(self.seed)

@@ -34,7 +34,7 @@ from spactor_tf.data.corpus_vocabulary import (
     too_little,
 )
 from spactor_tf.data.sources import NOT_UTF_8, Source, weighted_parts
-from spactor_tf.data.tokens.mixture import MixedStore
+from spactor_tf.data.tokens.mixture import MixedStore, turns_in_a_round
 from spactor_tf.data.tokens.preparation import SPLITS, EmptySplit, prepare
 from spactor_tf.data.tokens.published import published_stores
 from spactor_tf.data.tokens.store import (
@@ -131,9 +131,12 @@ def prepare_corpus(
     url = os.fspath(cache_dir or "").rstrip("/")
     url = url if url_scheme(url) else ""
     data = config.data
+    parts = weighted_parts(data.dataset)
+    weights = [weight for _, weight in parts]
+    turns_in_a_round(weights)  # Refuses some, before hours of tokenization.
     sources = [
         (Source(spec, data.invalid_utf8, data.max_documents), weight)
-        for spec, weight in weighted_parts(data.dataset)
+        for spec, weight in parts
     ]
     before = {}
     if run_folder is not None:
@@ -173,7 +176,6 @@ def prepare_corpus(
     if len(sources) == 1:
         train, heldout = (stores[0][split] for split in SPLITS)
         return Corpus(vocabulary, train, heldout, readings[0], content, layout)
-    weights = [weight for _, weight in sources]
     train, heldout = (
         MixedStore([store[split] for store in stores], weights)
         for split in SPLITS
@@ -219,6 +221,8 @@ def _prepared(
             stores = at_home()
     except EmptySplit as error:
         raise too_little(error.what, source) from None
+    for store in stores.values():
+        store.dataset = source.spec
     with answering():
         reading = _reading(source, folder, stores)
     _tell(reading)

@@ -24,7 +24,7 @@ def too_little(what: str, source: Source, held: str = "") -> InputError:
     skipped = ", ".join(f"{n} {why}" for why, n in found["skipped"].items())
     return InputError(
         what,
-        where="--dataset",
+        where=f"--dataset, {source.spec}",
         got=f"{found['files']} files of {found['bytes']} bytes, "
         f"{found['documents']} documents{held}; skipped: {skipped}",
         expected="documents in the train and the held-out part",

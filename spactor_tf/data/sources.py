@@ -64,9 +64,12 @@ def weighted_parts(spec: str) -> list[tuple[str, float]]:
         return [(spec, 1.0)]
     missing = [p for p, f in zip(parts, found, strict=True) if f is None]
     weights = [float(match[2]) for match in found if match]
-    if missing or not all(0 < weight < math.inf for weight in weights):
+    is_sum_finite = sum(weights) < math.inf
+    if missing or not is_sum_finite or min(weights) <= 0:
         raise InputError(
-            "has no weight" if missing else "a weight is not positive",
+            "has no weight"
+            if missing
+            else "a weight is not positive, or their sum not finite",
             where="--dataset",
             got=missing[0] if missing else spec,
             expected="DATASET@WEIGHT,DATASET@WEIGHT with positive numbers",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -255,6 +256,22 @@ def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
         )
 
 
+def _tell_of_older(run: pathlib.Path, preset: pathlib.Path) -> None:
+    """Says that a pre-training run has gone on beyond its preset."""
+    steps = []
+    for path in (run / "config.json", preset / _OUR_CONFIG):
+        values: Any = read_json(path) if path.is_file() else None
+        is_pretraining = isinstance(values, dict) and "task" not in values
+        steps.append(values.get("train_steps") if is_pretraining else None)
+    if None not in steps and steps[0] != steps[1]:
+        print(
+            f"warning: {preset} is the model of {steps[1]} steps, and its run "
+            f"goes on to {steps[0]}: the same command finishes it, and "
+            "spactor-preset makes a preset of its newest checkpoint",
+            file=sys.stderr,
+        )
+
+
 def preset_dir(
     path: str | os.PathLike, needs_decoder: bool = True
 ) -> pathlib.Path:
@@ -273,6 +290,7 @@ def preset_dir(
         if (folder / "config.json").is_file() and (
             folder / _TOKENIZER
         ).is_file():
+            _tell_of_older(path, folder)
             return folder
     if hugging_face.is_hugging_face(path):
         hugging_face.check_folder(path, needs_decoder)
@@ -291,7 +309,8 @@ def preset_dir(
         where=str(path),
         expected=f"config.json and {_TOKENIZER}, here or in preset/; or "
         f"config.json, model.safetensors and {hugging_face.TOKENIZER}",
-        remedy="Let the run finish: the same command resumes it"
+        remedy="Let the run finish: the same command resumes it. Or make a "
+        "preset of its newest checkpoint by spactor-preset"
         if unfinished
         else "",
     )

@@ -112,7 +112,7 @@ class Plan:
         total = sum(self.parameters.values())
         lines = [f"parameters  {total / 1e6:,.1f} million"]
         lines += [
-            f"  {part:20s}{number / 1e6:12,.1f}"
+            f"  {part:24s}{number / 1e6:12,.1f}"
             for part, number in self.parameters.items()
         ]
         for plan in self.stages:
@@ -121,7 +121,7 @@ class Plan:
                 f"{plan.step_flops:.3g} FLOPs a step; GiB on a device:"
             )
             lines += [
-                f"  {name:20s}{size / _GIB:12.2f}"
+                f"  {name:24s}{size / _GIB:12,.2f}"
                 for name, size in _memory_rows(plan.memory)
             ]
         lines.append(

@@ -153,13 +153,7 @@ class Run(TrainingRun):
         accept_changed_corpus: bool = False,
     ):
         config.validate()
-        start = None
-        if config.init_from:
-            copies = corpus.local_cache(cache_dir)
-            model = downloaded(config.init_from, copies, where="--init_from")
-            start = load_pretrained(model)
-        if start is not None:
-            config = _started_from(config, start)
+        config, start = starting(config, cache_dir)
         lengths = corruption_lengths(config.corruption)
         self._step_tokens = lengths.input_length + lengths.target_length
         self._step_tokens *= config.batch_size
@@ -291,13 +285,28 @@ class Run(TrainingRun):
             )
 
 
-def _started_from(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
-    """Returns the configuration with the sizes of the run's start weights.
+def starting(
+    config: PretrainConfig, cache_dir: str | os.PathLike | None = None
+) -> tuple[PretrainConfig, Pretrained | None]:
+    """Returns what a run really begins with.
+
+    Args:
+        config: of the run.
+        cache_dir: where a model of object storage is copied to.
+
+    Returns:
+        (the configuration with the sizes of the weights that `init_from`
+        names, these weights or None).
 
     Raises:
         InputError: sizes or a vocabulary were asked for that the weights do
             not have. The sizes of `tiny`, the default, ask for nothing.
     """
+    if not config.init_from:
+        return config, None
+    copies = corpus.local_cache(cache_dir)
+    model = downloaded(config.init_from, copies, where="--init_from")
+    start = load_pretrained(model)
     sizes = dataclasses.replace(
         t5.backbone_config(start.backbone), dropout=config.model.dropout
     )
@@ -327,4 +336,4 @@ def _started_from(config: PretrainConfig, start: Pretrained) -> PretrainConfig:
                 expected=f"that of {config.init_from}",
                 remedy="Leave it out: the weights bring their own",
             )
-    return dataclasses.replace(config, model=sizes)
+    return dataclasses.replace(config, model=sizes), start

@@ -8,6 +8,8 @@ from absl.testing import parameterized
 
 from runkit import InputError
 from spactor_tf import plan_main
+from spactor_tf.inference import save_pretrained
+from tests.support import serving_models
 from tests.support.isolated import FolderTestCase
 from tests.support.testing import main_flags
 
@@ -50,6 +52,34 @@ class PlanMainTest(FolderTestCase):
         self.assertIn("give --peak_tflops", text)
         self.assertIn("does not fit into 0.001 GiB", text)
 
+    def test_takes_the_flags_of_the_run(self):
+        run = {
+            "output_dir": "runs/x",
+            "dataset": "text:texts/*.txt",
+            "steps_per_execution": "10",
+            "jit_compile": "true",
+        }
+        self.assertEqual(self.plan(**run), self.plan())
+
+    def test_columns_stand_below_each_other(self):
+        rows = [li for li in self.plan().splitlines() if li.startswith("  ")]
+        self.assertLen(set(map(len, rows)), 1)
+
+    def test_sizes_come_with_the_weights(self):
+        model = serving_models.pretrained()
+        path = self.folder / "model"
+        save_pretrained(path, model.backbone, model.vocabulary)
+        output = self.folder / "plan.json"
+        self.plan(
+            init_from=str(path),
+            objective="span_corruption",
+            output=str(output),
+        )
+        plan = json.loads(output.read_text(encoding="utf-8"))
+        self.assertEqual(
+            sum(plan["parameters"].values()), model.backbone.count_params()
+        )
+
     @parameterized.parameters(
         ({"devices": 0}, "--devices: is too small; got 0"),
         ({"devices": 2}, "--devices: need a strategy; got 2"),
@@ -59,6 +89,9 @@ class PlanMainTest(FolderTestCase):
         ),
         ({"utilization": 1.5}, "--utilization: is not a share; got 1.5"),
         ({"utilization": 0.0}, "--utilization: is not positive"),
+        ({"utilization": 1e-300}, "--utilization: is too small"),
+        ({"peak_tflops": 1e-300}, "--peak_tflops: is too small"),
+        ({"init_from": "nowhere"}, "nowhere: no such directory"),
         ({"peak_tflops": -1.0}, "--peak_tflops: is not positive"),
         ({"memory_gib": float("nan")}, "--memory_gib: is not positive"),
         ({"preset": "bsae"}, "--preset.*Did you mean 'base'"),

@@ -75,7 +75,7 @@ class BadFlagsTest(parameterized.TestCase):
             ["--steps_per_execution=0"],
             "steps_per_execution: must be positive; got 0",
         ),
-        ("negative", ["--batch_size=-4"], "batch_size: must be positive; got"),
+        ("negative", ["--batch_size=-4"], "error: --batch_size: must be posit"),
         (
             "tau",
             ["--train_steps=10", "--transition_step=11"],

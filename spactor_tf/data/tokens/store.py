@@ -58,6 +58,7 @@ class TokenStore:
         mixed_shards: shards whose windows are shuffled together, at least 1.
         fingerprints: [shards] uint64 that shards are compared with when they
             are read, or None.
+        dataset: specification of the text, for messages; "" if unknown.
 
     Args:
         path: folder of the split; of a URL all sizes are listed at once.
@@ -74,6 +75,7 @@ class TokenStore:
     ):
         self.path: pathlib.Path = as_path(path)
         self.fingerprints: np.ndarray | None = None
+        self.dataset = ""
         index = read_json(self.path / "index.json")
         try:
             self.dtype = np.dtype(index["dtype"])
@@ -111,10 +113,12 @@ class TokenStore:
         if self.num_tokens < length:
             raise InputError(
                 "the corpus is shorter than one window",
-                where=str(self.path.name),
+                where=f"--dataset, {self.dataset or self.path.parent}, "
+                f"{self.path.name} part",
                 got=f"{self.num_tokens} tokens",
                 expected=f"at least {length} tokens",
-                remedy="Take more text or a smaller corruption.input_length",
+                remedy="Take more text, a smaller corruption.input_length or "
+                "another data.holdout_fraction",
             )
 
     def num_windows(self, length: int) -> int:

@@ -105,7 +105,10 @@ class CorpusTest(parameterized.TestCase):
     def test_too_little_text_is_described(self):
         path = self.folder / "one.txt"
         for content, message in (
-            ("one paragraph " * 9, "1 files of 126 bytes, 1 documents"),
+            (
+                "one paragraph " * 9,
+                "one.txt: .*1 files of 126 bytes, 1 documents",
+            ),
             (b"caf\xe9", "0 documents.*1 not UTF-8"),
         ):
             is_text = isinstance(content, str)

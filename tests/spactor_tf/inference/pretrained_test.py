@@ -1,5 +1,7 @@
 """Embeddings of texts: against the layers called by hand, in any batch."""
 
+import contextlib
+import io
 import os
 import pathlib
 
@@ -8,7 +10,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from absl.testing import absltest
 
+from runkit import write_json
 from spactor_tf.inference import load_pretrained, save_pretrained
+from spactor_tf.inference.pretrained import preset_dir
 from tests.support import serving_models, testing
 
 
@@ -78,6 +82,29 @@ class SaveTest(absltest.TestCase):
             found = load_pretrained(path)
             self.assertEqual(found.config, config)
             self.assertEqual(found.input_length, expected)
+
+
+class GoingOnTest(absltest.TestCase):
+    def told(self, of_run, of_preset):
+        run = pathlib.Path(self.create_tempdir().full_path)
+        preset = run / "preset"
+        (preset / "assets/tokenizer").mkdir(parents=True)
+        (preset / "assets/tokenizer/vocabulary.spm").touch()
+        write_json(preset / "config.json", {})
+        write_json(preset / "spactor_config.json", of_preset)
+        write_json(run / "config.json", of_run)
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
+            self.assertEqual(preset_dir(run), preset)
+        return printed.getvalue()
+
+    def test_a_longer_run_has_an_older_preset(self):
+        told = self.told({"train_steps": 24}, {"train_steps": 12})
+        self.assertRegex(told, "model of 12 steps.*to 24.*spactor-preset")
+        self.assertEqual(self.told({"train_steps": 9}, {"train_steps": 9}), "")
+
+    def test_of_fine_tuning_the_steps_say_nothing(self):
+        of_run = {"train_steps": 24, "task": "sst2"}
+        self.assertEqual(self.told(of_run, {"train_steps": 12}), "")
 
 
 if __name__ == "__main__":

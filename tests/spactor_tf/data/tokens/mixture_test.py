@@ -39,6 +39,7 @@ class PartsTest(parameterized.TestCase):
         ("text:a@-1,text:b@-2", "a weight is not positive"),
         ("text:a@-1", "a weight is not positive"),
         (f"text:a@1{'0' * 400},text:b@1", "a weight is not positive"),
+        ("text:a@1e308,text:b@1e308", "their sum not finite"),
     )
     def test_parts(self, spec, expected):
         if isinstance(expected, str):
@@ -68,6 +69,10 @@ class TurnsTest(parameterized.TestCase):
     def test_a_share_without_a_turn(self):
         with self.assertRaisesRegex(InputError, "too small a share"):
             turns_in_a_round([1, 1e-6])
+        # Before anything is read, which may take hours.
+        config = testing.tiny_config(**{"data.dataset": "text:a@1,text:b@1e-6"})
+        with self.assertRaisesRegex(InputError, "too small a share"):
+            prepare_corpus(config, self.create_tempdir().full_path)
 
 
 class StoresTest(absltest.TestCase):

@@ -41,7 +41,10 @@ class SizeTest(absltest.TestCase):
             InputError, "got '7 tokens'; expected at least 8 tokens.*Take more"
         ):
             store.num_windows(8)
-        with self.assertRaisesRegex(InputError, "shorter than one window"):
+        store.dataset = "text:one.txt"  # One of several.
+        with self.assertRaisesRegex(
+            InputError, "text:one.txt, .* part: .*shorter than one window"
+        ):
             store.check_window(8)
         store.check_window(7)
 
