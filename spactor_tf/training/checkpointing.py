@@ -190,9 +190,10 @@ class CheckpointStore:
                 state = self._state(number)
                 arrays = _read_arrays(path / "variables.npz", variables)
             except DAMAGED_ARRAYS as error:
+                next_one = "; trying the checkpoint before it"
                 print(
-                    f"warning: {path} is damaged or foreign ({error}); "
-                    "trying the checkpoint before it",
+                    f"warning: {path} is damaged or foreign ({error})"
+                    f"{next_one if number > steps[0] else ''}",
                     file=sys.stderr,
                 )
                 continue

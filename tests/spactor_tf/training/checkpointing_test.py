@@ -1,7 +1,10 @@
 """Checkpoints: whole or not at all, damage found, the right ones kept."""
 
+import contextlib
 import errno
+import io
 import pathlib
+import shutil
 from unittest import mock
 
 import keras
@@ -61,6 +64,23 @@ class CheckpointStoreTest(absltest.TestCase):
                     path.write_bytes(data[: int(len(data) * cut)])
                     state, value = self.restored()
                     self.assertEqual((state["step"], value), (1, 1.0))
+
+    def test_what_is_tried_next_is_said(self):
+        for steps, tried in (((1, 2), 1), ((2,), 0)):
+            for step in steps:
+                self.save(step)
+            (self.store.path(2) / "variables.npz").write_bytes(b"")
+            told = io.StringIO()
+            with contextlib.redirect_stderr(told):
+                if tried:
+                    self.assertEqual(self.restored()[1], 1.0)
+                else:
+                    with self.assertRaisesRegex(InputError, "no checkpoint"):
+                        self.restored()
+            self.assertEqual(told.getvalue().count("damaged or foreign"), 1)
+            self.assertEqual(told.getvalue().count("checkpoint before"), tried)
+            for step in steps:
+                shutil.rmtree(self.store.path(step))
 
     def test_a_flipped_bit_falls_back(self):
         self.save(1)
