@@ -3,9 +3,10 @@
 Two leaves, read off the pools of the standing benchmark that may choose
 (`experiments/selection`); its report says what the rule loses on the others.
 
-1. UHerding, where the exact neighbor lists cost minutes at most. In no setting
-   that chooses is another strategy ahead of it by two standard errors.
-   Cluster allocation is level with it there, but was made on those very pools.
+1. UHerding, where the exact neighbor lists cost minutes at most. In the mean of
+   the settings that choose, no strategy is ahead of it by two standard errors.
+   Cluster allocation is, on the plain digits, and it was made on those very
+   pools; on the others it is level or behind.
 2. Cluster allocation on larger pools: the first of those without lists.
 
 Redundancy and the batch's share of the pool decide nothing, because no setting
