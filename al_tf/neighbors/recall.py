@@ -37,15 +37,9 @@ def probe_sample(n: int, sample_size: int, seed: int) -> np.ndarray:
     return np.sort(generator.choice(n, min(sample_size, n), replace=False))
 
 
-def true_neighbors(
-    rows: np.ndarray,
-    sample: np.ndarray,
-    k: int,
-    offsets: np.ndarray | None = None,
-) -> np.ndarray:
+def true_neighbors(rows: np.ndarray, sample: np.ndarray, k: int) -> np.ndarray:
     """The k nearest rows of each sampled row, by brute force."""
-    index = ExactIndex(rows, offsets)
-    return index.search(rows[sample], k, sample).ids
+    return ExactIndex(rows).search(rows[sample], k, sample).ids
 
 
 def recall(found: np.ndarray, true: np.ndarray) -> float:

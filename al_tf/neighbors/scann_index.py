@@ -195,8 +195,7 @@ class ScannIndex:
         """
         sample = probe_sample(len(self._rows), sample_size, self._seed)
         queries, (n, d) = self._queries(sample), self._rows.shape
-        asked = _with_column(queries, 0.0) if d > self._dimension else queries
-        true = ExactIndex(self._rows).search(asked, k, sample).ids
+        true = ExactIndex(self._rows).search(queries, k, sample).ids
         leaf_work = float(n) * n * d / self.num_leaves
         most = min(self.num_leaves, int(_MOST_WORK / leaf_work))
         while True:
@@ -210,8 +209,10 @@ class ScannIndex:
             self._reorder = int(1.5 * self._reorder)
 
     def _queries(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the database as they are asked, without the offset."""
-        return self._rows[rows, : self._dimension]
+        """Rows of the database as they are asked: without their offsets."""
+        queries = self._rows[rows]
+        queries[:, self._dimension :] = 0.0
+        return queries
 
 
 def _with_column(rows: np.ndarray, last: np.ndarray | float) -> np.ndarray:
