@@ -35,6 +35,9 @@ _DIMENSION = flags.DEFINE_integer("dimension", 64, "of the embeddings")
 _EXACT = flags.DEFINE_bool("exact", True, "or ScaNN")
 _PARTS = flags.DEFINE_integer("parts", 4, "of the pool")
 _MEAN_SIZE = flags.DEFINE_float("mean_size", 10.0, "of the clusters")
+_THRESHOLD = flags.DEFINE_float(
+    "threshold", None, "of the clusters, in place of their mean size"
+)
 _STORE_GIB = flags.DEFINE_integer("store_gib", 3, "object store of a node")
 _ONE_MACHINE = flags.DEFINE_bool("one_machine", True, "run that arm too")
 _FOLDER = flags.DEFINE_string("folder", "", "keeps finished arms")
@@ -119,6 +122,13 @@ def pool() -> pathlib.Path:
     return path
 
 
+def clusters_asked_for() -> dict[str, float]:
+    """The option that says how large clusters are."""
+    if _THRESHOLD.value is None:
+        return {"target_cluster_size": _MEAN_SIZE.value}
+    return {"distance_threshold": _THRESHOLD.value}
+
+
 def keep(
     folder: pathlib.Path, arm: str, found: Any, facts: dict[str, Any]
 ) -> None:
@@ -138,7 +148,7 @@ def one_machine(folder: pathlib.Path) -> None:
     al_data.reset_peak()
     wall, cpu = time.monotonic(), time.process_time()
     found = al_tf.cluster_embeddings(
-        embeddings, exact=_EXACT.value, target_cluster_size=_MEAN_SIZE.value
+        embeddings, exact=_EXACT.value, **clusters_asked_for()
     )
     facts = {
         "CPU s": time.process_time() - cpu,
@@ -182,9 +192,7 @@ def two_nodes(folder: pathlib.Path) -> None:
         found = cluster_shards(
             engine,
             shards,
-            ClusteringOptions(
-                target_cluster_size=_MEAN_SIZE.value, exact=_EXACT.value
-            ),
+            ClusteringOptions(exact=_EXACT.value, **clusters_asked_for()),
             Layout(_PARTS.value),
             on_progress=tell,
         )
