@@ -3,12 +3,15 @@ r"""A large pool on two Ray nodes of one core each, against one machine.
     python -m benchmarks.distributed.two_nodes --examples=1000000
     python -m benchmarks.distributed.two_nodes --examples=10000000 \
         --exact=false --noone_machine
+    python -m benchmarks.distributed.two_nodes --examples=4000000 \
+        --threshold=0.03 --noone_machine --resumable --folder=PATH
 
-Both nodes are processes of this machine, so their network is its memory. One
-machine computes with two threads. Each arm has a process of its own. With exact
-neighbors partition and merge heights have to be identical, or the run ends with
-an error; with ScaNN the adjusted Rand index of the two partitions is measured.
-Ray has to be installed in the Python that runs this.
+The last one goes on where it was stopped. Both nodes are processes of this
+machine, so their network is its memory. One machine computes with two threads.
+Each arm has a process of its own. With exact neighbors partition and merge
+heights have to be identical, or the run ends with an error; with ScaNN the
+adjusted Rand index of the two partitions is measured. Ray has to be installed
+in the Python that runs this.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ _STORE_GIB = flags.DEFINE_integer("store_gib", 3, "object store of a node")
 _ONE_MACHINE = flags.DEFINE_bool("one_machine", True, "run that arm too")
 _FOLDER = flags.DEFINE_string("folder", "", "keeps finished arms")
 _RECORD = flags.DEFINE_bool("record", True, "write benchmarks/results")
+_RESUMABLE = flags.DEFINE_bool(
+    "resumable", False, "keep the state of two nodes, and what they have cost"
+)
 _ARM = flags.DEFINE_string("arm", "", "one arm, in this process")
 _SHARDS, _TICKS = 8, os.sysconf("SC_CLK_TCK")
 
@@ -187,49 +193,77 @@ def two_nodes(folder: pathlib.Path) -> None:
             np.save(name, whole[at[0] : at[-1] + 1])
             shards.append(Shard(name, name, at))
         al_data.reset_peak()
-        own = ray_cpu_seconds()
-        wall, cpu = time.monotonic(), time.process_time()
+        spent = Spent(folder / "spent.json", engine)
         found = cluster_shards(
             engine,
             shards,
             ClusteringOptions(exact=_EXACT.value, **clusters_asked_for()),
             Layout(_PARTS.value),
-            on_progress=tell,
+            state=folder / "state" if _RESUMABLE.value else None,
+            on_progress=spent.tell,
         )
-        driver = time.process_time() - cpu
-        wall = time.monotonic() - wall
-        own = ray_cpu_seconds() - own
-    costs = engine.costs
-    stages = {name: cost.cpu_seconds for name, cost in costs.items()}
-    facts = {
-        "CPU s": sum(stages.values()) + driver + own,
-        "wall s": wall,
-        "largest process GiB": al_data.peak_mib() / 1024,
-        "largest worker GiB": max(
-            worker.peak_bytes for worker in engine.workers.values()
-        )
-        / 2**30,
-        "sent GiB": sum(c.message_bytes for c in costs.values()) / 2**30,
-        "largest message MiB": max(c.largest_message for c in costs.values())
-        / 2**20,
-        "rounds": found.rounds,
-        "recall": found.recall,
-        "driver CPU s": driver,
-        "Ray's CPU s": own,
-        **{
-            f"{name} CPU s": stages[name]
-            for name in ("search", "lists", "merge")
-            if name in stages
-        },
-    }
+    facts = {"rounds": found.rounds, "recall": found.recall, **spent.facts()}
     keep(folder, "two nodes", found, facts)
     ray.shutdown()
     cluster.shutdown()
 
 
-def tell(phase: str, share: float, note: str) -> None:
-    """Prints how far it is; the log of a run of an hour is looked at."""
-    print(f"{time.strftime('%H:%M:%S')} {phase} {share:.1%} {note}", flush=True)
+class Spent:
+    """What the two nodes cost, runs that were stopped included.
+
+    Args:
+        path: file that keeps it.
+        engine: whose stages are counted.
+    """
+
+    def __init__(self, path: pathlib.Path, engine: Any):
+        self._path, self._engine = path, engine
+        is_kept = _RESUMABLE.value and path.is_file()
+        self._before = read_json(path) if is_kept else {}
+        self._own = ray_cpu_seconds()
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def tell(self, phase: str, share: float, note: str) -> None:
+        """Prints how far it is, and keeps what was spent."""
+        clock = time.strftime("%H:%M:%S")
+        print(f"{clock} {phase} {share:.1%} {note}", flush=True)
+        if _RESUMABLE.value:
+            write_json(self._path, self.facts())
+
+    def facts(self) -> dict[str, float]:
+        """Seconds and bytes; sums, or the largest."""
+        costs = self._engine.costs
+        workers = self._engine.workers.values()
+        messages = [cost.message_bytes for cost in costs.values()]
+        largest = [cost.largest_message for cost in costs.values()]
+        driver = time.process_time() - self._cpu
+        own = ray_cpu_seconds() - self._own
+        stages = {f"{n} CPU s": cost.cpu_seconds for n, cost in costs.items()}
+        sums = {
+            "CPU s": sum(stages.values()) + driver + own,
+            "wall s": time.monotonic() - self._wall,
+            "sent GiB": sum(messages) / 2**30,
+            "driver CPU s": driver,
+            "Ray's CPU s": own,
+            **{
+                name: stages.get(name, 0.0)
+                for name in ("search CPU s", "lists CPU s", "merge CPU s")
+            },
+        }
+        peaks = {
+            "largest process GiB": al_data.peak_mib() / 1024,
+            "largest worker GiB": max(
+                (worker.peak_bytes for worker in workers), default=0
+            )
+            / 2**30,
+            "largest message MiB": max(largest, default=0) / 2**20,
+        }
+        before = self._before.get
+        return {
+            **{name: x + before(name, 0.0) for name, x in sums.items()},
+            **{name: max(x, before(name, 0.0)) for name, x in peaks.items()},
+            "starts": 1 + before("starts", 0),
+        }
 
 
 def ray_cpu_seconds() -> float:
