@@ -82,6 +82,12 @@ def check_split(builder: Any, split: str, where: str = "--dataset") -> str:
     return split
 
 
+def split_files(builder: Any, split: str) -> dict[str, Any]:
+    """Returns {name: path} of a split's files; names are without data_dir."""
+    paths = builder.info.splits[split].filepaths
+    return {f"{builder.info.full_name}/{path.name}": path for path in paths}
+
+
 def text_features(builder: Any, named: str, where: str) -> list[str]:
     """Returns the features that are the text of an example.
 
