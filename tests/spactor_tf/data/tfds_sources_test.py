@@ -80,12 +80,14 @@ class TfdsTest(parameterized.TestCase):
         self.assertEqual(counts["documents"], 9)
         source.check_unchanged()
         (path,) = builder.info.splits["train"].filepaths
-        path.write_bytes(path.read_bytes() + b"x")
+        path.write_bytes(path.read_bytes()[:-9])
         now = Source(spec)
         self.assertNotEqual(now.fingerprint, source.fingerprint)
         self.assertLen(changes(before, now.content(before)), 1)
         with self.assertRaisesRegex(InputError, "while it was read.*wnli"):
             source.check_unchanged()
+        with self.assertRaisesRegex(InputError, "wnli/2.0.0.*truncated rec"):
+            list(Source("tfds:glue/wnli:train:sentence1"))
         # The record of a run that an earlier version began stays.
         digest = hashlib.sha256(b'"glue/wnli/2.0.0"').hexdigest()
         for key in ("dataset", spec):
