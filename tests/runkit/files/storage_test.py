@@ -166,6 +166,39 @@ class MirrorTest(absltest.TestCase):
                 self.bucket.failures_after = None
                 publish("step 1")
 
+    def test_no_bucket_is_made_while_files_are_written(self):
+        def made(*_, **__):
+            raise AssertionError("a bucket that is gone would be made anew")
+
+        with mirror.mirrored(self.url, self.parent) as (folder, publish):
+            (folder / "a").mkdir()
+            (folder / "a" / "b").write_text("1")
+            with mock.patch.multiple(self.bucket, mkdir=made, makedirs=made):
+                publish("step 1")
+        self.assertIn("/bucket/runs/a/a/b", self.bucket.store)
+
+    def test_the_last_copy_of_a_run_is_kept(self):
+        with mirror.mirrored(self.url, self.parent) as (folder, publish):
+            (folder / "log").write_text("all there is")
+            publish("step 1")
+        self.bucket.gone = True
+        with (
+            self.assertRaisesRegex(InputError, "cannot be read"),
+            mirror.mirrored(self.url, self.parent),
+        ):
+            pass
+        self.assertEqual((folder / "log").read_text(), "all there is")
+        self.bucket.gone = False
+        self.bucket.store.clear()
+        with (
+            self.assertLogs(level="WARNING") as told,
+            mirror.mirrored(self.url, self.parent) as (folder, _),
+        ):
+            self.assertEmpty(list(folder.iterdir()))
+        aside = folder.with_name(f"{folder.name}-before")
+        self.assertIn(str(aside), told.output[0])
+        self.assertEqual((aside / "log").read_text(), "all there is")
+
     def test_a_manifest_without_a_state_is_of_an_earlier_version(self):
         path = storage.as_path(f"{self.url}/{mirror.MANIFEST}")
         path.write_text('{"files": {}}')
