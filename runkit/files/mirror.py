@@ -125,6 +125,9 @@ class Mirror:
             StorageError: the URL still holds the state before.
         """
         before, now = self._pushed, self._stamps()
+        listed = (self._remote / MANIFEST).exists
+        if before and not retried(listed, f"reading {self.url}"):
+            before = {}  # It was emptied; what has not changed is gone too.
         for name, stamp in now.items():
             if before.get(name) != stamp:
                 copy = functools.partial(
