@@ -10,12 +10,13 @@ import gzip
 import hashlib
 import importlib
 import io
+import itertools
 import lzma
 import os
 import pathlib
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from runkit.errors import InputError, InterruptedRun
@@ -214,10 +215,17 @@ def escaped(path: pathlib.Path) -> str:
     return str(path)
 
 
-def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
-    """Returns (name, size, time of change in ns) of each file."""
+def identity(
+    files: Iterable[pathlib.Path], names: Iterable[str] = ()
+) -> list[tuple[str, int, int]]:
+    """Returns (name, size, time of change in ns) of each file.
+
+    Args:
+        files: local or in object storage.
+        names: what they are called; default: their paths.
+    """
     found = []
-    for file in files:
+    for file, name in itertools.zip_longest(files, names):
         is_local = isinstance(file, pathlib.Path)
         with reading(file):
             status: Any = (
@@ -228,7 +236,7 @@ def identity(files: list[pathlib.Path]) -> list[tuple[str, int, int]]:
         # Of objects it is often not known.
         size = status.st_size if is_local else status.length
         changed = status.st_mtime_ns if is_local else status.mtime * 10**9
-        found.append((str(file), size, changed))
+        found.append((name or str(file), size, changed))
     return found
 
 

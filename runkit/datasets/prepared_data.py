@@ -82,6 +82,12 @@ def check_split(builder: Any, split: str, where: str = "--dataset") -> str:
     return split
 
 
+def split_files(builder: Any, split: str) -> dict[str, Any]:
+    """Returns {name: path} of a split's files; names are without data_dir."""
+    paths = builder.info.splits[split].filepaths
+    return {f"{builder.info.full_name}/{path.name}": path for path in paths}
+
+
 def text_features(builder: Any, named: str, where: str) -> list[str]:
     """Returns the features that are the text of an example.
 
@@ -225,12 +231,32 @@ def rows(
         builder: of a prepared dataset.
         split: as TFDS writes it.
         names: features to read; () reads all.
+
+    Raises:
+        InputError: a file that is missing or damaged.
     """
-    import tensorflow_datasets as tfds
+    import tensorflow as tf
 
     dataset = in_order(builder, split)
     if names:
         dataset = dataset.map(lambda row: {name: row[name] for name in names})
+    try:
+        yield from _values(dataset)
+    except tf.errors.OpError as error:
+        reason = error.message.rpartition("}}")[2].splitlines()[0]
+        raise InputError(
+            f"cannot be read ({reason.strip()})",
+            where=f"{builder.info.full_name}, {split}",
+            got=str(builder.data_dir),
+            remedy="Restore its files, or remove the folder and prepare it "
+            f"again with `tfds build {builder.info.full_name}`",
+        ) from None
+
+
+def _values(dataset: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields a dataset's examples as NumPy's or Python's values."""
+    import tensorflow_datasets as tfds
+
     specs = dataset.element_spec.values()
     if not all(getattr(spec, "shape", None) == () for spec in specs):
         yield from tfds.as_numpy(dataset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from runkit.datasets import inputs, plain_text, prepared_data, tables
@@ -22,6 +22,7 @@ from runkit.datasets.specification import (
 )
 from runkit.datasets.tables import whole_text
 from runkit.errors import InputError, closest
+from runkit.files import as_path
 
 _CACHE = re.compile(r"cache-[0-9a-f]+(_\d+_of_\d+)?\.arrow")
 
@@ -60,11 +61,14 @@ class Texts(Protocol):
     Attributes:
         identity: changes when what the specification names does; JSON can
             hold it.
+        paths: {name: path} of the files that the identity lists; {} where it
+            does not.
         classes: names of the classes that the source itself names, by number;
             () where the labels are the names.
     """
 
     identity: Any
+    paths: Mapping[str, Any]
     classes: tuple[str, ...]
 
     def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
@@ -116,6 +120,7 @@ class _Docstrings:
     """The docstrings of the installed packages, labeled with the package."""
 
     classes: tuple[str, ...] = ()
+    paths: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         import importlib.metadata
@@ -145,6 +150,7 @@ class _Files:
         self._spec, self._labeled, self._id = spec, labeled, id_field
         self._files = inputs.matching_files(spec.path, where, spec.spec)
         self._files = _without_caches(self._files)
+        self.paths: Mapping[str, Any] = {str(f): f for f in self._files}
         self.identity = inputs.identity(self._files)
         if spec.kind == "text":
             self._check_fields(where)
@@ -259,10 +265,14 @@ class _Prepared:
                 self._builder, spec.label_field, where
             )
         self.classes = self._label.classes if self._label else ()
-        self.identity = self._builder.info.full_name
+        files = prepared_data.split_files(self._builder, self._split)
+        self.paths: Mapping[str, Any] = {
+            name: as_path(path) for name, path in files.items()
+        }
+        self.identity = inputs.identity(self.paths.values(), self.paths)
 
     def records(self, invalid: Invalid = refuse_invalid) -> Iterator[Record]:
-        source = f"{self.identity}:{self._split}"
+        source = f"{self._builder.info.full_name}:{self._split}"
         label = self._label
         names = [
             *dict.fromkeys([*self._names, *([label.name] if label else [])])

@@ -17,6 +17,8 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
+from absl import logging
+
 from runkit.errors import InputError, InterruptedRun
 from runkit.files.locks import lock_directory
 from runkit.files.storage import (
@@ -60,13 +62,27 @@ class Mirror:
     def pull(self) -> None:
         """Makes the local directory what the URL holds; empty if nothing.
 
+        Of a URL that holds nothing any more the local directory may be the
+        last copy: it is moved aside.
+
         Raises:
-            InputError: it cannot be read: no such bucket, no permission.
+            InputError: it cannot be read: no such bucket, no permission. The
+                local directory stays.
         """
+        with self._reading():
+            names, state = self._manifest()
+        if not names and self.folder.is_dir() and any(self.folder.iterdir()):
+            aside = self.folder.with_name(f"{self.folder.name}-before")
+            shutil.rmtree(aside, ignore_errors=True)
+            self.folder.rename(aside)
+            logging.warning(
+                "%s holds no run; what this machine had of one is in %s",
+                self.url,
+                aside,
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         with self._reading():
-            names, state = self._manifest()
             for name in names:
                 copy = functools.partial(
                     _copy, self._remote / name, self.folder / name
@@ -109,6 +125,9 @@ class Mirror:
             StorageError: the URL still holds the state before.
         """
         before, now = self._pushed, self._stamps()
+        listed = (self._remote / MANIFEST).exists
+        if before and not retried(listed, f"reading {self.url}"):
+            before = {}  # It was emptied; what has not changed is gone too.
         for name, stamp in now.items():
             if before.get(name) != stamp:
                 copy = functools.partial(
@@ -188,8 +207,13 @@ def _listed(text: str, where: str) -> tuple[list[str], str]:
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies a file; the other side may be an object."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Copies a file; the other side may be an object.
+
+    Objects need no folders, and drivers would make a bucket that is gone anew:
+    it would hold what changed last, and lack the rest of the run.
+    """
+    if not url_scheme(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as reader, target.open("wb") as writer:
         shutil.copyfileobj(reader, writer, _BLOCK_BYTES)
 

@@ -131,11 +131,11 @@ def continuation(
     _check_transition(old, new, trained)
     notes = [f"train_steps: {before} -> {after}, from step {trained} on"]
     schedule = new.optimizer.schedule
-    if trained and schedule in _ENDING_SCHEDULES:
+    if 0 < trained < after and schedule in _ENDING_SCHEDULES:
         notes.append(
-            f"the {schedule} learning rate now reaches 0 at step {after}: from "
-            f"step {trained} on it is another than for {before} steps, and the "
-            f"run another than one of {after} steps in one go"
+            f"the {schedule} learning rate now reaches 0 at step {after}, not "
+            f"{before}: it jumps behind step {trained}, and the run is another "
+            f"than one of {after} steps in one go"
         )
     earlier = history or ((0, before),)
     kept = tuple(item for item in earlier if item[0] < trained)

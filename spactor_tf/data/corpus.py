@@ -29,6 +29,7 @@ from runkit.files import as_path, changes, read_record, url_scheme
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.corpus_vocabulary import (
     Sources,
+    check_sides,
     corpus_vocabulary,
     hashed,
     too_little,
@@ -152,6 +153,8 @@ def prepare_corpus(
                 "the other text by --accept_changed_corpus",
             )
         print(f"warning: {'; '.join(differences)}", file=sys.stderr)
+    if len(sources) > 1:
+        check_sides(sources, data.holdout_fraction)
     if before and accept_changed and vocabulary is None and run_folder:
         vocabulary = Vocabulary.load(pathlib.Path(run_folder) / _VOCABULARY)
     if vocabulary is None:
@@ -234,7 +237,8 @@ def _content(sources: Sources, before: dict[str, Any] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for source, _ in sources:
         content = source.content(before)
-        if len(sources) > 1 and not source.files:
+        without_files = content.get("dataset", {}).keys() == {"sha256"}
+        if len(sources) > 1 and without_files:
             content = {source.spec: content["dataset"]}
         found |= content
     return found
@@ -266,6 +270,7 @@ def _layout(
 def _recorded(source: Source, folder: pathlib.Path) -> Iterator[str]:
     """Yields the documents; behind the last one writes what was met."""
     yield from source
+    source.check_unchanged()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "reading.json", source.reading())
 

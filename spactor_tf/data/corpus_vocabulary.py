@@ -35,6 +35,34 @@ def too_little(what: str, source: Source, held: str = "") -> InputError:
     )
 
 
+def check_sides(sources: Sources, fraction: float) -> None:
+    """Refuses a source that has nothing to train on, or nothing held out.
+
+    Of each it reads the first documents alone, some fifty at the default
+    fraction: before hours of tokenization of the sources before it.
+
+    Args:
+        sources: of a mixture.
+        fraction: share of the held-out documents.
+
+    Raises:
+        InputError: such a source, or one that cannot be read.
+    """
+    for source, _ in sources:
+        missing = {False: "train", True: "heldout"}
+        for text in source:
+            missing.pop(is_held_out(text, fraction), None)
+            if not missing:
+                break
+        else:
+            raise too_little(
+                "the corpus holds no document"
+                if len(missing) > 1
+                else f"no document fell into the {[*missing.values()][0]} part",
+                source,
+            )
+
+
 def corpus_vocabulary(
     config: PretrainConfig, sources: Sources, cache: pathlib.Path
 ) -> Vocabulary:

@@ -114,14 +114,15 @@ class Source:
     @property
     def files(self) -> dict[str, int]:
         """{file: its bytes}; empty where the dataset has no files."""
-        found = self._texts.identity
-        is_files = isinstance(found, list)
-        return {name: size for name, size, _ in found} if is_files else {}
+        sizes = self._texts.identity if self._texts.paths else []
+        return {name: size for name, size, _ in sizes}
 
     def reading(self) -> dict[str, Any]:
         """What the last pass met, as JSON can hold it."""
         report, files = self.report, self.files
-        names = dict.fromkeys([*files, *report.by_file, *report.invalid_utf8])
+        met = dict.fromkeys([*report.by_file, *report.invalid_utf8])
+        # Records of TFDS name their split.
+        names = met if met.keys() - files.keys() else dict.fromkeys(files)
         return {
             "dataset": self.spec,
             "files": len(files),
@@ -158,11 +159,30 @@ class Source:
         Raises:
             InputError: a file that cannot be read.
         """
-        identity = self._texts.identity
-        if not isinstance(identity, list):
-            digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-            return {"dataset": {"sha256": digest}}
-        return contents(identity, before, sha256)
+        identity, paths = self._texts.identity, self._texts.paths
+        if not paths:
+            return {"dataset": _named(identity)}
+        known = before or {}
+        # Runs of earlier versions know of TFDS the name alone.
+        earlier = _named(next(iter(paths)).rpartition("/")[0])
+        if known.get("dataset", known.get(self.spec)) == earlier:
+            return {"dataset": earlier}
+        return contents(identity, before, lambda name: sha256(paths[name]))
+
+    def check_unchanged(self) -> None:
+        """Refuses a dataset that has changed since it was opened.
+
+        Raises:
+            InputError: it has.
+        """
+        if open_texts(self.spec).identity != self._texts.identity:
+            raise InputError(
+                "was changed while it was read",
+                where="--dataset",
+                got=self.spec,
+                remedy="Start the same command again when nothing writes "
+                "there any more",
+            )
 
     def __iter__(self) -> Iterator[str]:
         """Yields documents that hold more than white space."""
@@ -192,3 +212,9 @@ class Source:
                 ) from None
         skipped = self.report.invalid_utf8
         skipped[source] = skipped.get(source, 0) + 1
+
+
+def _named(identity: Any) -> dict[str, str]:
+    """The content of a dataset that is known by a name."""
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return {"sha256": digest}

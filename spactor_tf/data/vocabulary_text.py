@@ -6,7 +6,11 @@ Which ids mean what is the business of `vocabulary.py`.
 from __future__ import annotations
 
 import collections
+import contextlib
+import os
 import re
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
@@ -172,6 +176,34 @@ def add_space_marks(model: Any, names: Set[str]) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def without_greeting() -> Iterator[None]:
+    """Keeps a line about the normalizer off the screen, in the block.
+
+    TensorFlow Text's own copy of SentencePiece writes it for each tokenizer
+    whose text is read as it is, and has no setting for it. What else is written
+    to the standard error in the block appears behind it.
+    """
+    sys.stderr.flush()
+    try:
+        screen = os.dup(2)
+    except OSError:  # The process has none.
+        yield
+        return
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+            written.seek(0)
+            for line in written:
+                if b"precompiled_charsmap is empty" not in line:
+                    os.write(2, line)
+
+
 def text_reader(proto: bytes, spaced: bool = False) -> Any:
     """Returns a tensorflow_text tokenizer.
 
@@ -185,7 +217,8 @@ def text_reader(proto: bytes, spaced: bool = False) -> Any:
     import tensorflow_text
 
     if not spaced:
-        return tensorflow_text.SentencepieceTokenizer(model=proto)
+        with without_greeting():
+            return tensorflow_text.SentencepieceTokenizer(model=proto)
 
     class Reader(tensorflow_text.SentencepieceTokenizer):
         def tokenize(self, input: Any, name: str | None = None) -> Any:
@@ -194,4 +227,5 @@ def text_reader(proto: bytes, spaced: bool = False) -> Any:
             )
             return super().tokenize(apart, name)
 
-    return Reader(model=proto)
+    with without_greeting():
+        return Reader(model=proto)

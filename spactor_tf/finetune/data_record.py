@@ -131,12 +131,10 @@ def _content(
     if type(task) in (Task, OwnTask):  # A user's class may read anything.
         files = task.data_files(split, data_dir)
         paths = {file: as_path(os.fspath(files[file])) for file in files}
-        identity = inputs.identity([*paths.values()])
-        named = [
-            (file, size, changed)
-            for file, (_, size, changed) in zip(paths, identity, strict=True)
-        ]
-        found = contents(named, before, lambda file: inputs.sha256(paths[file]))
+        identity = inputs.identity(paths.values(), paths)
+        found = contents(
+            identity, before, lambda file: inputs.sha256(paths[file])
+        )
     if task.name not in PUBLISHED and type(task) is not OwnTask:
         limit = config.data.train_examples if split == "train" else None
         digest = hashlib.sha256()

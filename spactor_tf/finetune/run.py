@@ -277,6 +277,13 @@ class FinetuneRun(TrainingRun):
         from spactor_tf.finetune.report import write_report
 
         config = self.config
+        if self.step < config.train_steps:
+            print(
+                f"stopped by --patience={config.evaluation.patience} at step "
+                f"{self.step} of {config.train_steps}: no better score since "
+                f"step {self.stopping.best_step}",
+                flush=True,
+            )
         best = self.checkpoints.best()
         if best is not None:
             self.checkpoints.restore(self.variables(), step=best)

@@ -59,6 +59,7 @@ def finetune_seeds(
     from spactor_tf.finetune.data_record import has_same_data
     from spactor_tf.finetune.report import write_seeds_report
     from spactor_tf.finetune.run import FinetuneRun, finetune
+    from spactor_tf.training.run_loop import continuation_of
 
     folder = pathlib.Path(output_dir)
     if (folder / "config.json").is_file():
@@ -71,6 +72,7 @@ def finetune_seeds(
     runs = {f"seed-{c.seed}": c for c in configs}
     accept = accept_changed_data
     for name, one in runs.items():  # Before the first of them takes hours.
+        continuation_of(one, folder / name)
         has_same_data(one, folder / name, data_dir, accept)
     if parallel_runs == 1:
         for name, one in runs.items():

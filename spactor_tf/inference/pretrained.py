@@ -11,7 +11,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -256,17 +256,25 @@ def _check_fingerprint(folder: pathlib.Path, vocabulary: Vocabulary) -> None:
         )
 
 
-def _tell_of_older(run: pathlib.Path, preset: pathlib.Path) -> None:
-    """Says that a pre-training run has gone on beyond its preset."""
-    steps = []
-    for path in (run / "config.json", preset / _OUR_CONFIG):
-        values: Any = read_json(path) if path.is_file() else None
-        is_pretraining = isinstance(values, dict) and "task" not in values
-        steps.append(values.get("train_steps") if is_pretraining else None)
-    if None not in steps and steps[0] != steps[1]:
+def _tell_of_older(preset: pathlib.Path) -> None:
+    """Says that a run has gone on beyond its preset."""
+    run = preset.parent
+    mine, its = (
+        read_json(path) if path.is_file() else None
+        for path in (run / "config.json", preset / _OUR_CONFIG)
+    )
+    if not isinstance(mine, dict):
+        return
+    end = mine.get("train_steps")
+    if "task" in mine:  # Fine-tuning takes its results away when it goes on.
+        is_older, what = not (run / "results.json").is_file(), "an earlier end"
+    else:
+        before = its.get("train_steps") if isinstance(its, dict) else None
+        is_older, what = before not in (None, end), f"{before} steps"
+    if is_older and end is not None:
         print(
-            f"warning: {preset} is the model of {steps[1]} steps, and its run "
-            f"goes on to {steps[0]}: the same command finishes it, and "
+            f"warning: {preset} is the model of {what}, and its run "
+            f"goes on to {end}: the same command finishes it, and "
             "spactor-preset makes a preset of its newest checkpoint",
             file=sys.stderr,
         )
@@ -290,7 +298,7 @@ def preset_dir(
         if (folder / "config.json").is_file() and (
             folder / _TOKENIZER
         ).is_file():
-            _tell_of_older(path, folder)
+            _tell_of_older(folder)
             return folder
     if hugging_face.is_hugging_face(path):
         hugging_face.check_folder(path, needs_decoder)

@@ -13,6 +13,7 @@ from runkit.minibatches import in_batches
 from spactor_tf.config.pretrain import PretrainConfig
 from spactor_tf.data.encoding import encode_texts
 from spactor_tf.data.vocabulary import Vocabulary
+from spactor_tf.data.vocabulary_text import without_greeting
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +55,10 @@ class Pretrained:
         """
         import keras_hub
 
-        tokenizer = keras_hub.models.T5Tokenizer(proto=self.vocabulary.proto)
+        with without_greeting():
+            tokenizer = keras_hub.models.T5Tokenizer(
+                proto=self.vocabulary.proto
+            )
         preprocessor = keras_hub.models.T5Seq2SeqLMPreprocessor(
             tokenizer,
             encoder_sequence_length=length,

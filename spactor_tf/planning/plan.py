@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from spactor_tf.config.pretrain import PretrainConfig
@@ -13,6 +14,10 @@ from spactor_tf.planning.memory import StageMemory, stage_memory
 from spactor_tf.planning.parameters import num_parameters, parameter_shapes
 
 _GIB = 2**30
+# Largest first; what is smaller than the last one is shown in it too.
+_BYTES = ((_GIB, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_COUNTS = ((10**6, "million"), (10**3, "thousand"), (1, ""))
+_HOURS = ((1.0, "hours"), (1 / 60, "minutes"), (1 / 3600, "seconds"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,19 +115,21 @@ class Plan:
     def lines(self) -> list[str]:
         """Returns the plan as text."""
         total = sum(self.parameters.values())
-        lines = [f"parameters  {total / 1e6:,.1f} million"]
+        size, name = _unit(total, _COUNTS)
+        lines = [f"parameters  {total / size:,.1f} {name}".rstrip()]
         lines += [
-            f"  {part:24s}{number / 1e6:12,.1f}"
+            f"  {part:24s}{number / size:12,.1f}"
             for part, number in self.parameters.items()
         ]
+        size, name = _unit(self.peak_memory, _BYTES)
         for plan in self.stages:
             lines.append(
                 f"{plan.stage.value}: {plan.steps:,} steps, "
-                f"{plan.step_flops:.3g} FLOPs a step; GiB on a device:"
+                f"{plan.step_flops:.3g} FLOPs a step; {name} on a device:"
             )
             lines += [
-                f"  {name:24s}{size / _GIB:12,.2f}"
-                for name, size in _memory_rows(plan.memory)
+                f"  {part:24s}{held / size:12,.2f}"
+                for part, held in _memory_rows(plan.memory)
             ]
         lines.append(
             f"in total    {self.total_tokens:,} tokens ({self.step_tokens:,} "
@@ -134,8 +141,10 @@ class Plan:
         hardware = self.hardware
         if self.hours is None:
             return "hours       unknown: give --peak_tflops of a device"
+        size, name = _unit(self.hours, _HOURS)
         return (
-            f"hours       {self.hours:,.1f} on {hardware.devices} device(s) at "
+            f"{name:12s}{self.hours / size:,.1f} on "
+            f"{hardware.devices} device(s) at "
             f"{hardware.utilization:.0%} of {hardware.peak_tflops:g} TFLOP/s"
         )
 
@@ -143,10 +152,18 @@ class Plan:
         if self.fits is None:
             return []
         verdict = "fits" if self.fits else "does not fit"
+        size, name = _unit(self.peak_memory, _BYTES)
         return [
-            f"memory      {self.peak_memory / _GIB:.2f} GiB {verdict} into "
+            f"memory      {self.peak_memory / size:.2f} {name} {verdict} into "
             f"{self.hardware.memory_gib:g} GiB"
         ]
+
+
+def _unit(
+    value: float, units: Sequence[tuple[float, str]]
+) -> tuple[float, str]:
+    """The largest unit that a value reaches, else the smallest one."""
+    return next((unit for unit in units if value >= unit[0]), units[-1])
 
 
 def _memory_rows(memory: StageMemory) -> list[tuple[str, int]]:

@@ -67,8 +67,7 @@ def files(
     kind, _, rest = source.partition(":")
     if kind == "tfds":
         builder = _builder(rest, split, data_dir)
-        paths = builder.info.splits[split].filepaths
-        return {f"{builder.info.full_name}/{p.name}": p for p in paths}
+        return prepared_data.split_files(builder, split)
     found = _files(rest, split, data_dir)
     beside = {
         name.removesuffix(path.name) + _labels_of(path).name: _labels_of(path)

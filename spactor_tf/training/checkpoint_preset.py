@@ -101,7 +101,9 @@ def _existing_step(store: CheckpointStore, step: int | None) -> int:
         )
     if step is None:
         whole = store.newest_whole()
-        return steps[-1] if whole is None else whole
+        if whole is None:
+            raise store.unreadable(steps)
+        return whole
     if step not in steps:
         nearest = min(steps, key=lambda known: (abs(known - step), known))
         raise InputError(

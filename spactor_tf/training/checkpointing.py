@@ -22,6 +22,7 @@ import pathlib
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -131,12 +132,15 @@ class CheckpointStore:
             return "There is no earlier checkpoint"
         return f"The last good checkpoint is that of step {kept[-1]}"
 
-    def newest_whole(self) -> int | None:
+    def newest_whole(self, besides: Collection[int] = ()) -> int | None:
         """Step of the newest checkpoint whose small files are whole, or None.
 
         `restore` passes over the others too, and says so.
+
+        Args:
+            besides: steps that are passed over.
         """
-        for step in reversed(self.steps()):
+        for step in sorted(set(self.steps()) - set(besides), reverse=True):
             with contextlib.suppress(InputError):
                 self._state(step)
                 return step
@@ -201,13 +205,29 @@ class CheckpointStore:
                 variable.assign(array)
             return state
         if steps:
-            raise InputError(
-                "no checkpoint can be read",
-                where=str(self.folder),
-                got=f"{len(steps)} damaged or foreign checkpoint(s)",
-                remedy="Start a new run in another --output_dir",
-            )
+            raise self.unreadable(steps)
         return None
+
+    def unreadable(self, steps: list[int]) -> InputError:
+        """Returns the error for damaged checkpoints, with what is left."""
+        preset = self.folder.parent / "preset"
+        other = self.newest_whole(besides=steps)
+        remedy = "Start a new run in another --output_dir"
+        if other is not None:
+            remedy = f"There is another checkpoint, that of step {other}"
+        elif preset.is_dir():
+            with contextlib.suppress(InputError):
+                check_checksums(preset, remedy)
+                remedy = (
+                    f"The model in {preset} is whole. {remedy}, which "
+                    f"--init_from={preset} begins with these weights"
+                )
+        return InputError(
+            "no checkpoint can be read",
+            where=str(self.folder),
+            got=f"{len(steps)} damaged or foreign checkpoint(s)",
+            remedy=remedy,
+        )
 
 
 def to_numpy(variable: Any) -> np.ndarray:

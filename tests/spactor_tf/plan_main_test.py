@@ -52,6 +52,21 @@ class PlanMainTest(FolderTestCase):
         self.assertIn("give --peak_tflops", text)
         self.assertIn("does not fit into 0.001 GiB", text)
 
+    def test_small_plans_have_small_units(self):
+        small = [
+            "train_steps=4",
+            "batch_size=2",
+            "corruption.input_length=16",
+            "model.vocabulary_size=512",
+            "model.hidden_dim=16",
+            "generator.hidden_dim=16",
+        ]
+        text = self.plan(set=small, memory_gib=1.0, peak_tflops=100.0)
+        self.assertRegex(text, "parameters  [1-9][0-9.]+ thousand\n")
+        self.assertRegex(text, "memory      [1-9][0-9.]+ KiB fits into 1 GiB")
+        self.assertRegex(text, "seconds     0.0 on 1 device")
+        self.assertIn("; KiB on a device:", text)
+
     def test_takes_the_flags_of_the_run(self):
         run = {
             "output_dir": "runs/x",

@@ -59,7 +59,7 @@ class FakeBuilder:
         self._examples = examples
         self.info = mock.Mock(
             features=self._features,
-            splits=dict.fromkeys(splits),
+            splits=dict.fromkeys(splits, mock.Mock(filepaths=[])),
             full_name="toy/1.0.0",
         )
 

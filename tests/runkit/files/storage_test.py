@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import json
 import os
 import pathlib
 import sys
@@ -19,10 +18,8 @@ from runkit.files import (
     check_file,
     check_folder,
     formats,
-    mirror,
     storage,
 )
-from tests.support import testing
 from tests.support.bucket import bucket
 
 
@@ -125,122 +122,6 @@ class RetryTest(absltest.TestCase):
             storage.StorageError, "writing x: OSError no such bucket"
         ):
             storage.retried(gone, "writing x", (0.0, 0.0))
-
-
-class MirrorTest(absltest.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.bucket = self.enter_context(bucket())
-        self.parent = pathlib.Path(self.create_tempdir().full_path)
-        self.url = "s3://bucket/runs/a"
-
-    def listed(self):
-        text = self.bucket().cat(f"{self.url}/{mirror.MANIFEST}")
-        return set(json.loads(text)["files"])
-
-    def test_another_machine_finds_what_was_published(self):
-        with mirror.mirrored(self.url, self.parent / "one") as (one, publish):
-            (one / "checkpoints").mkdir()
-            (one / "checkpoints/a").write_bytes(b"first")
-            (one / ".lock").write_bytes(b"")
-            publish("step 1")
-            (one / "checkpoints/a").unlink()
-            (one / "checkpoints/b").write_bytes(b"second")
-            (one / "log").write_bytes(b"line")
-            publish("step 2")
-        expected = {"checkpoints/b": b"second", "log": b"line"}
-        self.assertEqual(self.listed(), set(expected))
-        self.assertFalse(self.bucket().exists(f"{self.url}/checkpoints/a"))
-        with mirror.mirrored(self.url, self.parent / "two") as (two, _):
-            self.assertEqual(testing.contents(two), expected)
-
-    def test_the_next_process_knows_the_last_state_without_writing_one(self):
-        for number, expected in ((1, "none"), (2, "step 1")):
-            with mirror.mirrored(self.url, self.parent) as (folder, publish):
-                (folder / "a").write_bytes(bytes(number))
-                self.bucket.failures_after = 0
-                with self.assertRaisesRegex(
-                    InterruptedRun, f"checkpoint there: {expected};"
-                ):
-                    publish("step 9")
-                self.bucket.failures_after = None
-                publish("step 1")
-
-    def test_a_manifest_without_a_state_is_of_an_earlier_version(self):
-        path = storage.as_path(f"{self.url}/{mirror.MANIFEST}")
-        path.write_text('{"files": {}}')
-        with mirror.mirrored(self.url, self.parent) as (folder, publish):
-            (folder / "a").write_bytes(b"")
-            self.bucket.failures_after = 0
-            with self.assertRaisesRegex(InterruptedRun, "earlier version;"):
-                publish("step 9")
-
-    def test_a_foreign_manifest_is_refused(self):
-        for text, message in (
-            ("no JSON", "lists no files"),
-            ("[]", "lists no files"),
-            ('{"files": {"../../x": 1}}', "outside of the run.*'../../x'"),
-            ('{"files": {"/etc/x": 1}}', "outside of the run"),
-            ('{"files": {"": 1}}', "outside of the run"),
-        ):
-            path = storage.as_path(f"{self.url}/{mirror.MANIFEST}")
-            path.write_text(text)
-            with (
-                self.subTest(text),
-                self.assertRaisesRegex(InputError, message),
-                mirror.mirrored(self.url, self.parent),
-            ):
-                pass
-
-    def test_a_failure_at_any_write_leaves_a_published_state(self):
-        def state(step):
-            return {f"checkpoints/{step}/{n}": str(step).encode() for n in "ab"}
-
-        with mirror.mirrored(self.url, self.parent) as (folder, publish):
-            for name, data in state(1).items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(data)
-            publish("step 1")
-        for writes in range(1, 4):
-            before = set(state(1))
-            with (
-                self.subTest(writes=writes),
-                mirror.mirrored(self.url, self.parent) as (folder, publish),
-            ):
-                self.assertEqual(testing.contents(folder).keys(), before)
-                publish("step 1")
-                for name, data in state(2).items():
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / name).write_bytes(data)
-                self.bucket.failures_after = writes - 1
-                with self.assertRaisesRegex(
-                    InterruptedRun, "the bucket is gone.*checkpoint.*: step 1"
-                ):
-                    publish("step 2")
-                self.bucket.failures_after = None
-                self.assertEqual(self.listed(), before)
-
-    def test_a_bucket_that_cannot_be_written_is_told_at_the_door(self):
-        self.bucket.failures_after = 0
-        with (
-            self.assertRaisesRegex(
-                InputError, "--output_dir: may not be written.*credentials"
-            ),
-            mirror.mirrored(self.url, self.parent),
-        ):
-            pass
-
-    def test_a_model_is_copied_and_a_run_gives_its_preset(self):
-        files = self.bucket()
-        files.pipe("s3://bucket/run/preset/config.json", b"{}")
-        files.pipe("s3://bucket/run/checkpoints/big", b"no")
-        for url in ("s3://bucket/run", "s3://bucket/run/preset/"):
-            folder = mirror.downloaded(url, self.parent, where="--init_from")
-            self.assertEqual(testing.contents(folder), {"config.json": b"{}"})
-        with self.assertRaisesRegex(InputError, "--init_from: "):
-            mirror.downloaded(
-                "s3://bucket/no", self.parent, where="--init_from"
-            )
 
 
 class TextsTest(parameterized.TestCase):

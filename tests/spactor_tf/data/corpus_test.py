@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 
 from runkit import InputError
 from spactor_tf.data.corpus import prepare_corpus
+from spactor_tf.data.sources import Source
 from spactor_tf.data.tokens.preparation import is_held_out
 from spactor_tf.data.tokens.store import FIRST_LAYOUT, LAYOUT
 from tests.support import testing
@@ -121,6 +122,46 @@ class CorpusTest(parameterized.TestCase):
                 )
                 with self.assertRaisesRegex(InputError, message):
                     prepare_corpus(config, self.cache)
+
+    def test_a_mixture_is_checked_before_its_first_part_is_tokenized(self):
+        first = testing.write_corpus(self.folder)
+        path = self.folder / "last.txt"
+        config = self.config(
+            f"{first}@0.5,text:{path}@0.5",
+            **{"data.vocabulary": str(self.vocabulary)},
+        )
+        for content, message in (
+            (" ", "last.txt: .*holds no document; got .1 files of 1 bytes"),
+            (
+                "some text " * 9,
+                "last.txt: no document fell into the train part",
+            ),
+        ):
+            path.write_text(content, encoding="utf-8")
+            with self.assertRaisesRegex(InputError, message):
+                prepare_corpus(config, self.cache)
+            self.assertEmpty(list(self.cache.glob("tokens-*")))
+
+    def test_a_corpus_that_changes_while_it_is_read(self):
+        config = self.config(
+            testing.write_corpus(self.folder),
+            **{"data.vocabulary": str(self.vocabulary)},
+        )
+        path = self.folder / "corpus.txt"
+        texts = Source.__iter__
+
+        def written_meanwhile(source):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\nand more")
+            return texts(source)
+
+        with (
+            mock.patch.object(Source, "__iter__", written_meanwhile),
+            self.assertRaisesRegex(InputError, "while it was read"),
+        ):
+            prepare_corpus(config, self.cache)
+        self.assertEmpty(list(self.cache.rglob("index.json")))
+        prepare_corpus(config, self.cache)
 
     def test_a_run_keeps_the_layout_of_its_stores(self):
         config = self.config(

@@ -1,6 +1,9 @@
 """Documents of TensorFlow Datasets, with stand-ins and with real data."""
 
+import hashlib
 import os
+import pathlib
+import shutil
 import unittest
 from unittest import mock
 
@@ -9,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl.testing import absltest, parameterized
 
 from runkit import InputError
+from runkit.files import changes
 from spactor_tf.data.sources import Source
 
 
@@ -54,6 +58,41 @@ class TfdsTest(parameterized.TestCase):
         second = list(Source("tfds:glue/wnli:train[:1%]:sentence2"))
         self.assertLen(first, 6)
         self.assertNotEqual(first, second)
+
+    def test_a_data_set_that_was_prepared_anew_is_another_one(self):
+        import tensorflow_datasets as tfds
+
+        folder = self.create_tempdir().full_path
+        here = pathlib.Path(os.environ["TFDS_DATA_DIR"], "glue", "wnli")
+        shutil.copytree(here, pathlib.Path(folder, "glue", "wnli"))
+        builder = tfds.builder("glue/wnli", data_dir=folder)
+        self.enter_context(
+            mock.patch.object(tfds, "builder", lambda name, **_: builder)
+        )
+        spec = "tfds:glue/wnli:train[:9]:sentence1"
+        source = Source(spec)
+        before = source.content()
+        (name,) = before
+        self.assertStartsWith(name, "glue/wnli/2.0.0/")  # Not where it lies.
+        self.assertLen(list(source), 9)
+        self.assertEqual(source.reading()["files"], 1)
+        (counts,) = source.reading()["by_file"].values()
+        self.assertEqual(counts["documents"], 9)
+        source.check_unchanged()
+        (path,) = builder.info.splits["train"].filepaths
+        path.write_bytes(path.read_bytes()[:-9])
+        now = Source(spec)
+        self.assertNotEqual(now.fingerprint, source.fingerprint)
+        self.assertLen(changes(before, now.content(before)), 1)
+        with self.assertRaisesRegex(InputError, "while it was read.*wnli"):
+            source.check_unchanged()
+        with self.assertRaisesRegex(InputError, "wnli/2.0.0.*truncated rec"):
+            list(Source("tfds:glue/wnli:train:sentence1"))
+        # The record of a run that an earlier version began stays.
+        digest = hashlib.sha256(b'"glue/wnli/2.0.0"').hexdigest()
+        for key in ("dataset", spec):
+            old = now.content({key: {"sha256": digest}})
+            self.assertEqual(old, {"dataset": {"sha256": digest}})
 
     @parameterized.parameters(
         ("tfds:glue/cola:trian", "no such split.*'trian'.*'train'"),

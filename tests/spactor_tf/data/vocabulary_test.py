@@ -173,6 +173,22 @@ class SpecialTokensTest(parameterized.TestCase):
         self.assertEqual(loaded.fingerprint, vocabulary.fingerprint)
         self.assertEqual(loaded.mask_id, vocabulary.mask_id)
 
+    def test_no_line_of_the_reader_reaches_the_screen(self):
+        written = pathlib.Path(self.create_tempdir().full_path, "stderr")
+        screen = os.dup(2)
+        self.addCleanup(os.close, screen)
+        with written.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+            try:
+                vocabulary_text.text_reader(testing.vocabulary().proto)
+                with vocabulary_text.without_greeting():
+                    os.write(2, b"something else")
+            finally:
+                os.dup2(screen, 2)
+        text = written.read_bytes()  # TensorFlow may write lines of its own.
+        self.assertNotIn(b"charsmap", text)
+        self.assertEndsWith(text, b"something else")
+
     def test_kerashub_reads_the_same_tokens(self):
         from keras_hub.tokenizers import T5Tokenizer
 

@@ -1,5 +1,6 @@
 """Fine-tuning runs whose data were changed between two starts."""
 
+import dataclasses
 import json
 import os
 from unittest import mock
@@ -9,7 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 from absl.testing import absltest
 
-from runkit import InputError
+from runkit import InputError, write_json
+from spactor_tf.config.fields import to_dict
 from spactor_tf.finetune import run as finetune
 from spactor_tf.finetune.data_record import RECORD
 from spactor_tf.finetune.seeds import finetune_seeds
@@ -70,6 +72,21 @@ class RunTest(finetune_case.Base):
         with self.assertRaisesRegex(InputError, "toy-train.jsonl was changed"):
             finetune_seeds(config, [0, 1], folder, self.base)
         self.assertEqual([p.name for p in folder.iterdir()], ["seed-1"])
+
+    def test_every_seed_is_checked_before_the_first_one_runs(self):
+        folder = self.base / "ends"
+        config = self.config(train_steps=4)
+        (folder / "seed-1/checkpoints/step-00000004").mkdir(parents=True)
+        for there, message in (
+            ({"seed": 1}, "--train_steps.*at least 4"),
+            ({"seed": 1, "batch_size": 3}, "another configuration.*batch_size"),
+        ):
+            before = to_dict(dataclasses.replace(config, **there))
+            write_json(folder / "seed-1" / "config.json", before)
+            now = dataclasses.replace(config, train_steps=2)
+            with self.assertRaisesRegex(InputError, message):
+                finetune_seeds(now, [0, 1], folder, self.base)
+            self.assertEqual([p.name for p in folder.iterdir()], ["seed-1"])
 
 
 if __name__ == "__main__":

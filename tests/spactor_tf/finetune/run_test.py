@@ -211,8 +211,14 @@ class LearningTest(finetune_case.Base):
         config = self.config(
             **{"train_steps": 400, "evaluation.patience": 3, "dropout": 0.0}
         )
-        results = self.run_once("learned", config)
+        with mock.patch("builtins.print") as told:
+            results = self.run_once("learned", config)
         self.assertTrue(results["stopped_early"])
+        self.assertIn(
+            f"--patience=3 at step {results['steps']} of 400: no better score "
+            f"since step {results['best_step']}",
+            str(told.mock_calls),
+        )
         self.assertLess(results["steps"], 400)
         self.assertEqual(results["steps"], results["best_step"] + 3 * 4)
         accuracy = results["tasks"]["toy"]["validation"]["accuracy"]

@@ -85,7 +85,7 @@ class SaveTest(absltest.TestCase):
 
 
 class GoingOnTest(absltest.TestCase):
-    def told(self, of_run, of_preset):
+    def told(self, of_run, of_preset, named="", results=False):
         run = pathlib.Path(self.create_tempdir().full_path)
         preset = run / "preset"
         (preset / "assets/tokenizer").mkdir(parents=True)
@@ -93,8 +93,10 @@ class GoingOnTest(absltest.TestCase):
         write_json(preset / "config.json", {})
         write_json(preset / "spactor_config.json", of_preset)
         write_json(run / "config.json", of_run)
+        if results:
+            write_json(run / "results.json", {})
         with contextlib.redirect_stderr(io.StringIO()) as printed:
-            self.assertEqual(preset_dir(run), preset)
+            self.assertEqual(preset_dir(run / named), preset)
         return printed.getvalue()
 
     def test_a_longer_run_has_an_older_preset(self):
@@ -102,9 +104,16 @@ class GoingOnTest(absltest.TestCase):
         self.assertRegex(told, "model of 12 steps.*to 24.*spactor-preset")
         self.assertEqual(self.told({"train_steps": 9}, {"train_steps": 9}), "")
 
-    def test_of_fine_tuning_the_steps_say_nothing(self):
+    def test_a_preset_that_is_named_itself_is_older_too(self):
+        told = self.told({"train_steps": 24}, {"train_steps": 12}, "preset")
+        self.assertIn("model of 12 steps", told)
+
+    def test_of_fine_tuning_the_results_tell(self):
         of_run = {"train_steps": 24, "task": "sst2"}
-        self.assertEqual(self.told(of_run, {"train_steps": 12}), "")
+        told = self.told(of_run, {"train_steps": 12})
+        self.assertRegex(told, "an earlier end.*to 24: the same command")
+        told = self.told(of_run, {"train_steps": 12}, results=True)
+        self.assertEqual(told, "")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,10 @@ class PretrainingTest(parameterized.TestCase):
         shutil.copytree(self.run_dir, damaged)
         path = damaged / "checkpoints/step-00000005/variables.npz"
         path.write_bytes(path.read_bytes()[:-100])
-        with self.assertRaisesRegex(InputError, "no checkpoint can be read"):
+        with self.assertRaisesRegex(
+            InputError,
+            "can be read.*another checkpoint.*of step 4",
+        ):
             checkpoint_preset(damaged, self.base / "no", 5)
         self.assertEqual(checkpoint_preset(damaged, self.base / "before"), 4)
 
@@ -116,6 +119,18 @@ class PretrainingTest(parameterized.TestCase):
         (damaged / "checkpoints/step-00000005" / name).write_bytes(b"{")
         output = damaged / "of-the-step-before"
         self.assertEqual(checkpoint_preset(damaged, output), 4)
+
+    def test_what_is_left_of_a_run_without_whole_checkpoints(self):
+        damaged = pathlib.Path(self.create_tempdir().full_path) / "run"
+        shutil.copytree(self.run_dir, damaged)
+        for path in damaged.glob("checkpoints/*/config.json"):
+            path.write_bytes(b"{")
+        message = r"3 damaged.*run/preset is whole.*--init_from="
+        with self.assertRaisesRegex(InputError, message):
+            checkpoint_preset(damaged, damaged / "no")
+        (damaged / "preset" / "config.json").write_bytes(b"{")
+        with self.assertRaisesRegex(InputError, r"\)'?\. Start a new run"):
+            checkpoint_preset(damaged, damaged / "no")
 
 
 class FinetuningTest(finetune_case.Base):
