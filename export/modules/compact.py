@@ -71,7 +71,12 @@ def _merge_once(function: function_pb2.FunctionDef) -> bool:
     apart = _kept_apart(function)
     for node in function.node_def:
         if node.op in _PURE and node.name not in apart:
-            name = first.setdefault(_key(node), node.name)
+            attributes = sorted(
+                (key, value.SerializeToString(deterministic=True))
+                for key, value in node.attr.items()
+            )
+            key = (node.op, node.device, *node.input, *attributes)
+            name = first.setdefault(key, node.name)
             if name != node.name:
                 same[node.name] = name
     if not same:
@@ -109,14 +114,6 @@ def _kept_apart(function: function_pb2.FunctionDef) -> set[str]:
         if controls:
             apart.add(node.name)
     return apart
-
-
-def _key(node: node_def_pb2.NodeDef) -> Hashable:
-    attributes = sorted(
-        (name, value.SerializeToString(deterministic=True))
-        for name, value in node.attr.items()
-    )
-    return node.op, node.device, tuple(node.input), tuple(attributes)
 
 
 def _node_of(name: str) -> str:
