@@ -59,6 +59,7 @@ TITLES = {
     "serving_generation_t5_small": "Serving: generate, T5-small sizes",
     "serving_load": "Serving: load",
     "serving_scoring_d256": "Scoring a pool",
+    "serving_start_d256": "Serving: from the start to the first answer, d256",
     "serving_precision_d256": "Serving in half precision",
     "stage_step": "A step of each stage",
     "steps_per_execution": "Steps per call",

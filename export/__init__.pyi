@@ -1,5 +1,6 @@
 __version__: str
 
+from . import c_api as c_api
 from . import dev_server as dev_server
 from . import formats as formats
 from . import modules as modules

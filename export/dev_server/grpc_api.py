@@ -200,7 +200,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.model_spec.version.value = version
         packed = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in signatures.items():
-            packed.signature_def[name].CopyFrom(signature)
+            packed.signature_def[name].MergeFromString(
+                signature.SerializeToString()
+            )
         response.metadata[_SIGNATURE_DEF].Pack(packed)
         return response
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
@@ -14,6 +13,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from export.c_api.messages import SignatureDef
 from export.dev_server.errors import ServiceError
 from export.dev_server.service import DevService, ModelSpec
 from export.saved_model.versions import CLASSIFY_METHOD, REGRESS_METHOD
@@ -122,7 +122,7 @@ def _one(
     request: input_pb2.Input,
     timeout: float | None,
     api: str,
-    answer: Callable[[meta_graph_pb2.SignatureDef, _Run], Any],
+    answer: Callable[[SignatureDef, _Run], Any],
 ) -> tuple[int, Any]:
     with service.lease(spec) as servable:
         signature = _signature(servable, spec)
@@ -148,9 +148,7 @@ def _runner(
     return run
 
 
-def _signature(
-    servable: Servable, spec: ModelSpec
-) -> meta_graph_pb2.SignatureDef:
+def _signature(servable: Servable, spec: ModelSpec) -> SignatureDef:
     known = servable.model.signatures.get(spec.signature_name)
     if known is None:
         raise _invalid(
@@ -174,7 +172,7 @@ def _examples(request: input_pb2.Input) -> list[bytes]:
     return [context + example.SerializeToString() for example in examples]
 
 
-def _check_inputs(signature: meta_graph_pb2.SignatureDef, what: str) -> None:
+def _check_inputs(signature: SignatureDef, what: str) -> None:
     if len(signature.inputs) != 1:
         raise _invalid("Expected one input Tensor.")
     if _INPUTS not in signature.inputs:
@@ -185,7 +183,7 @@ def _check_inputs(signature: meta_graph_pb2.SignatureDef, what: str) -> None:
 
 
 def _classify(
-    signature: meta_graph_pb2.SignatureDef, run: _Run
+    signature: SignatureDef, run: _Run
 ) -> classification_pb2.ClassificationResult:
     _check_inputs(signature, "classification")
     if len(signature.outputs) not in (1, 2):
@@ -238,7 +236,7 @@ def _matrix(
 
 
 def _regress(
-    signature: meta_graph_pb2.SignatureDef, run: _Run
+    signature: SignatureDef, run: _Run
 ) -> regression_pb2.RegressionResult:
     _check_inputs(signature, "regression")
     if len(signature.outputs) != 1:

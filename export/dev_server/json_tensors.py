@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.example import example_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import input_pb2
 
+from export.c_api.messages import SignatureDef, TensorInfo
 from export.dev_server.errors import ServiceError
 from runkit.files import unique_names
 
@@ -54,7 +54,7 @@ def parse_body(data: bytes) -> dict[str, Any]:
 
 
 def predict_inputs(
-    body: Mapping[str, Any], signature: meta_graph_pb2.SignatureDef
+    body: Mapping[str, Any], signature: SignatureDef
 ) -> dict[str, np.ndarray]:
     """Returns the inputs of a predict request.
 
@@ -131,9 +131,7 @@ def _columns(instances: Any, names: list[str]) -> dict[str, Any]:
     return {name: [row[name] for row in instances] for name in names}
 
 
-def _array(
-    value: Any, info: meta_graph_pb2.TensorInfo, name: str
-) -> np.ndarray:
+def _array(value: Any, info: TensorInfo, name: str) -> np.ndarray:
     """Returns nested lists as an array of an input's type."""
     dtype = tf.as_dtype(info.dtype)
     kind = (

@@ -227,7 +227,7 @@ def _metadata(
 ) -> dict[str, Any]:
     packed = get_model_metadata_pb2.SignatureDefMap()
     for key, signature in signatures.items():
-        packed.signature_def[key].CopyFrom(signature)
+        packed.signature_def[key].MergeFromString(signature.SerializeToString())
     return {
         "model_spec": {
             "name": name,

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
 
+from export.c_api.library import TensorFlowError
+from export.c_api.messages import SignatureDef
 from export.dev_server.errors import ServiceError
 from export.dev_server.metrics import Metrics
 from export.saved_model.versions import DEFAULT_SIGNATURE
@@ -104,8 +104,8 @@ class DevService:
             raise ServiceError("RESOURCE_EXHAUSTED", str(error)) from None
         except TimeoutError:
             raise ServiceError("DEADLINE_EXCEEDED", "timed out") from None
-        except tf.errors.OpError as error:
-            text = (error.message or "")[:500]
+        except TensorFlowError as error:
+            text = error.message[:500]
             raise ServiceError("INVALID_ARGUMENT", text) from None
 
     def run(
@@ -137,7 +137,7 @@ class DevService:
     def predict(
         self,
         spec: ModelSpec,
-        read_inputs: Callable[[meta_graph_pb2.SignatureDef], Mapping[str, Any]],
+        read_inputs: Callable[[SignatureDef], Mapping[str, Any]],
         timeout: float | None = None,
         outputs: Iterable[str] = (),
     ) -> tuple[int, dict[str, np.ndarray]]:
@@ -172,7 +172,7 @@ class DevService:
 
     def signatures(
         self, spec: ModelSpec
-    ) -> tuple[int, dict[str, meta_graph_pb2.SignatureDef]]:
+    ) -> tuple[int, dict[str, SignatureDef]]:
         """Returns (version, {name: SignatureDef}).
 
         Raises:
@@ -233,9 +233,7 @@ class DevService:
             self.metrics.request(name, api, entrypoint, code, seconds)
 
 
-def _checked_filter(
-    known: meta_graph_pb2.SignatureDef, wanted: list[str]
-) -> list[str]:
+def _checked_filter(known: SignatureDef, wanted: list[str]) -> list[str]:
     unknown = [name for name in wanted if name not in known.outputs]
     if unknown:
         raise ServiceError(

@@ -2,12 +2,12 @@
 
 A reload in Python (`tf.saved_model.load`) restores objects; servers restore a
 graph and its variables. Only the latter shows whether a model can be served,
-so all code of this package that runs an exported model uses this class.
+so all code of this package that runs an exported model uses this class. It
+does not import TensorFlow's Python package, see `export.c_api`.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 import pathlib
@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
 
+from export.c_api.graph_session import GraphSession
+from export.c_api.library import TensorFlowError, load_op_library
+from export.c_api.tensors import STRING, numpy_type, type_name
 from export.saved_model.versions import MODEL_CARD
 from runkit import InputError, closest
 
-_TAGS = ["serve"]
 # In the package of TensorFlow Text, whose own import would load Keras: 110 MiB
 # and a second that no server needs.
 _TOKENIZER_OPS = "python/ops/_sentencepiece_tokenizer.so"
@@ -35,7 +35,8 @@ class SessionModel:
 
     Attributes:
         path: the same.
-        signatures: {name: SignatureDef}.
+        signatures: {name: SignatureDef}, with the fields of TensorFlow's
+            message and its bytes, but of a class of `export.c_api.messages`.
 
     Raises:
         InputError: the directory is not a SavedModel, or the loader refuses
@@ -56,33 +57,31 @@ class SessionModel:
             )
         _load_tokenizer_ops()
         _load_custom_ops(self.path)
-        self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
-            with self._session.graph.as_default():
-                self._meta = tf.compat.v1.saved_model.loader.load(
-                    self._session, _TAGS, str(path)
-                )
-            self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
+            self._session = GraphSession(path)
+            self.signatures: dict[str, Any] = {
                 name: signature
-                for name, signature in self._meta.signature_def.items()
+                for name, signature in self._session.signatures.items()
                 if not name.startswith("__")
             }
             self._calls = {
                 name: self._session.make_callable(
                     [known.outputs[key].name for key in sorted(known.outputs)],
-                    [known.inputs[key].name for key in sorted(known.inputs)],
+                    [
+                        (known.inputs[key].name, known.inputs[key].dtype)
+                        for key in sorted(known.inputs)
+                    ],
                 )
                 for name, known in self.signatures.items()
             }
-        except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
-            self.close()
+        except (TensorFlowError, OSError, ValueError) as error:
             raise InputError(
                 f"cannot be served: {str(error)[:300]}", where=str(path)
             ) from None
 
     def ops(self) -> list[str]:
         """Names of all op types that the graph and its functions use."""
-        return [op.name for op in self._meta.meta_info_def.stripped_op_list.op]
+        return self._session.ops
 
     def check_inputs(
         self, signature: str, inputs: Mapping[str, Any]
@@ -155,14 +154,13 @@ class SessionModel:
         self._session.close()
 
 
-@functools.cache
 def _load_tokenizer_ops() -> None:
     """Registers the ops of `tensorflow_text` that exports use."""
     spec = importlib.util.find_spec("tensorflow_text")
     folders = spec.submodule_search_locations if spec else None
     for folder in map(pathlib.Path, folders or ()):
         if (folder / _TOKENIZER_OPS).is_file():
-            tf.load_op_library(str(folder / _TOKENIZER_OPS))
+            load_op_library(str(folder / _TOKENIZER_OPS))
             return
     import tensorflow_text  # noqa: F401, registers all of its ops
 
@@ -182,14 +180,13 @@ def _load_custom_ops(path: pathlib.Path) -> None:
         ) from None
 
 
-def _as_array(
-    value: Any, info: meta_graph_pb2.TensorInfo, name: str
-) -> np.ndarray:
+def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
     """Converts one input; refuses what TensorFlow could not be fed."""
-    dtype = tf.as_dtype(info.dtype)
+    dtype = numpy_type(info.dtype)
+    is_text = info.dtype == STRING
     try:
-        array = np.asarray(value, object if dtype == tf.string else None)
-        if dtype == tf.string:
+        array = np.asarray(value, object if is_text else None)
+        if is_text:
             # Lone surrogates come from JSON escapes; no UTF-8 can hold them.
             flat = [
                 item.encode("utf-8", "replace")
@@ -201,20 +198,25 @@ def _as_array(
                 raise TypeError("neither text nor bytes")
             array = np.array(flat, object).reshape(array.shape)
         else:
-            array = array.astype(dtype.as_numpy_dtype, casting="same_kind")
+            array = array.astype(dtype, casting="same_kind")
     except (TypeError, ValueError):
         raise InputError(
             "has the wrong type",
             where=f"input {name}",
             got=value,
-            expected=dtype.name,
+            expected=type_name(info.dtype),
         ) from None
-    shape = tf.TensorShape(info.tensor_shape)
-    if not shape.is_compatible_with(array.shape):
+    shape = info.tensor_shape
+    sizes = tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
+    fits = len(sizes) == array.ndim and all(
+        size in (None, found)
+        for size, found in zip(sizes, array.shape, strict=True)
+    )
+    if not (fits or shape.unknown_rank):
         raise InputError(
             "has the wrong shape",
             where=f"input {name}",
             got=array.shape,
-            expected=str(shape),
+            expected=str(sizes),
         )
     return array

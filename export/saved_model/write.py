@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.modules.classifier_module import ClassifierModule
+from export.modules.compact import compact_saved_model
 from export.modules.options import ServingOptions
 from export.modules.precision import measured_error
 from export.modules.t5_module import ServingModule
@@ -201,6 +202,7 @@ def _save(
         updater = updater.MethodNameUpdater(str(folder))
         updater.replace_method_name(CLASSIFY_SIGNATURE, CLASSIFY_METHOD)
         updater.save()
+    compact_saved_model(folder)
 
 
 def _state(module: tf.Module) -> tf.Module:

@@ -31,6 +31,7 @@ from spactor_tf.inference.plain_layers import (
     activated,
     attend,
     normalized,
+    product,
 )
 from spactor_tf.model import t5
 
@@ -93,8 +94,16 @@ class DecoderSteps:
         both = tf.concat([places, places + self._places], axis=1)
         self._written_places = tf.reshape(both, [-1])
         self._epsilon = backbone.layer_norm_epsilon
+        input_rows = tf.reshape(states, [-1, backbone.hidden_dim])
+        input_rows = tf.cast(input_rows, self._dtype)
+        self._by_head_shape = tf.stack(
+            [self._batch, -1, self._heads, self._head_dim]
+        )
+        self._laid_out = tf.stack(
+            [self._batch * self._heads, tf.shape(mask)[1], self._head_dim]
+        )
         self._layers = [
-            self._read_layer(layer, states)
+            self._read_layer(layer, input_rows)
             for layer in backbone.decoder_transformer_layers
         ]
         # One for each place: equal shapes are added without broadcasting.
@@ -108,7 +117,7 @@ class DecoderSteps:
         """What is multiplied, in the type of the products."""
         return tf.cast(tf.convert_to_tensor(value), self._dtype)
 
-    def _read_layer(self, layer: Any, states: tf.Tensor) -> _Layer:
+    def _read_layer(self, layer: Any, rows: tf.Tensor) -> _Layer:
         own, cross = layer.self_attention, layer.cross_attention
         gate = layer.gate_projector if layer.use_gated_activation else None
         return _Layer(
@@ -126,8 +135,8 @@ class DecoderSteps:
             output=self._cast(own.output_projector.kernel),
             cross_norm=_wide(layer.cross_attention_layer_norm.weight),
             cross_query=self._cast(cross.query_projector.kernel),
-            cross_keys=self._by_head(cross.key_projector(states)),
-            cross_values=self._by_head(cross.value_projector(states)),
+            cross_keys=self._by_head(product(rows, cross.key_projector)),
+            cross_values=self._by_head(product(rows, cross.value_projector)),
             cross_output=self._cast(cross.output_projector.kernel),
             norm=_wide(layer.layer_norm.weight),
             inner=self._cast(layer.input_projector.kernel),
@@ -137,12 +146,9 @@ class DecoderSteps:
         )
 
     def _by_head(self, x: tf.Tensor) -> tf.Tensor:
-        """[batch, length, heads * dim] to [batch * heads, length, dim]."""
-        length = tf.shape(x)[1]
-        shape = [self._batch, length, self._heads, self._head_dim]
-        x = tf.transpose(tf.reshape(x, shape), [0, 2, 1, 3])
-        shape = [self._batch * self._heads, length, self._head_dim]
-        return tf.reshape(x, shape)
+        """[batch * length, heads * dim] to [batch * heads, length, dim]."""
+        x = tf.transpose(tf.reshape(x, self._by_head_shape), [0, 2, 1, 3])
+        return tf.reshape(x, self._laid_out)
 
     def _read_position_bias(self, attention: Any) -> tf.Tensor:
         """The bias by distance: a step cuts its own out of one vector.

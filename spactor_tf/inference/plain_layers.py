@@ -4,7 +4,10 @@ Matrix products run in the type of the weights. What bfloat16 is too coarse for
 and float16 too narrow stays float32: the stream of sums that the layers add to,
 the statistics of the norms, the scores of the attention and their softmax.
 KerasHub's layers compute all of it in one type; in float16 their mask becomes
-0 times infinity. In float32 the numbers are KerasHub's, in fewer ops.
+0 times infinity. In float32 the numbers are KerasHub's, in fewer ops: a server
+optimizes the graph when it loads it, which takes as long as there are ops. So
+the stream is [rows, hidden_dim], rows being batch x length, and only the
+attention sees the shape of the batch, which is asked for once.
 """
 
 from __future__ import annotations
@@ -29,14 +32,15 @@ def encode(
         mask: [batch, length] int32, 1 at tokens and 0 at padding.
     """
     layers = backbone.encoder_transformer_layers
-    length = tf.shape(tokens)[1]
+    batch, length = tf.unstack(tf.shape(tokens))
     bias = layers[0].self_attention.compute_bias(length, length)
     bias = tf.cast(bias, tf.float32) + _padding_bias(mask)
     x = _embedded(backbone, tokens)
     for layer in layers:
-        x = _run(layer, x, bias)
+        x = _run(layer, x, batch, bias)
     norm = backbone.encoder_layer_norm
-    return normalized(x, norm.weight, norm.epsilon)
+    x = normalized(x, norm.weight, norm.epsilon)
+    return tf.reshape(x, [batch, length, backbone.hidden_dim])
 
 
 def decode(
@@ -56,16 +60,20 @@ def decode(
         states: [batch, input length, hidden_dim] from the encoder.
         mask: [batch, input length] int32.
     """
+    batch, memory_bias = tf.shape(tokens)[0], _padding_bias(mask)
     x = _embedded(backbone, tokens)
     for layer in backbone.decoder_transformer_layers:
-        x = _run(layer, x, bias, states, _padding_bias(mask))
+        x = _run(layer, x, batch, bias, states, memory_bias)
     norm = backbone.decoder_layer_norm
-    return normalized(x, norm.weight, norm.epsilon)
+    x = normalized(x, norm.weight, norm.epsilon)
+    length = tokens.shape[1] or tf.shape(tokens)[1]
+    return tf.reshape(x, [batch, length, backbone.hidden_dim])
 
 
 def _embedded(backbone: t5.Backbone, tokens: tf.Tensor) -> tf.Tensor:
+    """[rows, hidden_dim] float32."""
     table = tf.convert_to_tensor(backbone.token_embedding.embeddings)
-    return tf.cast(tf.gather(table, tokens), tf.float32)
+    return tf.cast(tf.gather(table, tf.reshape(tokens, [-1])), tf.float32)
 
 
 def _padding_bias(mask: tf.Tensor) -> tf.Tensor:
@@ -77,27 +85,35 @@ def _padding_bias(mask: tf.Tensor) -> tf.Tensor:
 def _run(
     layer: Any,
     x: tf.Tensor,
+    batch: tf.Tensor,
     bias: tf.Tensor,
     memory: tf.Tensor | None = None,
     memory_bias: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One layer, without dropout: [batch, length, hidden_dim] float32."""
+    """One layer, without dropout: [rows, hidden_dim] float32."""
 
     def before(norm: t5.T5LayerNorm) -> tf.Tensor:
         h = normalized(x, norm.weight, norm.epsilon)
         return tf.cast(h, layer.compute_dtype)
 
     h = before(layer.self_attention_layer_norm)
-    x += _attention(layer.self_attention, h, h, bias)
+    x += _attention(layer.self_attention, h, h, batch, bias)
     if memory is not None:
         h = before(layer.cross_attention_layer_norm)
         memory = tf.cast(memory, h.dtype)
-        x += _cross_attention(layer.cross_attention, h, memory, memory_bias)
+        x += _cross_attention(
+            layer.cross_attention,
+            h,
+            memory,
+            batch,
+            memory_bias,
+            queries=bias.shape[-2],
+        )
     h = before(layer.layer_norm)
-    inner = activated(layer, _product(h, layer.input_projector))
+    inner = activated(layer, product(h, layer.input_projector))
     if layer.use_gated_activation:
-        inner *= _product(h, layer.gate_projector)
-    return x + tf.cast(_product(inner, layer.output_projector), tf.float32)
+        inner *= product(h, layer.gate_projector)
+    return x + tf.cast(product(inner, layer.output_projector), tf.float32)
 
 
 def normalized(x: tf.Tensor, scale: Any, epsilon: float) -> tf.Tensor:
@@ -135,13 +151,16 @@ def activated(layer: Any, x: tf.Tensor) -> tf.Tensor:
 
 
 def _attention(
-    attention: Any, h: tf.Tensor, memory: tf.Tensor, bias: tf.Tensor | None
+    attention: Any,
+    h: tf.Tensor,
+    memory: tf.Tensor,
+    batch: tf.Tensor,
+    bias: tf.Tensor | None,
 ) -> tf.Tensor:
-    """[batch, queries, hidden_dim] float32."""
-    batch, length = tf.shape(h)[0], tf.shape(h)[1]
-    shape = [batch, -1, attention.num_heads, attention.key_value_dim]
+    """[rows, hidden_dim] float32; `h` and `memory` are rows, too."""
+    shape = tf.stack([batch, -1, attention.num_heads, attention.key_value_dim])
     query, keys, values = (
-        tf.transpose(tf.reshape(_product(x, projector), shape), [0, 2, 1, 3])
+        tf.transpose(tf.reshape(product(x, projector), shape), [0, 2, 1, 3])
         for x, projector in (
             (h, attention.query_projector),
             (memory, attention.key_projector),
@@ -149,23 +168,28 @@ def _attention(
         )
     )
     h = tf.transpose(attend(query, keys, values, bias), [0, 2, 1, 3])
-    h = tf.reshape(h, [batch, length, attention.inner_dim])
-    return tf.cast(_product(h, attention.output_projector), tf.float32)
+    h = tf.reshape(h, [-1, attention.inner_dim])
+    return tf.cast(product(h, attention.output_projector), tf.float32)
 
 
 def _cross_attention(
-    attention: Any, h: tf.Tensor, memory: tf.Tensor, bias: tf.Tensor
+    attention: Any,
+    h: tf.Tensor,
+    memory: tf.Tensor,
+    batch: tf.Tensor,
+    bias: tf.Tensor,
+    queries: int | None,
 ) -> tf.Tensor:
-    """[batch, queries, hidden_dim] float32.
+    """[rows, hidden_dim] float32; memory is [batch, length, hidden_dim].
 
     q (W s) = (q W) s: few queries are cheaper to project than the keys and
     values of every state of a long input.
     """
     heads, width = attention.num_heads, attention.key_value_dim
-    queries = h.shape[1]
+    hidden = memory.shape[-1]
     if queries is None or heads * queries >= attention.inner_dim:
-        return _attention(attention, h, memory, bias)
-    batch, hidden = tf.shape(h)[0], memory.shape[-1]
+        memory = tf.reshape(memory, [-1, hidden])
+        return _attention(attention, h, memory, batch, bias)
     query_kernel, key_kernel, value_kernel = (
         tf.transpose(
             tf.reshape(
@@ -180,7 +204,7 @@ def _cross_attention(
             attention.value_projector,
         )
     )
-    rows = tf.reshape(h, [1, -1, h.shape[-1]])
+    rows = tf.expand_dims(h, 0)
     query = tf.matmul(tf.matmul(rows, query_kernel), key_kernel, False, True)
     query = tf.reshape(query, [heads, batch, queries, hidden])
     query = tf.reshape(
@@ -196,16 +220,15 @@ def _cross_attention(
         tf.matmul(context, value_kernel), [heads, batch, queries, width]
     )
     answer = tf.reshape(
-        tf.transpose(answer, [1, 2, 0, 3]),
-        [batch, queries, attention.inner_dim],
+        tf.transpose(answer, [1, 2, 0, 3]), [-1, attention.inner_dim]
     )
-    return tf.cast(_product(answer, attention.output_projector), tf.float32)
+    return tf.cast(product(answer, attention.output_projector), tf.float32)
 
 
-def _product(x: tf.Tensor, projector: Any) -> tf.Tensor:
-    """[batch, length, in] times the kernel [in, out] of a Dense layer."""
-    kernel = tf.cast(tf.convert_to_tensor(projector.kernel), x.dtype)
-    width = kernel.shape[0]
-    # A product of two matrices is the fastest that TensorFlow has.
-    y = tf.matmul(tf.reshape(x, [-1, width]), kernel)
-    return tf.reshape(y, [tf.shape(x)[0], tf.shape(x)[1], kernel.shape[1]])
+def product(rows: tf.Tensor, projector: Any) -> tf.Tensor:
+    """Returns rows [rows, in] times the kernel [in, out] of a Dense layer.
+
+    A product of two matrices is the fastest that TensorFlow has.
+    """
+    kernel = tf.convert_to_tensor(projector.kernel)
+    return tf.matmul(rows, tf.cast(kernel, rows.dtype))

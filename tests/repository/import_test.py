@@ -82,9 +82,10 @@ FOLDERS = {
     },
     "export": {
         "modules": set(),
-        "saved_model": {"modules"},
+        "c_api": set(),
+        "saved_model": {"c_api", "modules"},
         "servables": {"saved_model"},
-        "dev_server": {"saved_model", "servables"},
+        "dev_server": {"c_api", "saved_model", "servables"},
         "formats": {"modules", "saved_model"},
         "scoring": set(),
     },

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
+from export.c_api.library import TensorFlowError
 from export.modules.options import ServingOptions
 from export.modules.t5_module import ServingModule
 from export.saved_model import verify
@@ -129,7 +130,7 @@ class RequestOptionsTest(parameterized.TestCase):
         found = session.run("generate_with_options", REQUEST)
         np.testing.assert_array_equal(found["text"], run()["text"])
         with self.assertRaisesRegex(
-            tf.errors.InvalidArgumentError, "max_length: is out of range"
+            TensorFlowError, "max_length: is out of range"
         ):
             session.run(
                 "generate_with_options", {**REQUEST, "max_length": [9] * 5}
