@@ -1,4 +1,4 @@
-"""From logs to figures: paired differences, ranks, labels to a target."""
+"""From logs to figures: differences, ranks, labels to a target, plots."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from runkit.report import new_figure
 
 _DRAWS = 2000
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -137,3 +139,34 @@ def second_best(curves: Curves, published: Sequence[str]) -> str | None:
         return None
     mean = dict(zip(curves.arms, curves.area.mean(1), strict=True))
     return sorted(names, key=lambda name: -mean[name])[1]
+
+
+def plot(curves: Curves, arms: Sequence[int], baseline: str) -> Any:
+    """Accuracy less that of an arm over labels, in points; a line an arm.
+
+    Args:
+        curves: of a setting.
+        arms: positions of those to draw.
+        baseline: the arm that is subtracted.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = new_figure(8.0, 4.0)
+    mean = 100 * curves.accuracy.mean(1)
+    less = mean[curves.arms.index(baseline)]
+    styles = ("-", "--", ":")
+    for number, i in enumerate(arms):
+        axes.plot(
+            curves.labels,
+            mean[i] - less,
+            styles[number // 10],
+            label=curves.arms[i],
+            linewidth=1.2,
+        )
+    axes.set(
+        xlabel="labels", ylabel=f"accuracy less that of {baseline} (points)"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=6, ncols=2)
+    return figure

@@ -1,6 +1,7 @@
-r"""Writes docs/selection_results.md and its plots from the logs alone.
+r"""Writes docs/selection_*.md and their plots from the logs alone.
 
     python -m experiments.selection.report
+    python -m experiments.selection.report --declaration=million
 
 Only committed logs count for the page in the repository; the same logs give the
 same text.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -21,17 +21,21 @@ from experiments.selection import auto, declaration, figures, logs
 from experiments.selection.declaration import Benchmark, Setting
 from experiments.selection.figures import Curves
 from runkit import InputError, atomic_write, read_json, run_binary
-from runkit.report import new_figure
+from runkit.errors import check_choice
 
 FLAGS = flags.FLAGS
 DOCS = cell_logs.ROOT / "docs"
-NAME = "selection_results"
+# The page of each declaration, and its title.
+PAGES = {
+    "benchmark": ("selection_results", "Which strategy, on which pool"),
+    "million": ("selection_million", "A million examples"),
+}
 BASELINE = "margin"
 _PARENTS = {"paper": "cluster_margin", "turns": "margin_turns"}
 _FEW_SEEDS = 10
-_INTRO = """# Which strategy, on which pool
+_INTRO = """# {title}
 
-Written by `python -m experiments.selection.report` from the logs in
+Written by `python -m experiments.selection.report{flag}` from the logs in
 `experiments/selection/logs`; the protocol is `experiments/selection/README.md`.
 Where runs are missing, so are their rows.
 
@@ -189,26 +193,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def plot(benchmark: Benchmark, curves: Curves) -> Any:
-    """Accuracy less that of margin, over labels, one line per strategy."""
-    figure, axes = new_figure(8.0, 4.0)
-    mean = 100 * curves.accuracy.mean(1)
-    baseline = mean[curves.arms.index(BASELINE)]
-    styles = ("-", "--", ":")
-    for number, i in enumerate(strategies(benchmark, curves)):
-        axes.plot(
-            curves.labels,
-            mean[i] - baseline,
-            styles[number // 10],
-            label=curves.arms[i],
-            linewidth=1.2,
-        )
-    axes.set(xlabel="labels", ylabel="accuracy less that of margin (points)")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=6, ncols=2)
-    return figure
-
-
 def facts(
     benchmark: Benchmark, setting: Setting, curves: Curves, folder: pathlib.Path
 ) -> str:
@@ -262,10 +246,15 @@ def auto_parts(
 
 
 def markdown(
-    benchmark: Benchmark, found: Mapping[str, Curves], folder: pathlib.Path
+    benchmark: Benchmark,
+    found: Mapping[str, Curves],
+    folder: pathlib.Path,
+    name: str = "benchmark",
 ) -> str:
-    """Returns the text of the page."""
-    parts = [_INTRO]
+    """Returns the text of the page of a declaration."""
+    page, title = PAGES[name]
+    flag = "" if name == "benchmark" else f" --declaration={name}"
+    parts = [_INTRO.format(title=title, flag=flag)]
     if not found:
         parts.append("No run has finished yet.")
     header = ["strategy", "mean rank", "mean of difference / s.e.", "least"]
@@ -286,22 +275,26 @@ def markdown(
             _table(["variant", "changes", *names], rows),
         ]
     header = ["strategy", "area", "less margin", "rank", "final", "labels"]
-    for name, curves in found.items():
-        setting = benchmark.settings[name]
+    for setting_name, curves in found.items():
+        setting = benchmark.settings[setting_name]
         parts += [
-            f"## {name}",
+            f"## {setting_name}",
             facts(benchmark, setting, curves, folder),
             _table([*header, "CPU s"], setting_rows(benchmark, curves)),
-            f"![Accuracy less that of margin, {name}]({NAME}/{name}.png)",
+            f"![Accuracy less that of margin, {setting_name}]"
+            f"({page}/{setting_name}.png)",
         ]
-    missing = [name for name in benchmark.settings if name not in found]
+    missing = [s for s in benchmark.settings if s not in found]
     if missing:
         parts.append(f"Not run yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
 def write_report(
-    benchmark: Benchmark, folder: pathlib.Path, docs: pathlib.Path = DOCS
+    benchmark: Benchmark,
+    folder: pathlib.Path,
+    docs: pathlib.Path = DOCS,
+    name: str = "benchmark",
 ) -> pathlib.Path:
     """Writes the page and its plots; returns the page.
 
@@ -309,16 +302,18 @@ def write_report(
         benchmark: the declaration.
         folder: of the logs.
         docs: folder of the documentation.
+        name: of the declaration.
     """
     found = load_curves(benchmark, folder)
-    for name, curves in found.items():
-        figure = plot(benchmark, curves)
-        with atomic_write(docs / NAME / f"{name}.png", "wb") as handle:
+    page, _ = PAGES[name]
+    for setting, curves in found.items():
+        figure = figures.plot(curves, strategies(benchmark, curves), BASELINE)
+        with atomic_write(docs / page / f"{setting}.png", "wb") as handle:
             # No version of the library in the file.
             figure.savefig(handle, dpi=80, metadata={"Software": None})
-    path = docs / f"{NAME}.md"
+    path = docs / f"{page}.md"
     with atomic_write(path) as handle:
-        handle.write(markdown(benchmark, found, folder))
+        handle.write(markdown(benchmark, found, folder, name))
     return path
 
 
@@ -327,13 +322,16 @@ def main(argv: Sequence[str]) -> None:
     del argv
     folder = pathlib.Path(FLAGS.logs_dir or logs.FOLDER)
     docs = pathlib.Path(FLAGS.docs_dir or DOCS)
-    path = write_report(declaration.load(), folder, docs)
+    name = check_choice(FLAGS.declaration, PAGES, where="--declaration")
+    benchmark = declaration.load(declaration.path_of(name))
+    path = write_report(benchmark, folder, docs, name)
     print(f"report: {cell_logs.shown(path)}")
 
 
 def run() -> None:
     """Entry point."""
     if "docs_dir" not in FLAGS:
+        flags.DEFINE_string("declaration", "benchmark", "Whose page.")
         flags.DEFINE_string("logs_dir", None, "Folder of the logs.")
         flags.DEFINE_string("docs_dir", None, "Folder that takes the page.")
     run_binary(main)

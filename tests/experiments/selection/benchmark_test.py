@@ -238,7 +238,7 @@ class PageTest(absltest.TestCase):
         self.assertIn(f"| 90.00 | {share:.2f} | 0.5 |", text)
         # (0.9 + 0.9) / 2 less (0.6 + 0.7) / 2, in both seeds.
         self.assertIn("| turns_v | margin_turns | +25.00 ± 0.00 |", text)
-        plot = docs / report.NAME / "blobs.png"
+        plot = docs / "selection_results" / "blobs.png"
         before = plot.read_bytes()
         again = report.write_report(benchmark, folder, docs).read_text()
         self.assertEqual((again, plot.read_bytes()), (text, before))
@@ -276,7 +276,7 @@ class PageTest(absltest.TestCase):
     def test_the_committed_page_is_that_of_the_committed_logs(self):
         docs = pathlib.Path(self.create_tempdir())
         made = report.write_report(declaration.load(), logs.FOLDER, docs)
-        committed = report.DOCS / f"{report.NAME}.md"
+        committed = report.DOCS / "selection_results.md"
         self.assertEqual(made.read_text(), committed.read_text())
 
 
