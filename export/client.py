@@ -18,6 +18,7 @@ import numpy as np
 from export.request_inputs import (
     checked_inputs,
     from_json,
+    proto_array,
     tensor_proto,
     to_json,
 )
@@ -219,7 +220,6 @@ class _GrpcTransport:
     def call(
         self, signature: str, inputs: Mapping[str, Any], timeout: float
     ) -> dict[str, np.ndarray]:
-        import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
@@ -228,7 +228,7 @@ class _GrpcTransport:
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tensor_proto(value))
         response = self._ask(self._stub.Predict, request, timeout)
-        return {k: tf.make_ndarray(v) for k, v in response.outputs.items()}
+        return {k: proto_array(v) for k, v in response.outputs.items()}
 
     def served_version(self, timeout: float) -> int:
         from tensorflow_serving.apis import get_model_metadata_pb2

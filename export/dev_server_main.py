@@ -97,6 +97,12 @@ _OPTION_FLAGS = (
         ServerOptions.batch_timeout_micros,
     ),
     Flag(
+        "num_batch_threads",
+        "Most batches that run at once; 0 means one for each processor.",
+        int,
+        ServerOptions.num_batch_threads,
+    ),
+    Flag(
         "max_message_bytes",
         "Largest request, in bytes.",
         int,
@@ -123,7 +129,7 @@ FLAG_TABLE = (
     Flag(
         "batching_parameters_file",
         "A BatchingParameters in text format, instead of --max_batch_size, "
-        "--max_request_rows and --batch_timeout_micros.",
+        "--max_request_rows, --batch_timeout_micros and --num_batch_threads.",
     ),
     *_OPTION_FLAGS,
 )
@@ -144,6 +150,7 @@ def main(argv: Sequence[str]) -> None:
             max_request_rows=limits.max_request_rows,
             batch_timeout_micros=limits.batch_timeout_micros,
             max_waiting=limits.max_waiting,
+            num_batch_threads=limits.num_batch_threads,
         )
     options.validate()
     # TensorFlow takes seconds to load; bad flags are refused before.

@@ -1,4 +1,4 @@
-"""What a client sends: checked inputs, as tensors and as JSON; JSON back."""
+"""What a client sends: checked inputs, as tensors and as JSON; and back."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ _DTYPES = {
 
 
 _NAMES = {np.dtype(dtype).name for dtype in _DTYPES.values()}
+# Types of most tensors -> the field with their values, and NumPy's type.
+_FIELDS = {
+    1: ("float_val", np.float32),
+    3: ("int_val", np.int32),
+    7: ("string_val", object),
+    9: ("int64_val", np.int64),
+    10: ("bool_val", np.bool_),
+}
+_STRING = 7
 
 
 def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Rows]:
@@ -165,17 +174,42 @@ def is_text(value: Rows) -> bool:
 
 def tensor_proto(value: Rows) -> Any:
     """Returns the TensorProto of rows from `checked_inputs`."""
-    import tensorflow as tf
+    from tensorflow.core.framework import tensor_pb2
 
     if not is_text(value):
+        import tensorflow as tf
+
         return tf.make_tensor_proto(value)
     array = np.asarray(value, object)
-    flat = [tf.compat.as_bytes(v) for v in array.ravel()]
-    proto = tf.make_tensor_proto(np.array(flat, object), tf.string)
-    proto.tensor_shape.Clear()
+    proto = tensor_pb2.TensorProto(
+        dtype=_STRING,
+        string_val=[
+            item.encode() if isinstance(item, str) else item
+            for item in array.ravel()
+        ],
+    )
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto
+
+
+def proto_array(proto: Any) -> np.ndarray:
+    """Returns the array of a TensorProto, as `tf.make_ndarray` does.
+
+    That one takes several times as long for the values of a usual answer, which
+    stand one by one in the field of their type.
+
+    Raises:
+        TypeError, ValueError: it is malformed.
+    """
+    field, dtype = _FIELDS.get(proto.dtype, ("", None))
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    values = getattr(proto, field) if field else ()
+    if not values or len(values) != math.prod(shape) or proto.tensor_content:
+        import tensorflow as tf
+
+        return tf.make_ndarray(proto)
+    return np.array(values, dtype).reshape(shape)
 
 
 def to_json(value: Any) -> Any:

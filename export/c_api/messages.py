@@ -51,6 +51,7 @@ _FIELDS = {
     },
     "GraphOptions": {"place_pruned_graph": (6, "bool")},
     "Experimental": {
+        "disable_thread_spinning": (9, "bool"),
         "optimize_for_static_graph": (12, "bool"),
         "disable_output_partition_graphs": (14, "bool"),
     },

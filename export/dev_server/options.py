@@ -30,6 +30,8 @@ class ServerOptions:
             is run in parts.
         max_request_rows: most rows of a request; one with more is refused.
         batch_timeout_micros: microseconds that a request waits for others.
+        num_batch_threads: most batches that run at once; 0 means one for each
+            processor.
         max_waiting: most requests in the queue of a signature.
         max_message_bytes: largest request, in bytes.
         request_timeout_seconds: seconds to wait for the model's answer.
@@ -49,6 +51,7 @@ class ServerOptions:
     max_batch_size: int = LARGEST_BATCH
     max_request_rows: int = MOST_REQUEST_ROWS
     batch_timeout_micros: int = 1000
+    num_batch_threads: int = 0
     max_waiting: int = 1000
     max_message_bytes: int = 16 * 2**20
     request_timeout_seconds: float = 60.0
@@ -86,6 +89,7 @@ class ServerOptions:
         )
         for name in (
             "batch_timeout_micros",
+            "num_batch_threads",
             "model_config_file_poll_wait_seconds",
         ):
             value = getattr(self, name)

@@ -11,6 +11,7 @@ import functools
 import os
 import pathlib
 import socket
+import threading
 from collections.abc import Callable
 from concurrent import futures
 
@@ -56,6 +57,9 @@ class DevServer:
                 got=[model_base_path, options.model_config_file],
             )
         self._base_path, self._options = model_base_path, options
+        # As TF Serving's, these are those of all models together.
+        self._batch_threads = options.num_batch_threads or os.cpu_count() or 1
+        self._batch_slots = threading.Semaphore(self._batch_threads)
         self.metrics = Metrics()
         self.manager = ModelManager(
             self._load,
@@ -75,6 +79,8 @@ class DevServer:
             timeout_seconds=options.batch_timeout_micros / 1e6,
             max_waiting=options.max_waiting,
             observe=self.metrics.batch,
+            threads=self._batch_threads,
+            slots=self._batch_slots,
         )
         return Servable(
             path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from export.dev_server.errors import ServiceError
+from export.request_inputs import proto_array
 
 _BYTES_SUFFIX = "_bytes"  # Outputs of such names are written as base64.
 MOST_ELEMENTS = 1 << 22  # Of one input tensor.
@@ -35,18 +37,18 @@ def tensor_value(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
     Raises:
         ServiceError: it is malformed, or its shape promises more elements
-            than it holds. `make_ndarray` would fill those up, however many
+            than it holds. `proto_array` would fill those up, however many
             they are.
     """
     try:
         sizes = [dim.size for dim in proto.tensor_shape.dim]
-        count = int(np.prod(sizes, dtype=object)) if sizes else 1
+        count = math.prod(sizes)
         held = len(proto.string_val) + len(proto.tensor_content)
         if min(sizes, default=0) < 0 or count > MOST_ELEMENTS:
             raise ValueError(f"shape {sizes}")
         if proto.dtype == tf.string.as_datatype_enum and held != count:
             raise ValueError(f"{held} values for shape {sizes}")
-        return tf.make_ndarray(proto)
+        return proto_array(proto)
     except Exception as error:
         raise ServiceError(
             "INVALID_ARGUMENT", f"malformed tensor: {str(error)[:200]}"

@@ -89,19 +89,22 @@ class BatchLimits(NamedTuple):
         max_request_rows: most rows of a request.
         batch_timeout_micros: microseconds that a request waits for others.
         max_waiting: most requests of one row in the queue.
+        num_batch_threads: most batches that run at once; 0 means one for each
+            processor.
     """
 
     max_batch_size: int
     max_request_rows: int
     batch_timeout_micros: int
     max_waiting: int
+    num_batch_threads: int
 
 
 def read_batching(path: pathlib.Path) -> BatchLimits:
     """Reads a file for `--batching_parameters_file`.
 
-    Threads and allowed sizes, to which TF Serving pads its batches, are checked
-    but do not change any answer.
+    Allowed sizes, to which TF Serving pads its batches, are checked but change
+    no answer.
 
     Args:
         path: of a BatchingParameters message in text format.
@@ -138,6 +141,11 @@ def read_batching(path: pathlib.Path) -> BatchLimits:
             "batch_timeout_micros", _DEFAULT_TIMEOUT, least=0
         ),
         max_waiting=queue * call,
+        num_batch_threads=(
+            value("num_batch_threads", 0)
+            if batching.HasField("num_batch_threads")
+            else 0
+        ),
     )
 
 

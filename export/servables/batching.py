@@ -1,8 +1,8 @@
-"""Runs concurrent requests as one batch."""
+"""Runs concurrent requests in batches."""
 
 from __future__ import annotations
 
-import queue
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -11,16 +11,51 @@ from concurrent.futures import Future
 import numpy as np
 
 Tensors = dict[str, np.ndarray]
-# A request: its inputs, and where the answer goes.
-_Request = tuple[Tensors, "Future[Tensors]"]
+# Texts of one call are padded to its longest. A call of its own costs about as
+# much as so many bytes of text: steps of the graph, weights that are read.
+_CALL_BYTES = 64
+_MOST_COMPARED = 128  # Requests; the others wait for a later call.
 
 
 class QueueFull(RuntimeError):
     """The queue has no room for another request."""
 
 
+@dataclasses.dataclass(eq=False, slots=True)
+class _Request:
+    """What waits.
+
+    Attributes:
+        inputs: {name: [rows, ...]}.
+        due: time at which it no longer waits for others.
+        answer: where the answer goes.
+        rows: their number.
+        shape: of one row of each input; calls join equal ones only.
+        length: bytes of the longest text.
+    """
+
+    inputs: Tensors
+    due: float
+    answer: Future[Tensors] = dataclasses.field(default_factory=Future)
+    rows: int = dataclasses.field(init=False)
+    shape: dict[str, tuple[int, ...]] = dataclasses.field(init=False)
+    length: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = len(next(iter(self.inputs.values())))
+        self.shape = {k: array.shape[1:] for k, array in self.inputs.items()}
+        self.length = sum(
+            max(map(len, array.ravel()), default=0)
+            for array in self.inputs.values()
+            if array.dtype == object
+        )
+
+
 class Batcher:
-    """A thread that runs queued requests, joined along the first axis.
+    """Threads that run waiting requests, joined along the first axis.
+
+    A call takes the oldest request and those that are best joined with it:
+    padding short texts to a long one soon costs more than a further call.
 
     Args:
         run: {name: [rows, ...]} -> {name: [rows, ...]}, rows independent.
@@ -28,6 +63,9 @@ class Batcher:
         timeout_seconds: how long the first request of a batch waits for more.
         max_waiting: most requests in the queue.
         observe: called with the number of rows of each batch.
+        threads: most batches that run at once.
+        slots: shared by batchers that together run no more batches than it
+            holds; None for none.
     """
 
     def __init__(
@@ -37,13 +75,22 @@ class Batcher:
         timeout_seconds: float = 0.001,
         max_waiting: int = 1000,
         observe: Callable[[int], None] = lambda rows: None,
+        threads: int = 1,
+        slots: threading.Semaphore | None = None,
     ):
         self._run, self._observe = run, observe
         self._most, self._timeout = max_batch_size, timeout_seconds
-        # None ends the thread.
-        self._queue: queue.Queue[_Request | None] = queue.Queue(max_waiting)
-        self._thread = threading.Thread(target=self._loop, daemon=True)
-        self._thread.start()
+        self._max_waiting = max_waiting
+        self._slots = slots or threading.Semaphore(threads)
+        self._waiting: list[_Request] = []  # The oldest first.
+        self._closed = False
+        self._changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._loop, daemon=True)
+            for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, inputs: Tensors) -> Future[Tensors]:
         """Queues a request; if its future is canceled in time, it is not run.
@@ -51,73 +98,112 @@ class Batcher:
         Raises:
             QueueFull: too many requests wait already.
         """
-        future: Future[Tensors] = Future()
-        try:
-            self._queue.put_nowait((inputs, future))
-        except queue.Full:
-            raise QueueFull("too many requests wait") from None
-        return future
+        request = _Request(inputs, time.monotonic() + self._timeout)
+        with self._changed:
+            if len(self._waiting) >= self._max_waiting:
+                raise QueueFull("too many requests wait")
+            self._waiting.append(request)
+            # Otherwise a thread waits for the oldest request's time already,
+            # or takes what is there, and wakes another one for the rest.
+            if len(self._waiting) == 1 or self._full():
+                self._changed.notify()
+        return request.answer
 
     def close(self) -> None:
-        """Runs what is queued, then ends the thread."""
-        self._queue.put(None)
-        self._thread.join()
+        """Runs what is queued, then ends the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _loop(self) -> None:
-        left_over: _Request | None = None
-        while True:
-            item = left_over or self._queue.get()
-            if item is None:
-                return
-            batch, left_over, ended = self._collect(item)
-            batch = [b for b in batch if b[1].set_running_or_notify_cancel()]
-            if batch:
-                self._answer(batch)
-            if ended:
-                return
+        while self._wait():
+            # Chosen when it can run: until then others join it.
+            with self._slots:
+                batch = [
+                    request
+                    for request in self._take()
+                    if request.answer.set_running_or_notify_cancel()
+                ]
+                if batch:
+                    self._answer(batch)
 
-    def _collect(
-        self, first: _Request
-    ) -> tuple[list[_Request], _Request | None, bool]:
-        """Returns (batch, a request that did not fit, whether to end)."""
-        batch, rows = [first], _rows(first)
-        end = time.monotonic() + self._timeout
-        while rows < self._most:
-            try:
-                item = self._queue.get(timeout=max(0, end - time.monotonic()))
-            except queue.Empty:
-                break
-            if item is None:
-                return batch, None, True
-            if rows + _rows(item) > self._most:
-                return batch, item, False
-            batch.append(item)
-            rows += _rows(item)
-        return batch, None, False
+    def _wait(self) -> bool:
+        """Waits until a batch is due; False at the end."""
+        with self._changed:
+            while not self._closed:
+                left = None
+                if self._waiting:
+                    left = self._waiting[0].due - time.monotonic()
+                    if left <= 0 or self._full():
+                        return True
+                self._changed.wait(left)
+            return bool(self._waiting)
+
+    def _full(self) -> bool:
+        """Whether as much waits as a batch may hold."""
+        return sum(request.rows for request in self._waiting) >= self._most
+
+    def _take(self) -> list[_Request]:
+        """Removes a batch from the queue."""
+        with self._changed:
+            if not self._waiting:  # Another thread was faster.
+                return []
+            batch = self._oldest_call(self._waiting[:_MOST_COMPARED])
+            taken = set(batch)
+            self._waiting = [r for r in self._waiting if r not in taken]
+            if self._waiting:
+                self._changed.notify()
+            return batch
+
+    def _oldest_call(self, requests: list[_Request]) -> list[_Request]:
+        """Splits requests into the cheapest calls; returns the oldest one's."""
+        first = requests[0]
+        # Sorting keeps the order of equally long ones: the oldest first.
+        ordered = sorted(
+            (r for r in requests if r.shape == first.shape),
+            key=lambda request: request.length,
+        )
+        # Of those before each place: the cost, and where the last call starts.
+        costs, starts = [0], [0]
+        for stop, last in enumerate(ordered, 1):
+            rows = 0
+            choices: list[tuple[int, int]] = []
+            for start in reversed(range(stop)):
+                rows += ordered[start].rows
+                if rows > self._most and choices:
+                    break
+                cost = costs[start] + _CALL_BYTES + rows * last.length
+                choices.append((cost, -start))
+            cost, start = min(choices)
+            costs.append(cost)
+            starts.append(-start)
+        stop = len(ordered)
+        while first not in ordered[starts[stop] : stop]:
+            stop = starts[stop]
+        return ordered[starts[stop] : stop]
 
     def _answer(self, batch: list[_Request]) -> None:
-        names = batch[0][0]
         joined = {
-            name: np.concatenate([inputs[name] for inputs, _ in batch])
-            for name in names
+            name: np.concatenate([request.inputs[name] for request in batch])
+            for name in batch[0].inputs
         }
-        self._observe(sum(map(_rows, batch)))
+        self._observe(sum(request.rows for request in batch))
         try:
             outputs = self._run(joined)
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                batch[0].answer.set_exception(error)
                 return
             # One bad request must not fail the others.
-            for item in batch:
-                self._answer([item])
+            for request in batch:
+                self._answer([request])
             return
         start = 0
-        for inputs, future in batch:
-            stop = start + _rows((inputs, future))
-            future.set_result({k: v[start:stop] for k, v in outputs.items()})
+        for request in batch:
+            stop = start + request.rows
+            request.answer.set_result(
+                {name: array[start:stop] for name, array in outputs.items()}
+            )
             start = stop
-
-
-def _rows(item: _Request) -> int:
-    return len(next(iter(item[0].values())))

@@ -20,7 +20,7 @@ from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.dev_server.tensors import typed_proto
-from export.request_inputs import checked_inputs, from_json
+from export.request_inputs import checked_inputs, from_json, proto_array
 from export.saved_model.session import SessionModel
 from runkit import InputError
 from tests.support import serving_models
@@ -224,6 +224,26 @@ class FormsTest(parameterized.TestCase):
             client._transport._stub.Predict = lambda *a, r=response, **k: r
             found = client.predict("embed", {"text": ["a", "b"]})
             np.testing.assert_array_equal(found["y"], value)
+
+    def test_arrays_of_protos_are_tensorflows(self):
+        for value in (
+            np.array([[1.5, -2.0]], np.float32),
+            np.array([3, -4], np.int32),
+            np.array([2**40]),
+            np.array([True, False]),
+            np.array([[b"a\0"], [b""]], object),
+            np.zeros([0, 3], np.float32),
+            np.float32(7),
+        ):
+            value = np.asarray(value)
+            for proto in (typed_proto(value), tf.make_tensor_proto(value)):
+                found = proto_array(proto)
+                self.assertEqual(found.dtype, value.dtype)
+                np.testing.assert_array_equal(found, tf.make_ndarray(proto))
+        # One value may stand for all.
+        proto = typed_proto(np.float32([2]))
+        proto.tensor_shape.dim[0].size = 3
+        np.testing.assert_array_equal(proto_array(proto), [2, 2, 2])
 
     def test_numbers_stay_what_they_are(self):
         rows = checked_inputs({"x": [[1.0, 2], [3, 4]]})["x"]

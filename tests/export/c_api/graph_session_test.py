@@ -81,6 +81,7 @@ class MessagesTest(absltest.TestCase):
         expected = config_pb2.ConfigProto()
         expected.experimental.optimize_for_static_graph = True
         expected.experimental.disable_output_partition_graphs = True
+        expected.experimental.disable_thread_spinning = True
         expected.graph_options.place_pruned_graph = True
         self.assertEqual(config, expected)
 

@@ -26,32 +26,33 @@ class BatchingTest(parameterized.TestCase):
     def test_what_an_export_writes(self):
         server_config.write_configs(self.folder, "t5")
         found = server_config.read_batching(self.folder / "batching.config")
-        self.assertEqual(found, (64, 65536, 2000, 2048 * 64))
+        self.assertEqual(found, (64, 65536, 2000, 2048 * 64, 0))
 
     @parameterized.parameters(
-        # TF Serving's defaults: 1,000 rows, no wait, ten batches.
-        ("", (1000, 1000, 0, 10_000)),
-        ("max_batch_size { value: 8 }", (8, 8, 0, 80)),
+        # TF Serving's defaults: 1,000 rows, no wait, ten batches, a thread
+        # for each processor.
+        ("", (1000, 1000, 0, 10_000, 0)),
+        ("max_batch_size { value: 8 }", (8, 8, 0, 80, 0)),
         (
             "max_batch_size { value: 8 } max_enqueued_batches { value: 3 } "
             "batch_timeout_micros { value: 500 } num_batch_threads { value: 2 }"
             " allowed_batch_sizes: [2, 8]",
-            (8, 8, 500, 24),
+            (8, 8, 500, 24, 2),
         ),
         # Without splitting, the size of a call is that of a request.
         (
             "max_batch_size { value: 8 } max_execution_batch_size { value: 4 }",
-            (8, 8, 0, 80),
+            (8, 8, 0, 80, 0),
         ),
         (
             "max_batch_size { value: 8 } max_execution_batch_size { value: 4 } "
             "enable_large_batch_splitting { value: true }",
-            (4, 8, 0, 40),
+            (4, 8, 0, 40, 0),
         ),
         (
             "max_batch_size { value: 8 } "
             "enable_large_batch_splitting { value: true }",
-            (8, 8, 0, 80),
+            (8, 8, 0, 80, 0),
         ),
     )
     def test_limits(self, text, expected):

@@ -12,6 +12,10 @@ from absl.testing import absltest
 from export.servables.batching import Batcher, QueueFull
 
 
+def texts(*lengths):
+    return np.array([b"x" * length for length in lengths], object)
+
+
 class BatcherTest(absltest.TestCase):
     def test_joins_what_waits(self):
         sizes, go = [], threading.Event()
@@ -70,6 +74,100 @@ class BatcherTest(absltest.TestCase):
         go.set()
         batcher.close()
         self.assertEqual(seen, [0, 2])
+
+    def test_texts_of_similar_length_share_a_call(self):
+        calls, began, go = [], threading.Event(), threading.Event()
+
+        def run(inputs):
+            began.set()
+            go.wait(10)
+            calls.append([len(text) for text in inputs["text"]])
+            return {"length": np.array(calls[-1])}
+
+        batcher = Batcher(run, timeout_seconds=0.0)
+        lengths = [900, 1000, 10, 700, 1100, 40, 81, 900, 900]
+        answers = [batcher.submit({"text": texts(lengths[0])})]
+        self.assertTrue(began.wait(10))
+        answers += [batcher.submit({"text": texts(n)}) for n in lengths[1:]]
+        go.set()
+        found = [int(answer.result(10)["length"][0]) for answer in answers]
+        batcher.close()
+        self.assertEqual(found, lengths)
+        # Each call takes the oldest request; 30 bytes of padding are cheaper
+        # than another call, 100 are not.
+        self.assertEqual(
+            calls, [[900], [1000], [10, 40], [700], [1100], [81], [900, 900]]
+        )
+
+    def test_other_shapes_of_rows_are_calls_of_their_own(self):
+        began, go = threading.Event(), threading.Event()
+
+        def run(inputs):
+            began.set()
+            go.wait(10)
+            return {"y": inputs["x"]}
+
+        batcher = Batcher(run, timeout_seconds=0.0)
+        rows = [np.ones([1, width]) for width in (2, 2, 3, 2)]
+        answers = [batcher.submit({"x": rows[0]})]
+        self.assertTrue(began.wait(10))
+        answers += [batcher.submit({"x": row}) for row in rows[1:]]
+        go.set()
+        shapes = [answer.result(10)["y"].shape for answer in answers]
+        batcher.close()
+        self.assertEqual(shapes, [(1, 2), (1, 2), (1, 3), (1, 2)])
+
+    def test_the_rows_of_a_call_are_bounded_for_the_oldest_too(self):
+        calls, began, go = [], threading.Event(), threading.Event()
+
+        def run(inputs):
+            began.set()
+            go.wait(10)
+            calls.append(inputs["x"].tolist())
+            return inputs
+
+        batcher = Batcher(run, 4, 0.0)
+        answers = [batcher.submit({"x": np.array([0])})]
+        self.assertTrue(began.wait(10))
+        answers += [batcher.submit({"x": np.array([i])}) for i in range(1, 7)]
+        go.set()
+        found = [int(answer.result(10)["x"][0]) for answer in answers]
+        batcher.close()
+        self.assertEqual(found, list(range(7)))
+        # Full calls first, and the oldest in them.
+        self.assertEqual(calls, [[0], [1, 2, 3, 4], [5, 6]])
+
+    def test_slots_bound_the_batches_of_several_batchers(self):
+        lock, go = threading.Lock(), threading.Event()
+        running, most, two = [], [], threading.Event()
+
+        def run(inputs):
+            with lock:
+                running.append(1)
+                most.append(len(running))
+                if len(running) == 2:
+                    two.set()
+            go.wait(10)
+            with lock:
+                running.pop()
+            return inputs
+
+        slots = threading.Semaphore(2)
+        batchers = [
+            Batcher(run, 1, 0.0, threads=2, slots=slots) for _ in range(2)
+        ]
+        answers = [
+            batcher.submit({"x": np.array([i])})
+            for i in range(3)
+            for batcher in batchers
+        ]
+        self.assertTrue(two.wait(10))
+        go.set()
+        found = [int(answer.result(10)["x"][0]) for answer in answers]
+        for batcher in batchers:
+            batcher.close()
+        self.assertEqual(found, [0, 0, 1, 1, 2, 2])
+        self.assertEqual(max(most), 2)
 
 
 if __name__ == "__main__":
