@@ -27,11 +27,11 @@ from al_tf.clustering.options import ClusteringOptions
 from al_tf.distributed.cluster import Layout, cluster_shards
 from al_tf.distributed.engine import LocalEngine
 from al_tf.distributed.ray_engine import RayEngine
-from al_tf.distributed.stages.preparation import Shard
 from benchmarks import harness
 from benchmarks.active_learning import data as al_data
 from benchmarks.distributed import cost_model
 from benchmarks.distributed.cost_model import Size
+from benchmarks.distributed.shards import write_shards
 from runkit import read_json, write_json
 
 _SIZES = flags.DEFINE_list("sizes", ["25000", "50000", "100000"], "rows")
@@ -49,7 +49,6 @@ _RECORD = flags.DEFINE_bool("record", True, "write benchmarks/results")
 _MEASURE = flags.DEFINE_integer("measure", 0, "one size, in this process")
 # A worker of the prediction.
 _CORES, _PART_GIB = 64, 16
-_SHARDS = 8
 # One machine finishes a fixed share, so that sizes can be compared.
 _FINISHED_SHARE = 20
 
@@ -121,11 +120,7 @@ def measure(n: int) -> None:
     al_data.warm_up()
     whole = np.load(path, mmap_mode="r")
     with tempfile.TemporaryDirectory() as folder:
-        shards = []
-        for i, at in enumerate(np.array_split(np.arange(n), _SHARDS)):
-            name = f"{folder}/part-{i}.npy"
-            np.save(name, whole[at[0] : at[-1] + 1])
-            shards.append(Shard(name, name, at))
+        shards = write_shards(whole, folder)
         is_ray = _ENGINE.value == "ray"
         engine = RayEngine(_ADDRESS.value) if is_ray else LocalEngine()
         began, cpu = time.monotonic(), time.process_time()

@@ -49,7 +49,7 @@ _RESUMABLE = flags.DEFINE_bool(
     "resumable", False, "keep the state of two nodes, and what they have cost"
 )
 _ARM = flags.DEFINE_string("arm", "", "one arm, in this process")
-_SHARDS, _TICKS = 8, os.sysconf("SC_CLK_TCK")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(argv) -> None:
@@ -172,7 +172,7 @@ def two_nodes(folder: pathlib.Path) -> None:
     from al_tf.clustering.options import ClusteringOptions
     from al_tf.distributed.cluster import Layout, cluster_shards
     from al_tf.distributed.ray_engine import RayEngine
-    from al_tf.distributed.stages.preparation import Shard
+    from benchmarks.distributed.shards import write_shards
 
     whole = np.load(pool(), mmap_mode="r")
     node = {"num_cpus": 1, "object_store_memory": _STORE_GIB.value << 30}
@@ -187,11 +187,7 @@ def two_nodes(folder: pathlib.Path) -> None:
     )
     engine = RayEngine()
     with tempfile.TemporaryDirectory(dir=folder) as shards_folder:
-        shards = []
-        for i, at in enumerate(np.array_split(np.arange(len(whole)), _SHARDS)):
-            name = f"{shards_folder}/part-{i}.npy"
-            np.save(name, whole[at[0] : at[-1] + 1])
-            shards.append(Shard(name, name, at))
+        shards = write_shards(whole, shards_folder)
         al_data.reset_peak()
         spent = Spent(folder / "spent.json", engine)
         found = cluster_shards(

@@ -52,21 +52,14 @@ def view_of(images: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(np.rint(moved * factor + light), 0, 255).astype(np.uint8)
 
 
-def cifar10_views(
-    views: int = VIEWS, photographs: str = "train", learned_from: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+def cifar10_views() -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
     """Embeddings and labels of all views, then of CIFAR-10's test set.
 
-    Args:
-        views: of each photograph; the first is the photograph itself.
-        photographs: split, or a part of it.
-        learned_from: photographs that the image learner trains on; 0: 10,000.
-
     Returns:
-        `[views * n, 64]` float32, `[views * n]` labels, view by view; the same
-        of the test set.
+        `[20 n, 64]` float32, `[20 n]` labels, view by view, the photographs
+        themselves first; the same of the test set.
     """
-    pool = open_pool(f"tfds:cifar10:{photographs}")
+    pool = open_pool("tfds:cifar10:train")
     test = open_pool("tfds:cifar10:test")
     n, labels = len(pool.inputs), np.asarray(pool.labels)
     with tempfile.TemporaryDirectory() as folder:
@@ -75,15 +68,15 @@ def cifar10_views(
             pathlib.Path(folder) / "images.npy",
             mode="w+",
             dtype=np.uint8,
-            shape=(views * n + len(test.inputs), *pool.inputs.shape[1:]),
+            shape=(VIEWS * n + len(test.inputs), *pool.inputs.shape[1:]),
         )
         images[:n] = pool.inputs
-        for view in range(1, views):
+        for view in range(1, VIEWS):
             images[view * n : (view + 1) * n] = view_of(pool.inputs, view)
-        images[views * n :] = test.inputs
+        images[VIEWS * n :] = test.inputs
         learner = ImageLearner(images, 10, options=_OPTIONS)
-        known = np.arange(min(learned_from or _LEARNED_FROM, n))
+        known = np.arange(_LEARNED_FROM)
         learner.fit(known, labels[known], seed=0)
         _, rows = learner.score(np.arange(len(images)))
-    count = views * n
-    return rows[:count], np.tile(labels, views), rows[count:], test.labels
+    count = VIEWS * n
+    return rows[:count], np.tile(labels, VIEWS), rows[count:], test.labels

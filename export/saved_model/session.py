@@ -57,8 +57,9 @@ class SessionModel:
             )
         _load_tokenizer_ops()
         _load_custom_ops(self.path)
+        session: GraphSession | None = None
         try:
-            self._session = GraphSession(path)
+            session = self._session = GraphSession(path)
             self.signatures: dict[str, Any] = {
                 name: signature
                 for name, signature in self._session.signatures.items()
@@ -75,6 +76,8 @@ class SessionModel:
                 for name, known in self.signatures.items()
             }
         except (TensorFlowError, OSError, ValueError) as error:
+            if session is not None:  # Python frees nothing of the library.
+                session.close()
             raise InputError(
                 f"cannot be served: {str(error)[:300]}", where=str(path)
             ) from None

@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
+from export.c_api.graph_session import GraphSession
 from export.c_api.library import TensorFlowError
 from export.modules.t5_module import ServingModule
 from export.saved_model import protos, server_config, verify, versions
@@ -314,6 +315,16 @@ class SessionModelTest(parameterized.TestCase):
     def test_not_a_saved_model(self):
         with self.assertRaisesRegex(InputError, "not a SavedModel"):
             SessionModel(self.create_tempdir().full_path)
+
+    def test_what_a_refused_model_took_is_freed(self):
+        closed = absltest.mock.patch.object(GraphSession, "close")
+        broken = absltest.mock.patch.object(
+            GraphSession, "make_callable", side_effect=InputError("no tensor")
+        )
+        refused = self.assertRaisesRegex(InputError, "cannot be served")
+        with closed as close, broken, refused:
+            SessionModel(exported())
+        close.assert_called_once_with()
 
 
 if __name__ == "__main__":
