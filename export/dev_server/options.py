@@ -50,7 +50,7 @@ class ServerOptions:
     enable_batching: bool = True
     max_batch_size: int = LARGEST_BATCH
     max_request_rows: int = MOST_REQUEST_ROWS
-    batch_timeout_micros: int = 1000
+    batch_timeout_micros: int = 0
     num_batch_threads: int = 0
     max_waiting: int = 1000
     max_message_bytes: int = 16 * 2**20
