@@ -58,6 +58,8 @@ def loaded_versions() -> dict[str, str]:
     """Versions of those `PACKAGES` that this process has really imported."""
     owners = importlib.metadata.packages_distributions()
     owned = {d for m in sys.modules if "." not in m for d in owners.get(m, ())}
+    if "export.c_api" in sys.modules:  # TensorFlow without its Python.
+        owned.add("tensorflow")
     return {
         name: importlib.metadata.version(name)
         for name in PACKAGES
