@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from export.c_api.tensors import proto_array
 from export.request_inputs import (
     checked_inputs,
     from_json,
-    proto_array,
     tensor_proto,
     to_json,
 )

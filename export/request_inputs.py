@@ -1,4 +1,4 @@
-"""What a client sends: checked inputs, as tensors and as JSON; and back."""
+"""What a client sends: checked inputs, as tensors and as JSON; JSON back."""
 
 from __future__ import annotations
 
@@ -32,14 +32,6 @@ _DTYPES = {
 
 
 _NAMES = {np.dtype(dtype).name for dtype in _DTYPES.values()}
-# Types of most tensors -> the field with their values, and NumPy's type.
-_FIELDS = {
-    1: ("float_val", np.float32),
-    3: ("int_val", np.int32),
-    7: ("string_val", object),
-    9: ("int64_val", np.int64),
-    10: ("bool_val", np.bool_),
-}
 _STRING = 7
 
 
@@ -191,25 +183,6 @@ def tensor_proto(value: Rows) -> Any:
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto
-
-
-def proto_array(proto: Any) -> np.ndarray:
-    """Returns the array of a TensorProto, as `tf.make_ndarray` does.
-
-    That one takes several times as long for the values of a usual answer, which
-    stand one by one in the field of their type.
-
-    Raises:
-        TypeError, ValueError: it is malformed.
-    """
-    field, dtype = _FIELDS.get(proto.dtype, ("", None))
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    values = getattr(proto, field) if field else ()
-    if not values or len(values) != math.prod(shape) or proto.tensor_content:
-        import tensorflow as tf
-
-        return tf.make_ndarray(proto)
-    return np.array(values, dtype).reshape(shape)
 
 
 def to_json(value: Any) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from export.c_api.tensors import proto_array
 from export.dev_server.errors import ServiceError
-from export.request_inputs import proto_array
 
 _BYTES_SUFFIX = "_bytes"  # Outputs of such names are written as base64.
 MOST_ELEMENTS = 1 << 22  # Of one input tensor.

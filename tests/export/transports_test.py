@@ -16,11 +16,12 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from export.c_api.tensors import proto_array
 from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.dev_server.tensors import typed_proto
-from export.request_inputs import checked_inputs, from_json, proto_array
+from export.request_inputs import checked_inputs, from_json
 from export.saved_model.session import SessionModel
 from runkit import InputError
 from tests.support import serving_models

@@ -87,7 +87,6 @@ FOLDERS = {
         "servables": {"saved_model"},
         "dev_server": {
             "c_api",
-            "request_inputs",
             "saved_model",
             "servables",
         },
