@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags
 
-from experiments import cell_logs, sections
+from experiments import cell_logs, encoder_use, sections
 from experiments.claims import Claim, load_claims
 from experiments.results import Results
 from experiments.sections import Section
@@ -63,6 +63,15 @@ def load_results(
     return found
 
 
+def report_parts(
+    results: Sequence[Results], logs: pathlib.Path = cell_logs.LOGS
+) -> list[Section]:
+    """Returns the report's parts: the claims, then what explains them."""
+    plateau = encoder_use.section(logs / encoder_use.LOGS.name)
+    more = [plateau] if plateau is not None else []
+    return [*map(sections.section, results), *more]
+
+
 def markdown(parts: Sequence[Section], facts: str) -> str:
     """Returns the text of docs/results.md."""
     lines = [f"# {TITLE}", "", _INTRO, "", facts, ""]
@@ -103,15 +112,18 @@ def run_facts(results: Sequence[Results]) -> str:
 
 
 def write_report(
-    results: Sequence[Results], docs: pathlib.Path = DOCS
+    results: Sequence[Results],
+    docs: pathlib.Path = DOCS,
+    logs: pathlib.Path = cell_logs.LOGS,
 ) -> pathlib.Path:
     """Writes results.md, the plots and the page; returns results.md.
 
     Args:
         results: of all claims.
         docs: folder of the documentation.
+        logs: folder of all logs.
     """
-    parts = [sections.section(one) for one in results]
+    parts = report_parts(results, logs)
     facts = run_facts(results)
     page = Report(TITLE, docs / "results")
     page.text(_INTRO)
@@ -136,7 +148,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     logs = pathlib.Path(FLAGS.logs_dir or cell_logs.LOGS)
     docs = pathlib.Path(FLAGS.docs_dir or DOCS)
-    path = write_report(load_results(load_claims(), logs), docs)
+    path = write_report(load_results(load_claims(), logs), docs, logs)
     print(f"report: {cell_logs.shown(path)}")
 
 

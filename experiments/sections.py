@@ -240,8 +240,11 @@ def _ratio_rows(
                     arm.title,
                     f"{reference:,} steps",
                     str(seeds),
-                    interval_words(ratio, share),
-                    interval_words(cost, share),
+                    # One seed has no interval.
+                    *(
+                        interval_words(x, share) if seeds > 1 else share(x[0])
+                        for x in (Interval(*ratio), cost)
+                    ),
                 ]
             )
     return rows

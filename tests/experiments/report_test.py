@@ -33,7 +33,7 @@ def scores(*values):
 class OwnReportTest(absltest.TestCase):
     def test_the_committed_report_is_that_of_the_committed_logs(self):
         found = report.load_results(load_claims())
-        parts = [sections.section(one) for one in found]
+        parts = report.report_parts(found)
         text = report.markdown(parts, report.run_facts(found))
         committed = (report.DOCS / "results.md").read_text(encoding="utf-8")
         self.assertEqual(text, committed, "run `python -m experiments.report`")
@@ -98,6 +98,16 @@ class BudgetTest(OwnClaimCase):
         self.assertEqual(found[1], "0.50 (0.50 to 0.50)")
         self.assertEqual(found[2], "0.60 (0.60 to 0.60)")
 
+    def test_one_seed_has_no_interval(self):
+        def make(cell):
+            ahead = 0 if cell.arm == "sc" else 1
+            loss = 20 - math.log2(cell.budget) - ahead
+            return history(loss) if cell.seed == 0 else None
+
+        part = sections.section(self.results_of("budget_curves", make))
+        _, (_, ratios) = part.tables
+        self.assertEqual(ratios[0][2:4], ["1", "0.50"])
+
 
 class TuningTest(OwnClaimCase):
     def test_settings_are_sorted_and_compared_in_pairs(self):
@@ -150,14 +160,14 @@ class DownstreamTest(OwnClaimCase):
 class WriteTest(OwnClaimCase):
     def test_text_plots_and_page(self):
         one = self.results_of("plateau_exit", lambda cell: history(4.5, 4.1))
-        path = report.write_report([one], self.folder / "docs")
+        path = report.write_report([one], self.folder / "docs", self.logs)
         first = path.read_bytes()
         self.assertIn(b"![Share of the seeds", first)
         self.assertTrue((path.parent / "results/plateau_exit.png").is_file())
         page = (path.parent / "results/report.html").read_text()
         self.assertIn("data:image/png;base64,", page)
         self.assertNotIn("None", page)
-        report.write_report([one], self.folder / "docs")
+        report.write_report([one], self.folder / "docs", self.logs)
         self.assertEqual(path.read_bytes(), first)
 
     def test_a_bad_log_is_left_out(self):
