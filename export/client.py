@@ -289,18 +289,37 @@ class _RestTransport:
         columns = {name: to_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
         answer = self._ask("POST", f"{self._path}:predict", body, timeout)
-        outputs = answer["outputs"]
-        if signature not in self._outputs:
-            # Names, types and shapes, which the answers do not tell.
+        try:
+            outputs = answer["outputs"]
+            # A lone output comes without its name.
+            names = set(outputs) if isinstance(outputs, dict) else None
+            known = self._known(signature, names, timeout)
+            if names is None:
+                (name,) = known
+                outputs = {name: outputs}
+            return {k: from_json(v, known[k]) for k, v in outputs.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RemoteError(
+                "INTERNAL",
+                f"the answer does not fit signature {signature}: {error!r}",
+            ) from None
+
+    def _known(
+        self, signature: str, names: set[str] | None, timeout: float
+    ) -> dict[str, Any]:
+        """Returns names, types and shapes, which the answers do not tell.
+
+        They are asked for again where an answer has other names: the server
+        may serve a newer version by now.
+        """
+        known = self._outputs.get(signature)
+        if known is None or (
+            len(known) != 1 if names is None else names != set(known)
+        ):
             card = self._ask("GET", f"{self._path}/metadata", None, timeout)
             found = card["metadata"]["signature_def"]["signature_def"]
-            self._outputs[signature] = found[signature]["outputs"]
-        known = self._outputs[signature]
-        if not isinstance(outputs, dict):
-            # A lone output comes without its name.
-            (name,) = known
-            outputs = {name: outputs}
-        return {k: from_json(v, known[k]) for k, v in outputs.items()}
+            known = self._outputs[signature] = found[signature]["outputs"]
+        return known
 
     def served_version(self, timeout: float) -> int:
         answer = self._ask("GET", f"{self._path}/metadata", None, timeout)

@@ -164,9 +164,7 @@ class GraphSessionTest(absltest.TestCase):
         for thread in threads:
             thread.join(10)
         self.assertEqual(found.count("the session is closed"), 4)
-        self.assertEqual(
-            set(found), {(20000, 2), "the session is closed"}
-        )
+        self.assertEqual(set(found), {(20000, 2), "the session is closed"})
 
     def test_what_is_missing_is_named(self):
         session, call = self.session()

@@ -29,8 +29,9 @@ class NumbersTest(parameterized.TestCase):
             module,
             str(path),
             {
-                name: tf.function(lambda x: {"y": tf.identity(x)})
-                .get_concrete_function(x=tf.TensorSpec([None], name))
+                name: tf.function(
+                    lambda x: {"y": tf.identity(x)}
+                ).get_concrete_function(x=tf.TensorSpec([None], name))
                 for name in TYPES
             },
         )
