@@ -12,11 +12,12 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from export.client import Client, RemoteError, _RestTransport
+from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.saved_model.session import SessionModel
 from export.scoring import scorer
+from export.transports import RemoteError, RestTransport
 from runkit import InputError
 from tests.support import serving_models
 
@@ -167,6 +168,16 @@ class RetryTest(parameterized.TestCase):
             client.predict("embed", {"text": ["a"]})
 
     @parameterized.parameters(
+        {"batch_size": 0},
+        {"retries": -1},
+        {"deadline_seconds": float("inf")},
+        {"deadline_seconds": float("nan")},
+    )
+    def test_bad_options(self, **options):
+        with self.assertRaisesRegex(InputError, next(iter(options))):
+            Client("localhost:1", **options)
+
+    @parameterized.parameters(
         "localhost", "http://localhost:80", ":80", "h:x", "h:99999", "h:８０"
     )
     def test_bad_address(self, address):
@@ -186,7 +197,7 @@ class RestAnswersTest(parameterized.TestCase):
             found.append(path.rpartition(":")[2].rpartition("/")[2])
             return answers.pop(0)
 
-        self.enterContext(mock.patch.object(_RestTransport, "_ask", ask))
+        self.enterContext(mock.patch.object(RestTransport, "_ask", ask))
         return Client("localhost:1", transport="rest"), found
 
     def metadata(self, *names):
