@@ -6,76 +6,28 @@ client.predict("classify", {"text": ["some text"]})["margin"]
 
 from __future__ import annotations
 
-import http.client
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from export.c_api.tensors import proto_array
-from export.request_inputs import (
-    checked_inputs,
-    from_json,
-    tensor_proto,
-    to_json,
+from export.request_inputs import checked_inputs
+from export.transports import (
+    GrpcTransport,
+    RemoteError,
+    RestTransport,
+    Transport,
 )
 from runkit import InputError
+from runkit.checks import require
 from runkit.errors import check_choice
 
 TRANSPORTS = ("grpc", "rest")
+_LONGEST_SECONDS = 1e9  # Beyond some hundred years, clocks overflow.
 # Failures that may pass. Trying again is safe: signatures have no side effects.
 _TRY_AGAIN = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"})
-_CODE_OF_HTTP = {
-    400: "INVALID_ARGUMENT",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    411: "INVALID_ARGUMENT",
-    413: "INVALID_ARGUMENT",
-    415: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-
-
-class RemoteError(RuntimeError):
-    """A request that the server refused, or that failed after all retries.
-
-    Attributes:
-        code: canonical gRPC name, such as "UNAVAILABLE".
-    """
-
-    def __init__(self, code: str, message: str):
-        super().__init__(f"{code}: {message}")
-        self.code = code
-
-
-class Transport(Protocol):
-    """How a client reaches a server: one attempt per call, no retries."""
-
-    def call(
-        self, signature: str, inputs: Mapping[str, Any], timeout: float
-    ) -> dict[str, np.ndarray]:
-        """Returns {output name: array} of one request.
-
-        Args:
-            signature: its name.
-            inputs: {input name: list or array of rows}.
-            timeout: seconds.
-
-        Raises:
-            RemoteError: the server does not answer, or refuses.
-        """
-
-    def served_version(self, timeout: float) -> int:
-        """Returns the version that answers now; fails as `call` does."""
-
-    def close(self) -> None:
-        """Closes the connection."""
 
 
 class Client:
@@ -95,7 +47,8 @@ class Client:
         sleep: waits; replaced in tests.
 
     Raises:
-        InputError: an address without a port, or an unknown transport.
+        InputError: an address without a port, an unknown transport, or a
+            number out of range.
     """
 
     def __init__(
@@ -122,8 +75,26 @@ class Client:
                 got=address,
                 expected="host:port",
             )
+        for name, least, value in (
+            ("batch_size", 1, batch_size),
+            ("retries", 0, retries),
+        ):
+            require(
+                value >= least,
+                "is too small",
+                name,
+                value,
+                expected=f">= {least}",
+            )
+        require(
+            0 <= deadline_seconds <= _LONGEST_SECONDS,
+            "is not a time",
+            "deadline_seconds",
+            deadline_seconds,
+            expected=f"0 to {_LONGEST_SECONDS:g}",
+        )
         if isinstance(transport, str):
-            kind = _GrpcTransport if transport == "grpc" else _RestTransport
+            kind = GrpcTransport if transport == "grpc" else RestTransport
             transport = kind(address, model_name, version)
         self._transport: Transport = transport
         self._batch_size, self._deadline = batch_size, deadline_seconds
@@ -192,121 +163,3 @@ class Client:
     def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
-
-
-class _GrpcTransport:
-    def __init__(self, address: str, model_name: str, version: int | None):
-        import grpc
-        from tensorflow_serving.apis import prediction_service_pb2_grpc as stubs
-
-        self._channel = grpc.insecure_channel(
-            address, options=[("grpc.max_receive_message_length", -1)]
-        )
-        self._stub = stubs.PredictionServiceStub(self._channel)
-        self._name, self._version = model_name, version
-        self._error = grpc.RpcError
-
-    def _specify(self, spec: Any) -> None:
-        spec.name = self._name
-        if self._version is not None:
-            spec.version.value = self._version
-
-    def _ask(self, method: Callable, request: Any, timeout: float) -> Any:
-        try:
-            return method(request, timeout=timeout)
-        except self._error as error:
-            raise RemoteError(error.code().name, error.details()) from None
-
-    def call(
-        self, signature: str, inputs: Mapping[str, Any], timeout: float
-    ) -> dict[str, np.ndarray]:
-        from tensorflow_serving.apis import predict_pb2
-
-        request = predict_pb2.PredictRequest()
-        self._specify(request.model_spec)
-        request.model_spec.signature_name = signature
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tensor_proto(value))
-        response = self._ask(self._stub.Predict, request, timeout)
-        return {k: proto_array(v) for k, v in response.outputs.items()}
-
-    def served_version(self, timeout: float) -> int:
-        from tensorflow_serving.apis import get_model_metadata_pb2
-
-        request = get_model_metadata_pb2.GetModelMetadataRequest()
-        self._specify(request.model_spec)
-        request.metadata_field.append("signature_def")
-        response = self._ask(self._stub.GetModelMetadata, request, timeout)
-        return response.model_spec.version.value
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-class _RestTransport:
-    def __init__(self, address: str, model_name: str, version: int | None):
-        host, _, port = address.rpartition(":")
-        self._address = host, int(port)
-        path = f"/v1/models/{model_name}"
-        self._path = path if version is None else f"{path}/versions/{version}"
-        self._connection: http.client.HTTPConnection | None = None
-        self._outputs: dict[str, dict[str, Any]] = {}
-
-    def _ask(
-        self, method: str, path: str, body: str | None, timeout: float
-    ) -> dict[str, Any]:
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection(*self._address)
-        connection = self._connection
-        try:
-            connection.timeout = timeout
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout)
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            code, data = response.status, response.read()
-        except TimeoutError:
-            self.close()
-            raise RemoteError("DEADLINE_EXCEEDED", "out of time") from None
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise RemoteError("UNAVAILABLE", str(error)) from None
-        try:
-            answer = json.loads(data)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
-            message = f"the answer is not a JSON object: {data[:80]!r}"
-            raise RemoteError("INTERNAL", message) from None
-        if code != 200:
-            name = _CODE_OF_HTTP.get(code, "INTERNAL")
-            raise RemoteError(name, str(answer.get("error", "")))
-        return answer
-
-    def call(
-        self, signature: str, inputs: Mapping[str, Any], timeout: float
-    ) -> dict[str, np.ndarray]:
-        columns = {name: to_json(value) for name, value in inputs.items()}
-        body = json.dumps({"signature_name": signature, "inputs": columns})
-        answer = self._ask("POST", f"{self._path}:predict", body, timeout)
-        outputs = answer["outputs"]
-        if signature not in self._outputs:
-            # Names, types and shapes, which the answers do not tell.
-            card = self._ask("GET", f"{self._path}/metadata", None, timeout)
-            found = card["metadata"]["signature_def"]["signature_def"]
-            self._outputs[signature] = found[signature]["outputs"]
-        known = self._outputs[signature]
-        if not isinstance(outputs, dict):
-            # A lone output comes without its name.
-            (name,) = known
-            outputs = {name: outputs}
-        return {k: from_json(v, known[k]) for k, v in outputs.items()}
-
-    def served_version(self, timeout: float) -> int:
-        answer = self._ask("GET", f"{self._path}/metadata", None, timeout)
-        return int(answer["model_spec"]["version"])
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

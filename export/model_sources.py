@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from export.client import Client, RemoteError
+from export.client import Client
 from export.scoring.scorer import Predict
+from export.transports import RemoteError
 from runkit import InputError
 
 

@@ -164,14 +164,22 @@ def is_text(value: Rows) -> bool:
     return isinstance(next(_leaves(value), ""), str | bytes)
 
 
-def tensor_proto(value: Rows) -> Any:
-    """Returns the TensorProto of rows from `checked_inputs`."""
+def tensor_proto(value: Rows, dtype: int = 0) -> Any:
+    """Returns the TensorProto of rows from `checked_inputs`.
+
+    Args:
+        value: the rows.
+        dtype: DataType of the signature's input; 0 if it is not known. Numbers
+            that it holds are sent in it, as servers convert none. Others stay
+            what they are, for the server to refuse.
+    """
     from tensorflow.core.framework import tensor_pb2
 
-    if not is_text(value):
+    is_empty_list = dtype not in (0, _STRING) and not len(value)
+    if is_empty_list or not is_text(value):
         import tensorflow as tf
 
-        return tf.make_tensor_proto(value)
+        return tf.make_tensor_proto(_in_type(value, dtype) if dtype else value)
     array = np.asarray(value, object)
     proto = tensor_pb2.TensorProto(
         dtype=_STRING,
@@ -183,6 +191,25 @@ def tensor_proto(value: Rows) -> Any:
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto
+
+
+def _in_type(value: Rows, dtype: int) -> Rows | np.ndarray:
+    """Returns numbers in a DataType if it holds them, else as they are."""
+    import tensorflow as tf
+
+    array, kind = np.asarray(value), tf.as_dtype(dtype).as_numpy_dtype
+    is_flag = array.dtype == np.bool_ and kind != np.bool_
+    if dtype == _STRING or is_flag and array.size:
+        return value
+    if array.size and not np.can_cast(array.dtype, kind, "same_kind"):
+        return value
+    with np.errstate(over="ignore"):
+        cast = array.astype(kind)
+    is_float = cast.dtype.kind not in "iub"
+    held = (
+        np.isfinite(cast) == np.isfinite(array) if is_float else (cast == array)
+    )
+    return cast if np.all(held) else value
 
 
 def to_json(value: Any) -> Any:

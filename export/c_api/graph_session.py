@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,7 @@ class GraphSession:
     def __init__(self, path: str | os.PathLike, tag: str = "serve"):
         lib = self._library = library()
         self._graph, self._session = lib.TF_NewGraph(), None
+        self._running, self._idle = 0, threading.Condition()
         options, meta = lib.TF_NewSessionOptions(), lib.TF_NewBuffer()
         config = session_config()
         tags = (ctypes.c_char_p * 1)(tag.encode())
@@ -133,14 +136,12 @@ class GraphSession:
         self, fed: ctypes.Array, given: _Pointers, wanted: ctypes.Array
     ) -> list[np.ndarray]:
         lib = self._library
-        if self._session is None:
-            raise RuntimeError("the session is closed")
         values = (ctypes.c_void_p * len(given))(*given)
         answers = (ctypes.c_void_p * len(wanted))()
         try:
-            with lib.status() as status:
+            with self._open_session() as session, lib.status() as status:
                 lib.TF_SessionRun(
-                    *(self._session, None, fed, values, len(given)),
+                    *(session, None, fed, values, len(given)),
                     *(wanted, answers, len(wanted), None, 0, None, status),
                 )
             return [to_array(lib, answer or 0) for answer in answers]
@@ -148,10 +149,33 @@ class GraphSession:
             for answer in filter(None, answers):
                 lib.TF_DeleteTensor(answer)
 
+    @contextlib.contextmanager
+    def _open_session(self) -> Iterator[int]:
+        """Gives the session, which is not freed until the end."""
+        with self._idle:
+            if self._session is None:
+                raise RuntimeError("the session is closed")
+            session = self._session
+            self._running += 1
+        try:
+            yield session
+        finally:
+            with self._idle:
+                self._running -= 1
+                if not self._running:
+                    self._idle.notify_all()
+
     def close(self) -> None:
-        """Frees the variables and the graph; may be called again."""
-        lib, session, graph = self._library, self._session, self._graph
-        self._session = self._graph = None
+        """Frees the variables and the graph; may be called again.
+
+        Calls that run in other threads end first: the library frees what they
+        still use.
+        """
+        lib = self._library
+        with self._idle:
+            session, graph = self._session, self._graph
+            self._session = self._graph = None
+            self._idle.wait_for(lambda: not self._running)
         if session is not None:
             with lib.status() as status:
                 lib.TF_CloseSession(session, status)

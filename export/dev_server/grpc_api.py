@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tensorflow_serving.apis import (
@@ -22,6 +23,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from export.c_api.messages import SignatureDef
+from export.c_api.tensors import type_name
 from export.dev_server import inference
 from export.dev_server.errors import ServiceError
 from export.dev_server.service import DevService, ModelSpec
@@ -107,6 +110,28 @@ def _spec(proto: model_pb2.ModelSpec) -> ModelSpec:
     )
 
 
+def _inputs(
+    request: predict_pb2.PredictRequest, signature: SignatureDef
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a request.
+
+    Raises:
+        ServiceError: a malformed tensor, or another type than the signature's,
+            which TensorFlow would not convert.
+    """
+    found = {}
+    for name, proto in request.inputs.items():
+        found[name] = tensor_value(proto)
+        known = signature.inputs.get(name)
+        if known is not None and proto.dtype != known.dtype:
+            raise ServiceError(
+                "INVALID_ARGUMENT",
+                f"input {name}: expects {type_name(known.dtype)} but "
+                f"{type_name(proto.dtype)} is provided",
+            )
+    return found
+
+
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, service: DevService):
         self.service = service
@@ -118,7 +143,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         spec = _spec(request.model_spec)
         version, outputs = self.service.predict(
             spec,
-            lambda _: {k: tensor_value(t) for k, t in request.inputs.items()},
+            functools.partial(_inputs, request),
             timeout,
             request.output_filter,
         )

@@ -8,6 +8,17 @@ import math
 from export.saved_model.versions import LARGEST_BATCH, MOST_REQUEST_ROWS
 from runkit.checks import require, require_positive
 
+# Beyond some hundred years, the system's clocks overflow.
+_LONGEST_SECONDS = 1e9
+# Field -> its unit, in seconds.
+_TIMES = {
+    "batch_timeout_micros": 1e-6,
+    "model_config_file_poll_wait_seconds": 1.0,
+    "poll_seconds": 1.0,
+    "request_timeout_seconds": 1.0,
+}
+_MOST_BATCH_THREADS = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
@@ -94,3 +105,19 @@ class ServerOptions:
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, "is negative", name, value)
+        for name, unit in _TIMES.items():
+            value = getattr(self, name)
+            require(
+                value * unit <= _LONGEST_SECONDS,
+                "is too long a time",
+                name,
+                value,
+                expected=f"<= {_LONGEST_SECONDS / unit:g}",
+            )
+        require(
+            self.num_batch_threads <= _MOST_BATCH_THREADS,
+            "is too large",
+            "num_batch_threads",
+            self.num_batch_threads,
+            expected=f"<= {_MOST_BATCH_THREADS}; each signature has as many",
+        )

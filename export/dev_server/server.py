@@ -11,7 +11,6 @@ import functools
 import os
 import pathlib
 import socket
-import threading
 from collections.abc import Callable
 from concurrent import futures
 
@@ -23,7 +22,7 @@ from export.dev_server.metrics import Metrics
 from export.dev_server.options import ServerOptions
 from export.dev_server.rest_api import RestApi
 from export.dev_server.service import DevService
-from export.servables.batching import Batcher
+from export.servables.batching import Batcher, Slots
 from export.servables.config_watch import ConfigWatch
 from export.servables.model_config import ModelConfig
 from export.servables.model_manager import ModelManager
@@ -59,7 +58,7 @@ class DevServer:
         self._base_path, self._options = model_base_path, options
         # As TF Serving's, these are those of all models together.
         self._batch_threads = options.num_batch_threads or os.cpu_count() or 1
-        self._batch_slots = threading.Semaphore(self._batch_threads)
+        self._batch_slots = Slots(self._batch_threads)
         self.metrics = Metrics()
         self.manager = ModelManager(
             self._load,

@@ -183,6 +183,27 @@ def _load_custom_ops(path: pathlib.Path) -> None:
         ) from None
 
 
+def _as_numbers(given: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Casts numbers; NumPy would wrap those that the type cannot hold."""
+    if not given.size:  # Lists do not say which type no rows have.
+        return given.astype(dtype)
+    with np.errstate(over="ignore"):
+        array = given.astype(dtype, casting="same_kind")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        wrong = (given < limits.min) | (given > limits.max)
+    else:
+        wrong = ~np.isfinite(array) & np.isfinite(given)
+    if wrong.any():
+        raise InputError(
+            "has a number out of the type's range",
+            where=f"input {name}",
+            got=given[wrong][0],
+            expected=dtype.name,
+        )
+    return array
+
+
 def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
     """Converts one input; refuses what TensorFlow could not be fed."""
     dtype = numpy_type(info.dtype)
@@ -201,7 +222,9 @@ def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
                 raise TypeError("neither text nor bytes")
             array = np.array(flat, object).reshape(array.shape)
         else:
-            array = array.astype(dtype, casting="same_kind")
+            array = _as_numbers(array, dtype, name)
+    except InputError:  # A ValueError, too.
+        raise
     except (TypeError, ValueError):
         raise InputError(
             "has the wrong type",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import threading
 import time
@@ -19,6 +20,44 @@ _MOST_COMPARED = 128  # Requests; the others wait for a later call.
 
 class QueueFull(RuntimeError):
     """The queue has no room for another request."""
+
+
+class Slots:
+    """Room for so many calls at once, given in the order of asking.
+
+    `threading.Semaphore` lets the thread that gives a place back take it again
+    before the one that waits for it wakes up: a batcher whose queue is never
+    empty would keep all others from running.
+
+    Args:
+        number: most calls at once.
+    """
+
+    def __init__(self, number: int):
+        self._free = number
+        self._lock = threading.Lock()
+        self._turns: collections.deque[threading.Event] = collections.deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a place."""
+        return len(self._turns)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free:  # Then nobody waits.
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._turns.append(turn)
+        turn.wait()
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            if self._turns:
+                self._turns.popleft().set()  # The place goes over to it.
+            else:
+                self._free += 1
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -76,12 +115,12 @@ class Batcher:
         max_waiting: int = 1000,
         observe: Callable[[int], None] = lambda rows: None,
         threads: int = 1,
-        slots: threading.Semaphore | None = None,
+        slots: Slots | None = None,
     ):
         self._run, self._observe = run, observe
         self._most, self._timeout = max_batch_size, timeout_seconds
         self._max_waiting = max_waiting
-        self._slots = slots or threading.Semaphore(threads)
+        self._slots = slots or Slots(threads)
         self._waiting: list[_Request] = []  # The oldest first.
         self._closed = False
         self._changed = threading.Condition()
@@ -185,12 +224,12 @@ class Batcher:
         return ordered[starts[stop] : stop]
 
     def _answer(self, batch: list[_Request]) -> None:
-        joined = {
-            name: np.concatenate([request.inputs[name] for request in batch])
-            for name in batch[0].inputs
-        }
-        self._observe(sum(request.rows for request in batch))
         try:
+            joined = {
+                name: np.concatenate([r.inputs[name] for r in batch])
+                for name in batch[0].inputs
+            }
+            self._observe(sum(request.rows for request in batch))
             outputs = self._run(joined)
         except Exception as error:
             if len(batch) == 1:

@@ -66,13 +66,13 @@ class Servable:
                     path / WARM_UP
                 ):
                     self.model.run(signature, inputs)
+            if make_batcher is not None:
+                for name in self.model.signatures:
+                    run = functools.partial(self.model.run_checked, name)
+                    self._batchers[name] = make_batcher(run)
         except Exception:
-            self.model.close()
+            self.close()
             raise
-        if make_batcher is not None:
-            for name in self.model.signatures:
-                run = functools.partial(self.model.run_checked, name)
-                self._batchers[name] = make_batcher(run)
 
     def predict(
         self,

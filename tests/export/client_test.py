@@ -12,11 +12,12 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from export.client import Client, RemoteError
+from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.saved_model.session import SessionModel
 from export.scoring import scorer
+from export.transports import RemoteError, RestTransport
 from runkit import InputError
 from tests.support import serving_models
 
@@ -167,11 +168,80 @@ class RetryTest(parameterized.TestCase):
             client.predict("embed", {"text": ["a"]})
 
     @parameterized.parameters(
+        {"batch_size": 0},
+        {"retries": -1},
+        {"deadline_seconds": float("inf")},
+        {"deadline_seconds": float("nan")},
+    )
+    def test_bad_options(self, **options):
+        with self.assertRaisesRegex(InputError, next(iter(options))):
+            Client("localhost:1", **options)
+
+    @parameterized.parameters(
         "localhost", "http://localhost:80", ":80", "h:x", "h:99999", "h:８０"
     )
     def test_bad_address(self, address):
         with self.assertRaisesRegex(InputError, "not an address"):
             Client(address)
+
+
+class RestAnswersTest(parameterized.TestCase):
+    """Answers of a server that the client does not know beforehand."""
+
+    def client(self, answers):
+        """Returns a client whose server gives the (path, answer) in order."""
+        found = []
+
+        def ask(transport, method, path, body, timeout):
+            del transport, method, body, timeout
+            found.append(path.rpartition(":")[2].rpartition("/")[2])
+            return answers.pop(0)
+
+        self.enterContext(mock.patch.object(RestTransport, "_ask", ask))
+        return Client("localhost:1", transport="rest"), found
+
+    def metadata(self, *names):
+        outputs = {
+            name: {"dtype": "DT_FLOAT", "tensor_shape": {}} for name in names
+        }
+        found = {"embed": {"outputs": outputs}}
+        return {"metadata": {"signature_def": {"signature_def": found}}}
+
+    def test_a_newer_version_with_other_outputs(self):
+        client, asked = self.client(
+            [
+                {"outputs": [1.0]},
+                self.metadata("y"),
+                {"outputs": [2.0]},
+                {"outputs": {"y": [3.0], "z": [4.0]}},
+                self.metadata("y", "z"),
+                {"outputs": [5.0]},
+                self.metadata("z"),
+            ]
+        )
+        answers = [client.predict("embed", {"text": ["a"]}) for _ in range(4)]
+        self.assertEqual(
+            [{k: v.tolist() for k, v in answer.items()} for answer in answers],
+            [{"y": [1]}, {"y": [2]}, {"y": [3], "z": [4]}, {"z": [5]}],
+        )
+        self.assertEqual(asked.count("metadata"), 3)
+
+    @parameterized.parameters(
+        {},
+        {"outputs": {"other": [1.0]}},
+        {"outputs": {"y": [[1.0], [1.0, 2.0]]}},
+        {"outputs": {"y": ["one"]}},
+        {"outputs": {"y": [{"b64": "eA=="}]}},
+    )
+    def test_a_malformed_answer(self, **answer):
+        client, _ = self.client([answer, self.metadata("y")])
+        with self.assertRaisesRegex(RemoteError, "INTERNAL.*does not fit"):
+            client.predict("embed", {"text": ["a"]})
+
+    def test_malformed_metadata(self):
+        client, _ = self.client([{"outputs": [1.0]}, {"metadata": {}}])
+        with self.assertRaisesRegex(RemoteError, "INTERNAL.*does not fit"):
+            client.predict("embed", {"text": ["a"]})
 
 
 if __name__ == "__main__":

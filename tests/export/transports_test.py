@@ -23,6 +23,7 @@ from export.dev_server.server import DevServer
 from export.dev_server.tensors import typed_proto
 from export.request_inputs import checked_inputs, from_json
 from export.saved_model.session import SessionModel
+from export.transports import RemoteError
 from runkit import InputError
 from tests.support import serving_models
 
@@ -35,7 +36,9 @@ class TransportsTest(parameterized.TestCase):
         super().setUpClass()
         folder = cls.enterClassContext(tempfile.TemporaryDirectory())
         base = pathlib.Path(folder) / "t5"
-        cls.model = SessionModel(serving_models.export_t5(base, 1))
+        cls.model = SessionModel(
+            serving_models.export_t5(base, 1, request_options=True)
+        )
         cls.server = DevServer(base, ServerOptions(port=0, rest_api_port=0))
         cls.server.start()
         cls.addClassCleanup(cls.server.stop)
@@ -150,6 +153,50 @@ class TransportsTest(parameterized.TestCase):
         self.assertEqual(
             self.grpc_code(inputs), "OK" if accepted else "INVALID_ARGUMENT"
         )
+
+    @parameterized.parameters(
+        # What a signature's type holds is sent in it; TensorFlow converts none.
+        ([1, 2], [5, 6], "OK"),
+        (np.array([1, 2]), np.array([5, 6], np.int32), "OK"),
+        ([], [], "OK"),
+        ([2**32 + 1, 2], [5, 6], "INVALID_ARGUMENT"),
+        ([True, False], [5, 6], "INVALID_ARGUMENT"),
+        ([1.5, 2.5], [5, 6], "INVALID_ARGUMENT"),
+    )
+    def test_numbers_are_sent_in_the_signatures_types(
+        self, max_length, seed, expected
+    ):
+        rows = len(seed)
+        inputs = {
+            "text": ["a"] * rows,
+            "max_length": max_length,
+            "seed": seed,
+            "temperature": [1] * rows,
+            "num_beams": [1] * rows,
+        }
+        for transport in self.ports:
+            client, code = self.client(transport), "OK"
+            try:
+                found = client.predict("generate_with_options", inputs)
+                self.assertLen(found["text"], rows)
+            except RemoteError as error:
+                code = error.code
+            self.assertEqual(code, expected, transport)
+
+    def test_other_types_are_refused_as_by_tensorflow(self):
+        numbers = np.array([1], np.int64)
+        inputs = {
+            "text": ["a"],
+            "max_length": numbers,
+            "seed": numbers,
+            "temperature": numbers.astype(np.float32),
+            "num_beams": numbers.astype(np.int32),
+        }
+        self.assertEqual(
+            self.grpc_code(inputs, "generate_with_options"), "INVALID_ARGUMENT"
+        )
+        inputs["max_length"] = numbers.astype(np.int32)
+        self.assertEqual(self.grpc_code(inputs, "generate_with_options"), "OK")
 
     def test_a_foreign_reader_of_typed_fields(self):
         """Reads the answer's fields alone, as clients without numpy do."""

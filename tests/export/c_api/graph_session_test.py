@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import ml_dtypes
 import numpy as np
@@ -138,6 +139,32 @@ class GraphSessionTest(absltest.TestCase):
         for number, embedding in found.items():
             self.assertEqual(embedding.shape, (number + 1, 2))
             self.assertEqual(embedding[:, 0].tolist(), [number] * (number + 1))
+
+    def test_close_waits_for_calls_of_other_threads(self):
+        session, call = self.session()
+        texts = np.array([b"x"] * 20000, object)
+        began = threading.Barrier(5)
+        found = []
+
+        def ask():
+            began.wait(10)
+            try:
+                while True:
+                    found.append(call(texts)[0].shape)
+            except RuntimeError as error:
+                found.append(str(error))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        began.wait(10)
+        while len(found) < 4:
+            time.sleep(0.001)
+        session.close()
+        for thread in threads:
+            thread.join(10)
+        self.assertEqual(found.count("the session is closed"), 4)
+        self.assertEqual(set(found), {(20000, 2), "the session is closed"})
 
     def test_what_is_missing_is_named(self):
         session, call = self.session()

@@ -183,6 +183,12 @@ class HttpTest(served.ServerCase):
             ("workers", 0),
             ("max_message_bytes", 0),
             ("max_message_bytes", 2**31),
+            # What the system's clocks and threads cannot do.
+            ("batch_timeout_micros", 10**18),
+            ("request_timeout_seconds", 1e300),
+            ("poll_seconds", 1e300),
+            ("model_config_file_poll_wait_seconds", 1e300),
+            ("num_batch_threads", 10**6),
         ):
             with self.assertRaisesRegex(ValueError, name):
                 ServerOptions(**{name: value}).validate()

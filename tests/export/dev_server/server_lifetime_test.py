@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from export.client import Client, RemoteError
+from export.client import Client
 from export.dev_server.options import ServerOptions
 from export.dev_server.server import DevServer
 from export.servables.servable import Servable
+from export.transports import RemoteError
 from runkit import InputError
 from tests.support import served, serving_models
 

@@ -18,9 +18,9 @@ from pyarrow import parquet
 
 from al_tf.inputs.pool_files import read_pool
 from export import score_main
-from export.client import RemoteError
 from export.scoring import scorer
 from export.scoring.texts import pool_ids, pool_texts
+from export.transports import RemoteError
 from runkit import InputError
 from tests.support.faults import killed
 

@@ -5,11 +5,12 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import threading
+import time
 
 import numpy as np
 from absl.testing import absltest
 
-from export.servables.batching import Batcher, QueueFull
+from export.servables.batching import Batcher, QueueFull, Slots
 
 
 def texts(*lengths):
@@ -152,7 +153,7 @@ class BatcherTest(absltest.TestCase):
                 running.pop()
             return inputs
 
-        slots = threading.Semaphore(2)
+        slots = Slots(2)
         batchers = [
             Batcher(run, 1, 0.0, threads=2, slots=slots) for _ in range(2)
         ]
@@ -168,6 +169,45 @@ class BatcherTest(absltest.TestCase):
             batcher.close()
         self.assertEqual(found, [0, 0, 1, 1, 2, 2])
         self.assertEqual(max(most), 2)
+
+    def test_a_busy_batcher_leaves_turns_to_others(self):
+        # Both ask for the only place; whoever gives it back goes to the end.
+        slots, calls, began = Slots(1), [], threading.Event()
+        go = threading.Event()
+
+        def run_as(name):
+            def run(inputs):
+                began.set()
+                go.wait(10)
+                calls.append(name)
+                return inputs
+
+            return run
+
+        busy = Batcher(run_as("busy"), 1, 0.0, slots=slots)
+        other = Batcher(run_as("other"), 1, 0.0, slots=slots)
+        answers = [busy.submit({"x": np.array([i])}) for i in range(50)]
+        self.assertTrue(began.wait(10))
+        answers.append(other.submit({"x": np.array([0])}))
+        while not slots.waiting:
+            time.sleep(0.001)
+        go.set()
+        for answer in answers:
+            answer.result(10)
+        busy.close()
+        other.close()
+        self.assertEqual(calls[:3], ["busy", "other", "busy"])
+
+    def test_a_request_that_cannot_be_joined_fails_alone(self):
+        def observe(rows):
+            if rows > 1:
+                raise MemoryError("no room to join")
+
+        batcher = Batcher(lambda inputs: inputs, 4, 0.01, observe=observe)
+        answers = [batcher.submit({"x": np.array([i])}) for i in range(4)]
+        found = [int(answer.result(10)["x"][0]) for answer in answers]
+        batcher.close()
+        self.assertEqual(found, [0, 1, 2, 3])
 
 
 if __name__ == "__main__":
