@@ -140,6 +140,13 @@ class Batcher:
         request = _Request(inputs, time.monotonic() + self._timeout)
         with self._changed:
             if len(self._waiting) >= self._max_waiting:
+                # Whoever gave up does not keep others out.
+                self._waiting = [
+                    waiting
+                    for waiting in self._waiting
+                    if not waiting.answer.cancelled()
+                ]
+            if len(self._waiting) >= self._max_waiting:
                 raise QueueFull("too many requests wait")
             self._waiting.append(request)
             # Otherwise a thread waits for the oldest request's time already,

@@ -72,9 +72,12 @@ class BatcherTest(absltest.TestCase):
         with self.assertRaises(QueueFull):
             batcher.submit({"x": np.array([3])})
         self.assertTrue(waiting[0].cancel())
+        batcher.submit({"x": np.array([4])})  # In its place.
+        with self.assertRaises(QueueFull):
+            batcher.submit({"x": np.array([5])})
         go.set()
         batcher.close()
-        self.assertEqual(seen, [0, 2])
+        self.assertEqual(seen, [0, 2, 4])
 
     def test_texts_of_similar_length_share_a_call(self):
         calls, began, go = [], threading.Event(), threading.Event()
