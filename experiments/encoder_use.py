@@ -40,7 +40,7 @@ _WORDS = (
     "text, and the same where each decoder sees the encoder's states of "
     "another example (nats per target token); the share of the gradient's "
     "norm that reaches the cross-attention. `python -m experiments.encoder_use`"
-    ", the last checkpoint of one seed."
+    "."
 )
 
 
@@ -49,13 +49,15 @@ def _define_flags() -> None:
     flags.DEFINE_string("title", "", "What the run is called; its folder.")
     flags.DEFINE_string("output", None, "JSON lines to write.")
     flags.DEFINE_string("cache_dir", None, "Folder of prepared corpora.")
-    flags.DEFINE_integer("batches", None, "Held-out batches; the run's own.")
+    flags.DEFINE_integer(
+        "batches", None, "Held-out batches; the run's own.", lower_bound=1
+    )
 
 
 def encoder_use(
     run_dir: str, cache_dir: str | None = None, batches: int | None = None
 ) -> Iterator[dict[str, float]]:
-    """Yields the figures of each checkpoint, the oldest first.
+    """Yields the figures of each checkpoint that is left, the oldest first.
 
     Args:
         run_dir: of a pre-training run whose decoder is trained.
@@ -75,13 +77,13 @@ def encoder_use(
     from spactor_tf.config.continuation import read_config
     from spactor_tf.config.pretrain import PretrainConfig
     from spactor_tf.model import Stage
+    from spactor_tf.training.checkpointing import CheckpointStore
     from spactor_tf.training.pretrain_run import Run
     from spactor_tf.training.scaled_optimizers import evaluation_weights
 
     folder = pathlib.Path(run_dir)
     config, _ = read_config(folder / "config.json", PretrainConfig)
-    run = Run(config, folder, cache_dir)
-    model, steps = run.model, run.checkpoints.steps()
+    steps = CheckpointStore(folder).steps()
     if not steps or config.objective.name == "rtd":
         raise InputError(
             "has nothing to measure",
@@ -89,6 +91,8 @@ def encoder_use(
             got=run_dir,
             expected="checkpoints of an objective with span corruption",
         )
+    run = Run(config, folder, cache_dir)
+    model = run.model
     plain = Stage.SPAN_CORRUPTION  # Of every arm, so that they compare.
     variables = model.backbone.trainable_variables
     crossing = [_CROSS_ATTENTION in variable.path for variable in variables]
@@ -157,6 +161,11 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if not FLAGS.run_dir:
         raise InputError("is required", where="--run_dir")
+    output = pathlib.Path(FLAGS.output) if FLAGS.output else None
+    if output is not None and not output.parent.is_dir():
+        raise InputError(
+            "no such directory", where="--output", got=str(output.parent)
+        )
     title = FLAGS.title or pathlib.Path(FLAGS.run_dir).name
     lines: list[dict[str, Any]] = [
         {
@@ -170,8 +179,8 @@ def main(argv: Sequence[str]) -> None:
         lines.append({name: round(value, 6) for name, value in row.items()})
         print(json.dumps(lines[-1]), flush=True)
     lines.append({"end": True})
-    if FLAGS.output:
-        with atomic_write(pathlib.Path(FLAGS.output)) as handle:
+    if output is not None:
+        with atomic_write(output) as handle:
             handle.writelines(json.dumps(line) + "\n" for line in lines)
 
 

@@ -243,7 +243,7 @@ def _ratio_rows(
                     # One seed has no interval.
                     *(
                         interval_words(x, share) if seeds > 1 else share(x[0])
-                        for x in (Interval(*ratio), cost)
+                        for x in (ratio, cost)
                     ),
                 ]
             )

@@ -21,11 +21,10 @@ from export.transports import (
     Transport,
 )
 from runkit import InputError
-from runkit.checks import require
+from runkit.checks import LONGEST_SECONDS, require
 from runkit.errors import check_choice
 
 TRANSPORTS = ("grpc", "rest")
-_LONGEST_SECONDS = 1e9  # Beyond some hundred years, clocks overflow.
 # Failures that may pass. Trying again is safe: signatures have no side effects.
 _TRY_AGAIN = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED"})
 
@@ -87,11 +86,11 @@ class Client:
                 expected=f">= {least}",
             )
         require(
-            0 <= deadline_seconds <= _LONGEST_SECONDS,
+            0 <= deadline_seconds <= LONGEST_SECONDS,
             "is not a time",
             "deadline_seconds",
             deadline_seconds,
-            expected=f"0 to {_LONGEST_SECONDS:g}",
+            expected=f"0 to {LONGEST_SECONDS:g}",
         )
         if isinstance(transport, str):
             kind = GrpcTransport if transport == "grpc" else RestTransport

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from export.c_api.tensors import STRING, cast_numbers, numpy_type
 from runkit import InputError
 from runkit.checks import HALF_CHARACTER
 
@@ -32,7 +34,6 @@ _DTYPES = {
 
 
 _NAMES = {np.dtype(dtype).name for dtype in _DTYPES.values()}
-_STRING = 7
 
 
 def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Rows]:
@@ -175,14 +176,18 @@ def tensor_proto(value: Rows, dtype: int = 0) -> Any:
     """
     from tensorflow.core.framework import tensor_pb2
 
-    is_empty_list = dtype not in (0, _STRING) and not len(value)
+    is_empty_list = dtype not in (0, STRING) and not len(value)
     if is_empty_list or not is_text(value):
         import tensorflow as tf
 
-        return tf.make_tensor_proto(_in_type(value, dtype) if dtype else value)
+        numbers: Rows = value
+        with contextlib.suppress(TypeError, OverflowError, ValueError):
+            if dtype:
+                numbers = cast_numbers(np.asarray(value), numpy_type(dtype))
+        return tf.make_tensor_proto(numbers)
     array = np.asarray(value, object)
     proto = tensor_pb2.TensorProto(
-        dtype=_STRING,
+        dtype=STRING,
         string_val=[
             item.encode() if isinstance(item, str) else item
             for item in array.ravel()
@@ -191,25 +196,6 @@ def tensor_proto(value: Rows, dtype: int = 0) -> Any:
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto
-
-
-def _in_type(value: Rows, dtype: int) -> Rows | np.ndarray:
-    """Returns numbers in a DataType if it holds them, else as they are."""
-    import tensorflow as tf
-
-    array, kind = np.asarray(value), tf.as_dtype(dtype).as_numpy_dtype
-    is_flag = array.dtype == np.bool_ and kind != np.bool_
-    if dtype == _STRING or is_flag and array.size:
-        return value
-    if array.size and not np.can_cast(array.dtype, kind, "same_kind"):
-        return value
-    with np.errstate(over="ignore"):
-        cast = array.astype(kind)
-    is_float = cast.dtype.kind not in "iub"
-    held = (
-        np.isfinite(cast) == np.isfinite(array) if is_float else (cast == array)
-    )
-    return cast if np.all(held) else value
 
 
 def to_json(value: Any) -> Any:

@@ -103,6 +103,25 @@ class GrpcTransport:
         self, signature: str, inputs: Mapping[str, Any], timeout: float
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
+        predict = self._stub.Predict
+        request = self._request(signature, inputs, timeout)
+        try:
+            response = self._ask(predict, request, timeout)
+        except RemoteError as error:
+            if error.code != "INVALID_ARGUMENT" or not self._known.pop(
+                signature, None
+            ):
+                raise
+            # A newer version may have other types.
+            again = self._request(signature, inputs, timeout)
+            if again == request:
+                raise
+            response = self._ask(predict, again, timeout)
+        return {k: proto_array(v) for k, v in response.outputs.items()}
+
+    def _request(
+        self, signature: str, inputs: Mapping[str, Any], timeout: float
+    ) -> Any:
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
@@ -114,8 +133,7 @@ class GrpcTransport:
         for name, value in inputs.items():
             proto = tensor_proto(value, types.get(name, 0))
             request.inputs[name].CopyFrom(proto)
-        response = self._ask(self._stub.Predict, request, timeout)
-        return {k: proto_array(v) for k, v in response.outputs.items()}
+        return request
 
     def _types(self, signature: str, timeout: float) -> dict[str, int]:
         """Returns the DataType of each input; of an unknown signature none."""

@@ -34,6 +34,8 @@ def require(
 # No sequence is longer: what is, was meant for another flag, and would take the
 # memory of the machine before anything refuses it.
 MOST_TOKENS = 2**20
+# Beyond some hundred years, the system's clocks overflow.
+LONGEST_SECONDS = 1e9
 
 
 def _field(section: str, name: str) -> str:

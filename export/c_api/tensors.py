@@ -115,6 +115,33 @@ def _texts(library: Library, place: int, shape: Sequence[int]) -> np.ndarray:
     return found.reshape(shape)
 
 
+def cast_numbers(given: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Casts numbers to a type that holds them; NumPy wraps those that do not.
+
+    Args:
+        given: any shape.
+        dtype: of numbers or flags.
+
+    Raises:
+        TypeError: flags for numbers, floats for integers, and the like.
+        OverflowError: a number out of the type's range, its argument.
+    """
+    if not given.size:  # Lists do not say which type no rows have.
+        return given.astype(dtype)
+    if given.dtype == np.bool_ and dtype != np.bool_:
+        raise TypeError("flags are not numbers")
+    with np.errstate(over="ignore"):
+        cast = given.astype(dtype, casting="same_kind")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        wrong = (given < limits.min) | (given > limits.max)
+    else:
+        wrong = ~np.isfinite(cast) & np.isfinite(given)
+    if wrong.any():
+        raise OverflowError(given[wrong][0])
+    return cast
+
+
 def proto_array(proto: Any) -> np.ndarray:
     """Returns the array of a TensorProto, as `tf.make_ndarray` does.
 

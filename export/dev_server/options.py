@@ -6,10 +6,8 @@ import dataclasses
 import math
 
 from export.saved_model.versions import LARGEST_BATCH, MOST_REQUEST_ROWS
-from runkit.checks import require, require_positive
+from runkit.checks import LONGEST_SECONDS, require, require_positive
 
-# Beyond some hundred years, the system's clocks overflow.
-_LONGEST_SECONDS = 1e9
 # Field -> its unit, in seconds.
 _TIMES = {
     "batch_timeout_micros": 1e-6,
@@ -108,11 +106,11 @@ class ServerOptions:
         for name, unit in _TIMES.items():
             value = getattr(self, name)
             require(
-                value * unit <= _LONGEST_SECONDS,
+                value * unit <= LONGEST_SECONDS,
                 "is too long a time",
                 name,
                 value,
-                expected=f"<= {_LONGEST_SECONDS / unit:g}",
+                expected=f"<= {LONGEST_SECONDS / unit:g}",
             )
         require(
             self.num_batch_threads <= _MOST_BATCH_THREADS,

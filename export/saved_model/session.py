@@ -18,7 +18,7 @@ import numpy as np
 
 from export.c_api.graph_session import GraphSession
 from export.c_api.library import TensorFlowError, load_op_library
-from export.c_api.tensors import STRING, numpy_type, type_name
+from export.c_api.tensors import STRING, cast_numbers, numpy_type, type_name
 from export.saved_model.versions import MODEL_CARD
 from runkit import InputError, closest
 
@@ -183,27 +183,6 @@ def _load_custom_ops(path: pathlib.Path) -> None:
         ) from None
 
 
-def _as_numbers(given: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """Casts numbers; NumPy would wrap those that the type cannot hold."""
-    if not given.size:  # Lists do not say which type no rows have.
-        return given.astype(dtype)
-    with np.errstate(over="ignore"):
-        array = given.astype(dtype, casting="same_kind")
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        wrong = (given < limits.min) | (given > limits.max)
-    else:
-        wrong = ~np.isfinite(array) & np.isfinite(given)
-    if wrong.any():
-        raise InputError(
-            "has a number out of the type's range",
-            where=f"input {name}",
-            got=given[wrong][0],
-            expected=dtype.name,
-        )
-    return array
-
-
 def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
     """Converts one input; refuses what TensorFlow could not be fed."""
     dtype = numpy_type(info.dtype)
@@ -222,9 +201,14 @@ def _as_array(value: Any, info: Any, name: str) -> np.ndarray:
                 raise TypeError("neither text nor bytes")
             array = np.array(flat, object).reshape(array.shape)
         else:
-            array = _as_numbers(array, dtype, name)
-    except InputError:  # A ValueError, too.
-        raise
+            array = cast_numbers(array, dtype)
+    except OverflowError as error:
+        raise InputError(
+            "has a number out of the type's range",
+            where=f"input {name}",
+            got=error.args[0],
+            expected=dtype.name,
+        ) from None
     except (TypeError, ValueError):
         raise InputError(
             "has the wrong type",

@@ -10,7 +10,9 @@ import tempfile
 from unittest import mock
 
 import numpy as np
+import tensorflow as tf
 from absl.testing import absltest, parameterized
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from export.client import Client
 from export.dev_server.options import ServerOptions
@@ -183,6 +185,41 @@ class RetryTest(parameterized.TestCase):
     def test_bad_address(self, address):
         with self.assertRaisesRegex(InputError, "not an address"):
             Client(address)
+
+
+class GrpcTypesTest(absltest.TestCase):
+    def test_a_newer_version_with_other_types(self):
+        """A server whose input is int64, then int32, then refuses all."""
+        client = Client("localhost:1")
+        self.addCleanup(client.close)
+        transport, wanted, sent = client._transport, [tf.int64], []
+
+        def metadata(request, timeout):
+            found = get_model_metadata_pb2.SignatureDefMap()
+            info = found.signature_def["embed"].inputs["x"]
+            info.dtype = wanted[0].as_datatype_enum
+            answer = get_model_metadata_pb2.GetModelMetadataResponse()
+            answer.metadata["signature_def"].Pack(found)
+            return answer
+
+        def predict(method, request, timeout):
+            if method is metadata:
+                return metadata(request, timeout)
+            sent.append(tf.as_dtype(request.inputs["x"].dtype))
+            if sent[-1] != wanted[-1]:
+                raise RemoteError("INVALID_ARGUMENT", "another type")
+            return predict_pb2.PredictResponse()
+
+        transport._stub.GetModelMetadata = metadata
+        self.enterContext(mock.patch.object(transport, "_ask", predict))
+        client.predict("embed", {"x": [1]})
+        wanted[:] = [tf.int32]
+        client.predict("embed", {"x": [1]})
+        self.assertEqual(sent, [tf.int64, tf.int64, tf.int32])
+        wanted[:] = [tf.int32, None]
+        with self.assertRaisesRegex(RemoteError, "another type"):
+            client.predict("embed", {"x": [1]})
+        self.assertLen(sent, 4)
 
 
 class RestAnswersTest(parameterized.TestCase):

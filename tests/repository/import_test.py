@@ -85,11 +85,7 @@ FOLDERS = {
         "c_api": set(),
         "saved_model": {"c_api", "modules"},
         "servables": {"saved_model"},
-        "dev_server": {
-            "c_api",
-            "saved_model",
-            "servables",
-        },
+        "dev_server": {"c_api", "saved_model", "servables"},
         "formats": {"modules", "saved_model"},
         "scoring": set(),
     },

@@ -45,6 +45,7 @@ class NumbersTest(parameterized.TestCase):
         ("float32", [1e39], r"out of.*range.*1e\+39.*float32"),
         ("int32", [[1], [1, 2]], "wrong type"),
         ("int32", [1.0], "wrong type"),
+        ("int32", [True], "wrong type"),
     )
     def test_refused(self, signature, value, message):
         with self.assertRaisesRegex(InputError, message):
