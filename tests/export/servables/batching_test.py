@@ -173,6 +173,23 @@ class BatcherTest(absltest.TestCase):
         self.assertEqual(found, [0, 0, 1, 1, 2, 2])
         self.assertEqual(max(most), 2)
 
+    def test_slots_go_in_the_order_of_asking(self):
+        slots, order = Slots(1), []
+
+        def ask(name):
+            with slots:
+                order.append(name)
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
+        with slots:
+            for asked, thread in enumerate(threads, 1):
+                thread.start()
+                while slots.waiting < asked:
+                    time.sleep(0.001)
+        for thread in threads:
+            thread.join(10)
+        self.assertEqual(order, [0, 1, 2])
+
     def test_a_busy_batcher_leaves_turns_to_others(self):
         # Both ask for the only place; whoever gives it back goes to the end.
         slots, calls, began = Slots(1), [], threading.Event()
